@@ -72,7 +72,7 @@ def stamped(target: Path) -> str | None:
 
 
 def compile_all(sources: list[Path], out: Path) -> int:
-    """Run protoc in a process of its own: it finds the mypy plugins beside this interpreter, installed or not on PATH."""
+    """Run protoc with the mypy plugins that live beside this interpreter, whether or not that folder is on PATH."""
     command = [sys.executable, "-m", "grpc_tools.protoc", f"-I{PROTOS}"]
     command += [flag.format(out=out) for flag in HOW]
     command += [str(path.relative_to(PROTOS)) for path in sources]
