@@ -1,0 +1,1 @@
+"""The image-quality example: its pictures, scripts, pipeline files and contact sheet."""
