@@ -15,6 +15,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
@@ -28,15 +29,15 @@ HOW = (
     "--python_out={out}",
     "--grpc_python_out={out}",
     "--mypy_out=quiet:{out}",
-    "--mypy_grpc_out=quiet:{out}",
+    "--mypy_grpc_out=quiet,generate_concrete_servicer_stubs:{out}",  # a servicer may leave methods unwritten
 )
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     options = argparse.ArgumentParser(description="Generate datamill.wire from the .proto files.")
     options.add_argument("--output", type=Path, default=OUTPUT, help="folder that holds the datamill package")
     options.add_argument("--force", action="store_true", help="generate even when nothing changed")
-    chosen = options.parse_args()
+    chosen = options.parse_args(arguments)
     sources = sorted((PROTOS / PACKAGE).glob("*.proto"))
     target = chosen.output / PACKAGE
     wanted = fingerprint(sources)

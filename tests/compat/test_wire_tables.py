@@ -23,7 +23,9 @@ import datamill.wire
 TABLES = Path(__file__).parent / "wire"
 GOOGLE = "google.protobuf"
 KNOWN = (any_pb2, duration_pb2, empty_pb2, struct_pb2, timestamp_pb2, wrappers_pb2)
-SCALARS = {number: name.removeprefix("TYPE_").lower() for name, number in FieldDescriptorProto.Type.items()}
+SCALARS: dict[int, str] = {
+    number: name.removeprefix("TYPE_").lower() for name, number in FieldDescriptorProto.Type.items()
+}
 Facts = dict[str, str]
 
 
