@@ -1,8 +1,8 @@
 """Is every element of the .proto files explained, are ours built alike, does what was released still work?
 
 Decided here: the rules for .proto files. Public packages owe a comment on every element and no more, for their names
-and shapes are not ours (tests/compat holds them against the tables). Packages datamill.<noun>.v<n> also follow our own
-form, and are compared with the newest release tag, when there is one. Elsewhere: generating code from them (generate.py).
+and shapes are not ours (tests/compat holds them against the tables). Packages datamill.<noun>.v<n> also follow our
+own form, and are compared with the newest release tag, when there is one. Elsewhere: generating code (generate.py).
 """
 
 from __future__ import annotations
