@@ -1,0 +1,59 @@
+# Every task of this repository. `make help` lists them.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+SERVICE ?= pfs
+NAME ?= change
+
+.PHONY: help setup protos fmt check test bench demo ci lock migration clean
+
+help: ## list the tasks
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+setup: $(VENV)/.ready protos ## make .venv with everything needed, from pip alone
+
+$(VENV)/.ready: requirements/lock.txt pyproject.toml clients/python/pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "datamill needs Python 3.11 or later; say make PYTHON=…")'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/lock.txt
+	$(BIN)/python protos/generate.py
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e clients/python
+	$(BIN)/python -c 'import pathlib, sysconfig; pathlib.Path(sysconfig.get_path("purelib"), "datamill_servers.pth").write_text("$(CURDIR)\n")'
+	touch $@
+
+protos: $(VENV)/.ready ## generate the client's wire modules
+	@$(BIN)/python protos/generate.py
+
+fmt: $(VENV)/.ready ## format the code and sort the imports
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix-only --quiet .
+
+check: setup ## format, lint, types, import rules and protos; changes nothing
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python protos/check.py
+
+test: setup ## all tests, against real processes
+	$(BIN)/python -m pytest
+
+bench: setup ## measure against peers in the same run
+	$(BIN)/python -m benchmarks
+
+demo: setup ## the image-quality example, end to end
+	$(BIN)/python -m examples.image_quality_demo
+
+ci: ## what runs on every change
+	bash .ci/run
+
+lock: $(VENV)/.ready ## pin the newest versions, with hashes
+	$(BIN)/python -m pip install --quiet pip-tools
+	$(BIN)/pip-compile --quiet --upgrade --generate-hashes --allow-unsafe --strip-extras --no-header \
+	  --no-emit-index-url --no-emit-trusted-host -o requirements/lock.txt requirements/dev.in
+
+migration: setup ## write a schema revision: make migration SERVICE=pfs NAME=what_changed
+	$(BIN)/python -m services.kit.migrations services.$(SERVICE).storage $(NAME)
+
+clean: ## remove everything that setup and runs have made
+	rm -rf $(VENV) clients/python/datamill/wire clients/python/*.egg-info demo-result

@@ -1,0 +1,1 @@
+"""How datamill is run: the local instance, the gateway, images."""

@@ -1,0 +1,1 @@
+"""Services of datamill; each is run as `python -m services.<name>`."""

@@ -1,0 +1,1 @@
+"""Jobs, datums, leases, results and logs."""

@@ -1,0 +1,206 @@
+"""NATS: news for whoever wants to look again, and the JetStream that queues and logs build on.
+
+The bus nudges, the databases hold the truth: every listener also looks by itself now and then, so a lost message
+costs time and never data. Losing the server is survived: the client reconnects for ever, publishing waits or fails.
+Elsewhere: the outbox that makes news (outbox.py); the work queue and the log stream (services/jobs).
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+import nats
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.errors import Error as NatsError
+from nats.js.api import AckPolicy, ConsumerConfig, DiscardPolicy, RetentionPolicy, StreamConfig
+from nats.js.client import JetStreamContext
+from nats.js.errors import NotFoundError
+
+from datamill.wire import events_v1_pb2 as events
+from services.kit.errors import Unavailable
+
+log = logging.getLogger(__name__)
+NEWS_STREAM = "NEWS"
+NEWS_SUBJECTS = ["pfs.>", "pps.>", "jobs.>"]
+KEEP_NEWS = timedelta(hours=6)
+QUEUE_BOUND = 1000
+
+Handler = Callable[[events.News], Awaitable[None]]
+
+
+@dataclass(eq=False)
+class Listener:
+    """News of some subjects from now on. More than QUEUE_BOUND unread pieces collapse: "look" needs no count."""
+
+    subjects: tuple[str, ...]
+    _queue: "asyncio.Queue[events.News]" = field(default_factory=lambda: asyncio.Queue(QUEUE_BOUND))
+
+    def hear(self, news: events.News) -> None:
+        if not self._queue.full():
+            self._queue.put_nowait(news)
+
+    async def wait(self, timeout: timedelta) -> events.News | None:
+        """The next piece of news, or None when `timeout` passes first (then look anyway)."""
+        try:
+            return await asyncio.wait_for(self._queue.get(), timeout.total_seconds())
+        except TimeoutError:
+            return None
+
+    def drain(self) -> list[events.News]:
+        """All the news that is waiting, without waiting."""
+        found = []
+        while not self._queue.empty():
+            found.append(self._queue.get_nowait())
+        return found
+
+
+class Bus:
+    """A connection to NATS. Make it with `Bus.connect`."""
+
+    def __init__(self, client: Client) -> None:
+        self.client = client
+        self.js: JetStreamContext = client.jetstream(timeout=5)
+        self._listeners: set[Listener] = set()
+        self._news_ready = False
+
+    @classmethod
+    @asynccontextmanager
+    async def connect(cls, url: str, *, name: str) -> AsyncIterator["Bus"]:
+        """Connect, waiting up to 30 s for a server that is still starting. Raises Unavailable."""
+        client = await _patiently(url, name)
+        bus = cls(client)
+        subscriptions = [await client.subscribe(subject, cb=bus._on_message) for subject in NEWS_SUBJECTS]
+        try:
+            yield bus
+        finally:
+            for subscription in subscriptions:
+                if client.is_connected:
+                    await subscription.unsubscribe()
+            await client.close()
+
+    async def publish(self, news: Sequence[events.News]) -> None:
+        """Publish durably, in order. Raises NatsError when the server does not take them in time."""
+        await self._ensure_news_stream()
+        for one in news:
+            await self.js.publish(one.subject, one.SerializeToString(), headers={"Nats-Msg-Id": one.id})
+
+    def deliver_here(self, news: events.News) -> None:
+        """Give news to this process's own listeners without the network."""
+        for listener in self._listeners:
+            if any(_matches(pattern, news.subject) for pattern in listener.subjects):
+                listener.hear(news)
+
+    @asynccontextmanager
+    async def listen(self, *subjects: str) -> AsyncIterator[Listener]:
+        """Hear news of `subjects` ("pfs.commit.*", "pfs.>") inside the block. Listen first, then read."""
+        listener = Listener(subjects)
+        self._listeners.add(listener)
+        try:
+            yield listener
+        finally:
+            self._listeners.discard(listener)
+
+    async def consume(self, subject: str, durable: str, handle: Handler) -> None:
+        """Give each piece of news to `handle` until cancelled, sharing it with this consumer's replicas."""
+        while True:
+            try:
+                await self._ensure_news_stream()
+                await self._consume(subject, durable, handle)
+            except (NatsError, NotFoundError, OSError) as error:
+                log.warning("consumer %s lost its stream (%s); trying again", durable, error)
+                self._news_ready = False
+                await asyncio.sleep(1)
+
+    async def _consume(self, subject: str, durable: str, handle: Handler) -> None:
+        config = ConsumerConfig(
+            durable_name=durable,
+            filter_subject=subject,
+            ack_policy=AckPolicy.EXPLICIT,
+            ack_wait=60,
+            max_ack_pending=1000,
+        )
+        pull = await self.js.pull_subscribe(subject, durable=durable, stream=NEWS_STREAM, config=config)
+        try:
+            while True:
+                try:
+                    messages = await pull.fetch(64, timeout=5)
+                except TimeoutError:
+                    continue
+                for message in messages:
+                    await _handled(message, handle)
+        finally:
+            if self.client.is_connected:
+                await pull.unsubscribe()
+
+    async def ensure_stream(self, config: StreamConfig) -> None:
+        """Make the stream, or bring it to this configuration."""
+        try:
+            await self.js.update_stream(config)
+        except NotFoundError:
+            await self.js.add_stream(config)
+
+    async def _ensure_news_stream(self) -> None:
+        if self._news_ready:
+            return
+        await self.ensure_stream(
+            StreamConfig(
+                name=NEWS_STREAM,
+                subjects=NEWS_SUBJECTS,
+                retention=RetentionPolicy.LIMITS,
+                discard=DiscardPolicy.OLD,
+                max_age=KEEP_NEWS.total_seconds(),
+                max_bytes=256 << 20,
+            )
+        )
+        self._news_ready = True
+
+    async def _on_message(self, message: Msg) -> None:
+        self.deliver_here(events.News.FromString(message.data))
+
+
+async def _handled(message: Msg, handle: Handler) -> None:
+    try:
+        await handle(events.News.FromString(message.data))
+        await message.ack()  # after the transaction, never before it
+    except NatsError:
+        raise
+    except Exception:
+        log.exception("%s will come again", message.subject)
+        await message.nak(delay=min(30.0, 0.2 * 2 ** min(message.metadata.num_delivered, 10)))
+
+
+async def _patiently(url: str, name: str) -> Client:
+    deadline = asyncio.get_running_loop().time() + 30
+
+    async def note(error: Exception) -> None:
+        log.warning("nats: %s", error)
+
+    while True:
+        try:
+            return await nats.connect(
+                url,
+                name=name,
+                max_reconnect_attempts=-1,
+                reconnect_time_wait=0.25,
+                allow_reconnect=True,
+                connect_timeout=2,
+                error_cb=note,
+            )
+        except (NatsError, OSError) as error:
+            if asyncio.get_running_loop().time() > deadline:
+                raise Unavailable(f"no NATS server answers at {url}: {error}") from error
+            await asyncio.sleep(0.2)
+
+
+def _matches(pattern: str, subject: str) -> bool:
+    wanted, parts = pattern.split("."), subject.split(".")
+    for index, token in enumerate(wanted):
+        if token == ">":
+            return len(parts) > index
+        if index >= len(parts) or token not in ("*", parts[index]):
+            return False
+    return len(wanted) == len(parts)

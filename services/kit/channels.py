@@ -1,0 +1,70 @@
+"""Calling another service: one channel a peer, the service token on every call, and a deadline on every unary call."""
+
+from collections.abc import Callable
+from typing import Any
+
+import grpc
+from opentelemetry import propagate
+
+from services.kit.server import MAX_MESSAGE_BYTES, SERVICE_TOKEN_HEADER
+
+DEADLINE_SECONDS = 30.0
+OPTIONS = (
+    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.keepalive_time_ms", 20_000),
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 1_000),
+)
+
+
+def connect(address: str, *, token: str = "") -> grpc.aio.Channel:
+    """A channel to `address` ("host:port"). Streams have no deadline of their own; their callers cancel them."""
+    interceptors = [_UnaryDeadline(token), _StreamHeaders(token), _SendStreamHeaders(token)]
+    return grpc.aio.insecure_channel(address, options=list(OPTIONS), interceptors=interceptors)
+
+
+def _with_headers(details: grpc.aio.ClientCallDetails, token: str, timeout: float | None) -> grpc.aio.ClientCallDetails:
+    carried: dict[str, str] = {}
+    propagate.inject(carried)
+    metadata = grpc.aio.Metadata(*(details.metadata or ()), *carried.items())
+    if token:
+        metadata.add(SERVICE_TOKEN_HEADER, token)
+    return grpc.aio.ClientCallDetails(
+        method=details.method,
+        timeout=details.timeout if details.timeout is not None else timeout,
+        metadata=metadata,
+        credentials=details.credentials,
+        wait_for_ready=details.wait_for_ready,
+    )
+
+
+class _UnaryDeadline(grpc.aio.UnaryUnaryClientInterceptor):
+    def __init__(self, token: str) -> None:
+        self._token = token
+
+    async def intercept_unary_unary(
+        self, continuation: Callable[..., Any], client_call_details: Any, request: Any
+    ) -> Any:
+        return await continuation(_with_headers(client_call_details, self._token, DEADLINE_SECONDS), request)
+
+
+class _StreamHeaders(grpc.aio.UnaryStreamClientInterceptor):
+    def __init__(self, token: str) -> None:
+        self._token = token
+
+    async def intercept_unary_stream(
+        self, continuation: Callable[..., Any], client_call_details: Any, request: Any
+    ) -> Any:
+        return await continuation(_with_headers(client_call_details, self._token, None), request)
+
+
+class _SendStreamHeaders(grpc.aio.StreamUnaryClientInterceptor):
+    def __init__(self, token: str) -> None:
+        self._token = token
+
+    async def intercept_stream_unary(
+        self, continuation: Callable[..., Any], client_call_details: Any, request_iterator: Any
+    ) -> Any:
+        return await continuation(_with_headers(client_call_details, self._token, None), request_iterator)

@@ -1,0 +1,45 @@
+"""Kinds of trouble a caller can act on. There is no gRPC here; `kit.server` turns each kind into a status, once.
+
+A service's own problems subclass these in its `domain/errors.py` with the exact sentence that clients match on.
+Elsewhere: which status each kind gets (server.py).
+"""
+
+
+class Problem(Exception):
+    """Something a caller can act on. Its sentence is public: deployed clients match on it. Status UNKNOWN."""
+
+
+class Invalid(Problem):
+    """The request itself is wrong, whatever the state of the system. INVALID_ARGUMENT."""
+
+
+class NotFound(Problem):
+    """No such thing. NOT_FOUND."""
+
+
+class AlreadyExists(Problem):
+    """The thing is there already. ALREADY_EXISTS."""
+
+
+class Refused(Problem):
+    """Right question, wrong state: asking again will not help. FAILED_PRECONDITION."""
+
+
+class Unavailable(Problem):
+    """Something this answer needs is away for now; ask again. UNAVAILABLE."""
+
+
+class Exhausted(Problem):
+    """No room or quota left, for example a full disk. RESOURCE_EXHAUSTED."""
+
+
+class Unsupported(Problem):
+    """A part of the protocol that is not built yet, named. UNIMPLEMENTED."""
+
+
+class Forbidden(Problem):
+    """The caller may not do this. PERMISSION_DENIED."""
+
+
+class Corrupt(Problem):
+    """Stored bytes are not what their hash says. DATA_LOSS."""

@@ -1,0 +1,1 @@
+"""The object store behind one small interface: immutable objects, whole or in ranges. Drivers: local.py."""

@@ -1,0 +1,50 @@
+"""What every object store driver does. All calls are synchronous; services run them in threads.
+
+Holds for ever: an object is never overwritten with other bytes, is durable once `put` or `adopt` returns, and is
+never seen half-written. Keys are relative paths of [a-z0-9/_.-].
+"""
+
+from pathlib import Path
+from typing import Protocol
+
+from services.kit.errors import Corrupt
+
+
+class ObjectMissing(Corrupt):
+    """An object that something refers to is not in the store."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__(f"object {key} is missing from the store")
+
+
+class Objects(Protocol):
+    """An object store."""
+
+    @property
+    def root(self) -> Path | None:
+        """The folder of the objects when callers on this machine may read them as files, else None."""
+        ...
+
+    def put(self, key: str, data: bytes) -> None:
+        """Store `data` durably. The same key with the same bytes again is no error. Raises Exhausted."""
+        ...
+
+    def adopt(self, key: str, path: Path) -> None:
+        """Move a finished file on this machine into the store, durably. No error when it is there already."""
+        ...
+
+    def get(self, key: str) -> bytes:
+        """All of an object. Raises ObjectMissing."""
+        ...
+
+    def get_range(self, key: str, offset: int, length: int) -> bytes:
+        """`length` bytes from `offset`. Raises ObjectMissing, or Corrupt when the object is shorter."""
+        ...
+
+    def size(self, key: str) -> int | None:
+        """Size in bytes, or None when there is no such object."""
+        ...
+
+    def delete(self, key: str) -> None:
+        """Remove an object; no error when it is gone already."""
+        ...

@@ -1,0 +1,90 @@
+"""News and the change it tells of are one transaction; a relay carries it to the bus afterwards, at least once.
+
+Add news with `Outbox(tx).add(…)`. The relay hears of commits at once and also looks by itself, so that news left
+behind by a crash still goes out.
+"""
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+
+from sqlalchemy import LargeBinary, delete, select
+from sqlalchemy.orm import Mapped, Session, mapped_column
+
+from datamill.wire import events_v1_pb2 as events
+from services.kit.bus import Bus
+from services.kit.clock import fresh_id
+from services.kit.database import Database, KitBase, UtcTime
+
+log = logging.getLogger(__name__)
+BATCH = 500
+LOOK_AGAIN = timedelta(seconds=2)
+
+
+class OutboxRow(KitBase):
+    """A piece of news that has not been published yet."""
+
+    __tablename__ = "outbox"
+    seq: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    at: Mapped[datetime] = mapped_column(UtcTime)
+    news: Mapped[bytes] = mapped_column(LargeBinary)
+
+
+class Outbox:
+    """News of the caller's transaction."""
+
+    def __init__(self, tx: Session) -> None:
+        self._tx = tx
+
+    def add(self, subject: str, key: str, *, at: datetime, facts: Mapping[str, str] | None = None) -> None:
+        """Announce `subject` about `key` once this transaction commits."""
+        news = events.News(id=fresh_id(), subject=subject, key=key, facts=facts)
+        news.at.FromDatetime(at)
+        self._tx.add(OutboxRow(at=at, news=news.SerializeToString()))
+        self._tx.info.setdefault("news", []).append(news)
+
+
+class Relay:
+    """Publishes the outbox of one database."""
+
+    def __init__(self, db: Database, bus: Bus) -> None:
+        self._db, self._bus = db, bus
+        self._wake = asyncio.Event()
+        db.on_commit(self._hear)
+
+    def _hear(self, news: list[events.News]) -> None:
+        for one in news:
+            self._bus.deliver_here(one)  # listeners in this process need not wait for the network
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Publish until cancelled."""
+        while True:
+            self._wake.clear()
+            try:
+                while await self._publish_some() == BATCH:
+                    pass
+            except Exception:
+                log.exception("publishing news failed; it stays in the outbox and is tried again")
+                await asyncio.sleep(0.2)
+            try:
+                await asyncio.wait_for(self._wake.wait(), LOOK_AGAIN.total_seconds())
+            except TimeoutError:
+                continue
+
+    async def _publish_some(self) -> int:
+        rows = await self._db.read(_oldest)
+        if rows:
+            await self._bus.publish([events.News.FromString(raw) for _, raw in rows])
+            await self._db.run(_forget, [seq for seq, _ in rows])
+        return len(rows)
+
+
+def _oldest(tx: Session) -> list[tuple[int, bytes]]:
+    rows = tx.execute(select(OutboxRow.seq, OutboxRow.news).order_by(OutboxRow.seq).limit(BATCH))
+    return [(row.seq, row.news) for row in rows]
+
+
+def _forget(tx: Session, seqs: list[int]) -> None:
+    tx.execute(delete(OutboxRow).where(OutboxRow.seq.in_(seqs)))

@@ -1,0 +1,186 @@
+"""A gRPC server as every service runs it: problems become statuses here and nowhere else.
+
+Also: health, reflection, 20 MiB messages, keepalive, one span a call, and a drain that lets running calls end.
+Elsewhere: calling other services (channels.py).
+"""
+
+import asyncio
+import hmac
+import logging
+import signal
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import aclosing, asynccontextmanager
+from datetime import timedelta
+from typing import Any, TypeVar, cast
+
+import grpc
+from grpc import StatusCode
+from grpc.aio import ServicerContext
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+from opentelemetry import propagate, trace
+
+from services.kit import errors
+
+log = logging.getLogger(__name__)
+MAX_MESSAGE_BYTES = 20 << 20
+SERVICE_TOKEN_HEADER = "datamill-service-token"
+Context = ServicerContext[Any, Any]
+Registration = Callable[[grpc.aio.Server], None]
+T = TypeVar("T")
+
+STATUS: dict[type[Exception], StatusCode] = {
+    errors.Problem: StatusCode.UNKNOWN,
+    errors.Invalid: StatusCode.INVALID_ARGUMENT,
+    errors.NotFound: StatusCode.NOT_FOUND,
+    errors.AlreadyExists: StatusCode.ALREADY_EXISTS,
+    errors.Refused: StatusCode.FAILED_PRECONDITION,
+    errors.Unavailable: StatusCode.UNAVAILABLE,
+    errors.Exhausted: StatusCode.RESOURCE_EXHAUSTED,
+    errors.Unsupported: StatusCode.UNIMPLEMENTED,
+    errors.Forbidden: StatusCode.PERMISSION_DENIED,
+    errors.Corrupt: StatusCode.DATA_LOSS,
+    NotImplementedError: StatusCode.UNIMPLEMENTED,  # a generated method that nobody wrote yet
+}
+OPTIONS: Sequence[tuple[str, int]] = (
+    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000),
+    ("grpc.http2.max_ping_strikes", 0),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.so_reuseport", 0),  # a port in use is a mistake to report, not one to share
+)
+
+
+class PortInUse(Exception):
+    """Somebody else listens there already."""
+
+
+@asynccontextmanager
+async def answered(context: Context, method: str) -> AsyncIterator[None]:
+    """Turn whatever the block raises into the call's status."""
+    try:
+        yield
+    except grpc.aio.AbortError:
+        raise
+    except (errors.Problem, NotImplementedError) as problem:
+        code = next(STATUS[kind] for kind in type(problem).__mro__ if kind in STATUS)
+        text = str(problem) or f"{method} is not implemented"
+        await context.abort(code, text, (("datamill-error", type(problem).__name__),))
+    except grpc.aio.AioRpcError as error:  # another service's answer to a call made for this one
+        await context.abort(error.code(), error.details() or "")
+    except Exception:
+        log.exception("%s failed", method)  # the cause goes to the log, never to the caller
+        await context.abort(StatusCode.INTERNAL, "internal error")
+
+
+class TranslateProblems(grpc.aio.ServerInterceptor):
+    """Guards every call of every shape, iterating streams inside the guard so that their errors do not escape it."""
+
+    def __init__(self) -> None:
+        self._tracer = trace.get_tracer("datamill.server")
+
+    async def intercept_service(self, continuation: Any, handler_call_details: grpc.HandlerCallDetails) -> Any:
+        handler = await continuation(handler_call_details)
+        if handler is None:
+            return None
+        method = str(handler_call_details.method)
+        came_with = {
+            key: value for key, value in handler_call_details.invocation_metadata or () if isinstance(value, str)
+        }
+        sides = (handler.request_streaming, handler.response_streaming)
+        shape = "_".join("stream" if streaming else "unary" for streaming in sides)
+        call = getattr(handler, shape)
+
+        async def one(request: Any, context: Context) -> Any:
+            with self._span(method, came_with):
+                async with answered(context, method):
+                    return await call(request, context)
+
+        async def many(request: Any, context: Context) -> AsyncIterator[Any]:
+            with self._span(method, came_with):
+                async with answered(context, method), aclosing(call(request, context)) as replies:
+                    async for reply in replies:
+                        yield reply
+
+        return _replaced(handler, shape, many if handler.response_streaming else one)
+
+    def _span(self, method: str, came_with: dict[str, str]) -> Any:
+        return self._tracer.start_as_current_span(
+            method.lstrip("/"),
+            context=propagate.extract(came_with),
+            kind=trace.SpanKind.SERVER,
+            attributes={"rpc.system": "grpc"},
+            record_exception=False,
+            set_status_on_exception=False,
+        )
+
+
+def _replaced(handler: Any, shape: str, guarded: Any) -> Any:
+    make = getattr(grpc, f"{shape}_rpc_method_handler")
+    return make(
+        guarded, request_deserializer=handler.request_deserializer, response_serializer=handler.response_serializer
+    )
+
+
+def require_service(context: Context, token: str) -> None:
+    """Let only datamill's own services pass. Raises Forbidden."""
+    if not is_service(context, token):
+        raise errors.Forbidden("this call is kept for datamill's own services")
+
+
+def is_service(context: Context, token: str) -> bool:
+    """Whether the caller showed the instance's service token; the gateway strips it from outside calls."""
+    for key, value in context.invocation_metadata() or ():
+        if key == SERVICE_TOKEN_HEADER:
+            return bool(token) and hmac.compare_digest(str(value), token)
+    return False
+
+
+@asynccontextmanager
+async def serving(
+    register: Sequence[Registration], names: Sequence[str], *, at: str, drain: timedelta
+) -> AsyncIterator[str]:
+    """Serve until the block ends, then let running calls go on for at most `drain`. Yields "host:port".
+
+    register: functions such as `lambda server: add_APIServicer_to_server(api, server)`.
+    names: full names of the services, for health and reflection.
+    Raises PortInUse.
+    """
+    server = grpc.aio.server(interceptors=[TranslateProblems()], options=list(OPTIONS))
+    checks = health.aio.HealthServicer()
+    for add in register:
+        add(server)
+    health_pb2_grpc.add_HealthServicer_to_server(checks, server)
+    reflection.enable_server_reflection((*names, reflection.SERVICE_NAME, health.SERVICE_NAME), server)
+    host = at.rsplit(":", 1)[0]
+    try:
+        port = server.add_insecure_port(at)
+    except RuntimeError as error:
+        raise PortInUse(f"cannot listen on {at}: is the port in use?") from error
+    await server.start()
+    for name in ("", *names):
+        await checks.set(name, health_pb2.HealthCheckResponse.SERVING)
+    log.info("serving on %s:%d", host, port)
+    try:
+        yield f"{host}:{port}"
+    finally:
+        await checks.enter_graceful_shutdown()
+        await server.stop(drain.total_seconds())
+
+
+async def told_to_stop() -> None:
+    """Return once SIGTERM or SIGINT arrives."""
+    told = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, told.set)
+    await told.wait()
+
+
+def metadata_of(context: Context, key: str) -> str | None:
+    """A request header's value, or None."""
+    for name, value in context.invocation_metadata() or ():
+        if name == key:
+            return cast(str, value)
+    return None

@@ -1,0 +1,1 @@
+"""Projects, repositories, branches, commits, files and content."""

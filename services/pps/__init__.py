@@ -1,0 +1,1 @@
+"""Pipelines, their history, and the worker groups that run them."""
