@@ -7,7 +7,9 @@ Elsewhere: the outbox table and its relay (outbox.py), leases (leases.py), migra
 
 import asyncio
 import logging
+import random
 import sqlite3
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -25,7 +27,8 @@ log = logging.getLogger(__name__)
 P = ParamSpec("P")
 T = TypeVar("T")
 ATTEMPTS = 12
-RETRY_SQLSTATES = {"40001", "40P01", "55P03"}  # serialization failure, deadlock, lock not available
+# Serialization failure, deadlock, lock not available; unique violation, which two writers that both saw no row meet.
+RETRY_SQLSTATES = {"40001", "40P01", "55P03", "23505"}
 
 
 class UtcTime(TypeDecorator[datetime]):
@@ -112,6 +115,7 @@ class Database:
                     return result, tx.info.get("news", [])
             except DBAPIError as error:
                 if attempt < ATTEMPTS and _may_repeat(error):
+                    time.sleep(random.uniform(0, 0.002 * 2 ** min(attempt, 8)))  # spreads writers that met
                     continue
                 raise _translated(error) from error
         raise Unavailable("the database kept refusing this transaction; try again")

@@ -16,7 +16,6 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import MetaData, create_engine
 from sqlalchemy.engine import Connection
-
 from sqlalchemy.orm import DeclarativeBase
 
 from services.kit.database import Database, KitBase
@@ -99,8 +98,7 @@ def _tables_of(storage: str) -> MetaData:
     package = importlib.import_module(storage)
     for module in pkgutil.iter_modules(package.__path__):
         importlib.import_module(f"{storage}.{module.name}")
-    base = importlib.import_module(f"{storage}.tables").Base
-    assert issubclass(base, DeclarativeBase)
+    base: type[DeclarativeBase] = importlib.import_module(f"{storage}.tables").Base
     return base.metadata
 
 

@@ -40,7 +40,6 @@ STATUS: dict[type[Exception], StatusCode] = {
     errors.Unsupported: StatusCode.UNIMPLEMENTED,
     errors.Forbidden: StatusCode.PERMISSION_DENIED,
     errors.Corrupt: StatusCode.DATA_LOSS,
-    NotImplementedError: StatusCode.UNIMPLEMENTED,  # a generated method that nobody wrote yet
 }
 OPTIONS: Sequence[tuple[str, int]] = (
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
@@ -63,10 +62,11 @@ async def answered(context: Context, method: str) -> AsyncIterator[None]:
         yield
     except grpc.aio.AbortError:
         raise
-    except (errors.Problem, NotImplementedError) as problem:
+    except NotImplementedError:  # a generated method that nobody wrote yet
+        await context.abort(StatusCode.UNIMPLEMENTED, f"{method} is not built yet")
+    except errors.Problem as problem:
         code = next(STATUS[kind] for kind in type(problem).__mro__ if kind in STATUS)
-        text = str(problem) or f"{method} is not implemented"
-        await context.abort(code, text, (("datamill-error", type(problem).__name__),))
+        await context.abort(code, str(problem), (("datamill-error", type(problem).__name__),))
     except grpc.aio.AioRpcError as error:  # another service's answer to a call made for this one
         await context.abort(error.code(), error.details() or "")
     except Exception:
