@@ -1,0 +1,90 @@
+"""The ports of the map: where ranges are read from, and where new ones go."""
+
+import secrets
+from collections import OrderedDict
+from collections.abc import Callable
+from threading import Lock
+from typing import Protocol
+
+from services.kit.sortedmap.codec import Chunk, decode
+from services.kit.sortedmap.rows import Place
+
+PACK_BYTES = 16 << 20
+DECODED_BYTES = 64 << 20
+
+
+class RangeSource(Protocol):
+    """Reads stored ranges."""
+
+    def read(self, place: Place) -> bytes:
+        """The `place.stored` bytes at `place`. Raises what the store raises."""
+        ...
+
+
+class PackSink:
+    """Collects new ranges, children before parents, into index packs of at most 16 MiB.
+
+    store: called with a pack's name and bytes, once for each pack; must be durable when it returns.
+    """
+
+    def __init__(self, store: Callable[[bytes, bytes], None]) -> None:
+        self._store = store
+        self._pack = secrets.token_bytes(16)
+        self._parts: list[bytes] = []
+        self._length = 0
+        self.packs: list[bytes] = []
+        self.written_bytes = 0
+        self.written_ranges = 0
+
+    def add(self, data: bytes) -> Place:
+        """Take one stored range; it can be read once its pack is stored."""
+        if self._length and self._length + len(data) > PACK_BYTES:
+            self.flush()
+        place = Place(self._pack, self._length, len(data))
+        self._parts.append(data)
+        self._length += len(data)
+        self.written_bytes += len(data)
+        self.written_ranges += 1
+        return place
+
+    def flush(self) -> None:
+        """Store what has been collected. Call it once after the last range."""
+        if self._parts:
+            self._store(self._pack, b"".join(self._parts))
+            self.packs.append(self._pack)
+            self._pack, self._parts, self._length = secrets.token_bytes(16), [], 0
+
+
+class Reader:
+    """Decoded ranges of a source, kept least-recently-used up to a number of bytes. Safe for several threads."""
+
+    def __init__(self, source: RangeSource, *, limit_bytes: int = DECODED_BYTES) -> None:
+        self._source = source
+        self._limit = limit_bytes
+        self._kept: OrderedDict[tuple[bytes, Place], Chunk] = OrderedDict()
+        self._kept_bytes = 0
+        self._lock = Lock()
+        self.opened = 0
+        """How many ranges were asked for, cached or not (for tests and metrics)."""
+        self.fetched = 0
+        """How many had to be read from the source."""
+
+    def chunk(self, id: bytes, place: Place) -> Chunk:
+        """The range or node called `id` at `place`. Raises CorruptRange when the bytes there are something else."""
+        # Two writings of one id may build on different bases, so the place is part of the key.
+        with self._lock:
+            self.opened += 1
+            found = self._kept.get((id, place))
+            if found is not None:
+                self._kept.move_to_end((id, place))
+                return found
+        chunk = decode(self._source.read(place), id, place, base=self.chunk)
+        with self._lock:
+            self.fetched += 1
+            if (id, place) not in self._kept:
+                self._kept[(id, place)] = chunk
+                self._kept_bytes += chunk.weight
+            while self._kept_bytes > self._limit and len(self._kept) > 1:
+                _, dropped = self._kept.popitem(last=False)
+                self._kept_bytes -= dropped.weight
+        return chunk
