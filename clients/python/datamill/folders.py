@@ -1,0 +1,115 @@
+"""Whole folders in and out, by the shortest way that the server and this machine allow.
+
+In: packs straight to the store (upload.py) when the server has a content service and blake3 is installed, else one
+stream through the service. Out: one tar stream, unpacked here (local.py).
+"""
+
+import importlib
+import importlib.util
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from datamill import local, names
+from datamill.commits import Commits
+from datamill.errors import Failed, NotFound, Unsupported
+from datamill.files import Files, put_requests
+from datamill.repos import Repos
+from datamill.wire import pfs_v2_pb2 as pfs
+
+Progress = Callable[[int, int], None]
+"""Called as progress(files, bytes) with what was done since the last call; possibly from another thread."""
+
+
+def unseen(_files: int, _bytes: int) -> None:
+    """The progress of somebody who does not watch."""
+
+
+class Folders(Repos, Commits, Files):
+    """Methods about folders."""
+
+    def put_folder(self, folder: str | Path, to: str | pfs.File, *, progress: Progress = unseen) -> int:
+        """Write every file of a local folder below `repo@branch:/path`, as one commit unless one is open there.
+
+        Files that were there are replaced, others stay. Returns how many were written; all of them or none.
+        """
+        return self.put_local(local.walk(Path(folder)), to, progress=progress)
+
+    def put_local(self, files: Iterable[local.LocalFile], to: str | pfs.File, *, progress: Progress = unseen) -> int:
+        """The same for chosen files."""
+        where = names.file(to, path="/")
+        top = where.path.rstrip("/") + "/"
+        opened = self._open_commit(where.commit)
+        count = 0
+
+        def counted(more: int, size: int) -> None:
+            nonlocal count
+            count += more
+            progress(more, size)
+
+        sets = self._file_sets(files, top, counted)
+        commit = opened or self.start_commit(where.commit.branch)
+        try:
+            for one in sets:
+                self.add_file_set(commit, one)
+        except BaseException as error:
+            if opened is None:
+                self.finish_commit(commit, error=f"{type(error).__name__}: {error}")
+            raise
+        if opened is None:
+            self.finish_commit(commit)
+        return count
+
+    def get_folder(self, source: str | pfs.File, folder: str | Path, *, progress: Progress = unseen) -> int:
+        """Write what lies below `repo@ref:/path` into a local folder; a single file goes into it by its name.
+
+        Files that were there are replaced. Returns how many were written. Raises FileMissing.
+        """
+        where = names.file(source, path="/")
+        info = self.inspect_file(where)
+        path = PurePosixPath(info.file.path)
+        below = path if info.file_type == pfs.FileType.DIR else path.parent
+        return local.unpack(
+            self.get_tar(pfs.File(commit=where.commit, path=literal(where.path))),
+            Path(folder),
+            below=str(below),
+            seen=lambda size: progress(0, size),
+        )
+
+    def _open_commit(self, ref: pfs.Commit) -> pfs.Commit | None:
+        """The open commit that `ref` means, or None when a new one is to be made on its branch."""
+        try:
+            info = self.inspect_commit(ref)
+        except NotFound:
+            if ref.id:
+                raise
+            self.inspect_repo(ref.branch.repo)  # say now that it is missing, not after the upload
+            return None
+        if not info.HasField("finishing"):
+            return info.commit
+        if ref.id:
+            raise Failed(f"commit {names.shown_commit(info.commit)} has already finished")
+        return None
+
+    def _file_sets(self, files: Iterable[local.LocalFile], top: str, progress: Progress) -> list[str]:
+        if importlib.util.find_spec("blake3"):
+            upload: Any = importlib.import_module("datamill.upload")
+            try:
+                small, files = upload.file_set(self, files, top, progress)
+            except Unsupported:  # a server without a content service; nothing has been read yet
+                return [self._streamed(files, top, progress)]
+            return ([small] if small else []) + ([self._streamed(files, top, progress)] if files else [])
+        return [self._streamed(files, top, progress)]
+
+    def _streamed(self, files: Iterable[local.LocalFile], top: str, progress: Progress) -> str:
+        def changes() -> Iterator[pfs.ModifyFileRequest]:
+            for file in files:
+                yield from put_requests(top + file.path, Path(file.source), append=False)
+                progress(1, Path(file.source).stat().st_size)
+
+        return self.create_file_set(changes())
+
+
+def literal(path: str) -> str:
+    """A path as a glob that matches only itself; paths hold no globbing characters but the backslash."""
+    return path.replace("\\", "\\\\")
