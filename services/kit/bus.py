@@ -28,6 +28,7 @@ NEWS_STREAM = "NEWS"
 NEWS_SUBJECTS = ["pfs.>", "pps.>", "jobs.>"]
 KEEP_NEWS = timedelta(hours=6)
 QUEUE_BOUND = 1000
+PATIENCE = timedelta(seconds=30)
 
 Handler = Callable[[events.News], Awaitable[None]]
 
@@ -174,26 +175,16 @@ async def _handled(message: Msg, handle: Handler) -> None:
 
 
 async def _patiently(url: str, name: str) -> Client:
-    deadline = asyncio.get_running_loop().time() + 30
-
     async def note(error: Exception) -> None:
         log.warning("nats: %s", error)
 
-    while True:
-        try:
-            return await nats.connect(
-                url,
-                name=name,
-                max_reconnect_attempts=-1,
-                reconnect_time_wait=0.25,
-                allow_reconnect=True,
-                connect_timeout=2,
-                error_cb=note,
-            )
-        except (NatsError, OSError) as error:
-            if asyncio.get_running_loop().time() > deadline:
-                raise Unavailable(f"no NATS server answers at {url}: {error}") from error
-            await asyncio.sleep(0.2)
+    connecting = nats.connect(  # with endless reconnecting it also waits for a server that is still starting
+        url, name=name, max_reconnect_attempts=-1, reconnect_time_wait=0.25, connect_timeout=2, error_cb=note
+    )
+    try:
+        return await asyncio.wait_for(connecting, PATIENCE.total_seconds())
+    except (NatsError, OSError, TimeoutError) as error:
+        raise Unavailable(f"no NATS server answers at {url}") from error
 
 
 def _matches(pattern: str, subject: str) -> bool:

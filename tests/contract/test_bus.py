@@ -1,0 +1,126 @@
+"""The bus against a real NATS: news arrives at least once, and a server that dies and comes back loses none of it."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AbstractContextManager, ExitStack, asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from sqlalchemy.orm import Session
+
+from datamill.wire import events_v1_pb2 as events
+from services.kit.bus import Bus
+from services.kit.database import Database, KitBase
+from services.kit.errors import Unavailable
+from services.kit.outbox import Outbox, OutboxRow, Relay
+from tests.support.servers import Running, free_port, nats_command, running
+
+SOON = timedelta(seconds=10)
+
+
+@pytest.fixture
+def port() -> int:
+    return free_port()
+
+
+@pytest.fixture
+def db(tmp_path: Path) -> Iterator[Database]:
+    with Database(f"sqlite:///{tmp_path}/kit.db") as database:
+        KitBase.metadata.create_all(database.engine)
+        yield database
+
+
+def _nats(folder: Path, port: int) -> AbstractContextManager[Running]:
+    return running(nats_command(folder / "nats", port), ready="Server is ready")
+
+
+def _announce(tx: Session, subject: str, key: str) -> None:
+    Outbox(tx).add(subject, key, at=datetime.now(UTC), facts={"repo": "images"})
+
+
+def _left(tx: Session) -> int:
+    return tx.query(OutboxRow).count()
+
+
+@asynccontextmanager
+async def _relayed(db: Database, port: int) -> AsyncIterator[Bus]:
+    async with Bus.connect(f"nats://127.0.0.1:{port}", name="test") as bus:
+        relaying = asyncio.create_task(Relay(db, bus).run())
+        try:
+            yield bus
+        finally:
+            relaying.cancel()
+            await asyncio.gather(relaying, return_exceptions=True)
+
+
+async def test_a_listener_hears_its_subjects_only(db: Database, tmp_path: Path, port: int) -> None:
+    with _nats(tmp_path, port):
+        async with _relayed(db, port) as bus, bus.listen("pfs.commit.*") as news:
+            await db.run(_announce, "pfs.repo.deleted", "a")
+            await db.run(_announce, "pfs.commit.started", "b")
+            heard = await news.wait(SOON)
+            assert heard is not None
+            assert (heard.subject, heard.key, dict(heard.facts)) == ("pfs.commit.started", "b", {"repo": "images"})
+
+
+async def test_a_consumer_gets_news_again_until_it_has_handled_it(db: Database, tmp_path: Path, port: int) -> None:
+    tries: list[str] = []
+    done = asyncio.Event()
+
+    async def handle(news: events.News) -> None:
+        tries.append(news.key)
+        if len(tries) < 3:
+            raise RuntimeError("not yet")
+        done.set()
+
+    with _nats(tmp_path, port):
+        async with _relayed(db, port) as bus:
+            consuming = asyncio.create_task(bus.consume("pfs.commit.*", "again", handle))
+            await db.run(_announce, "pfs.commit.started", "a")
+            await asyncio.wait_for(done.wait(), SOON.total_seconds())
+            consuming.cancel()
+    assert tries == ["a", "a", "a"]
+
+
+async def test_news_outlives_a_killed_server(db: Database, tmp_path: Path, port: int) -> None:
+    """Ten pieces before the kill, ten while NATS is away, ten after: a durable consumer gets all thirty."""
+    got: set[str] = set()
+    all_there = asyncio.Event()
+
+    async def handle(news: events.News) -> None:
+        got.add(news.key)
+        if len(got) == 30:
+            all_there.set()
+
+    with ExitStack() as servers:
+        first = servers.enter_context(_nats(tmp_path, port))
+        async with _relayed(db, port) as bus:
+            consuming = asyncio.create_task(bus.consume("pfs.commit.*", "survivor", handle))
+            for number in range(10):
+                await db.run(_announce, "pfs.commit.started", f"before-{number}")
+            first.kill()
+            first.process.wait()
+            for number in range(10):
+                await db.run(_announce, "pfs.commit.started", f"away-{number}")
+            servers.enter_context(_nats(tmp_path, port))
+            for number in range(10):
+                await db.run(_announce, "pfs.commit.started", f"after-{number}")
+            await asyncio.wait_for(all_there.wait(), 40)
+            consuming.cancel()
+            await _until_empty(db)
+
+
+async def _until_empty(db: Database) -> None:
+    for _ in range(200):
+        if not await db.read(_left):
+            return
+        await asyncio.sleep(0.05)
+    raise AssertionError("news is left in the outbox")
+
+
+async def test_no_server_is_said_clearly(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("services.kit.bus.PATIENCE", timedelta(seconds=0.3))
+    with pytest.raises(Unavailable, match=f"no NATS server answers at nats://127.0.0.1:{port}"):
+        async with Bus.connect(f"nats://127.0.0.1:{port}", name="test"):
+            pass
