@@ -47,7 +47,8 @@ class Listener:
     async def wait(self, timeout: timedelta) -> events.News | None:
         """The next piece of news, or None when `timeout` passes first (then look anyway)."""
         try:
-            return await asyncio.wait_for(self._queue.get(), timeout.total_seconds())
+            async with asyncio.timeout(timeout.total_seconds()):
+                return await self._queue.get()
         except TimeoutError:
             return None
 
@@ -182,7 +183,8 @@ async def _patiently(url: str, name: str) -> Client:
         url, name=name, max_reconnect_attempts=-1, reconnect_time_wait=0.25, connect_timeout=2, error_cb=note
     )
     try:
-        return await asyncio.wait_for(connecting, PATIENCE.total_seconds())
+        async with asyncio.timeout(PATIENCE.total_seconds()):
+            return await connecting
     except (NatsError, OSError, TimeoutError) as error:
         raise Unavailable(f"no NATS server answers at {url}") from error
 

@@ -69,7 +69,8 @@ class Relay:
                 log.exception("publishing news failed; it stays in the outbox and is tried again")
                 await asyncio.sleep(0.2)
             try:
-                await asyncio.wait_for(self._wake.wait(), LOOK_AGAIN.total_seconds())
+                async with asyncio.timeout(LOOK_AGAIN.total_seconds()):  # wait_for loses a cancellation on 3.11
+                    await self._wake.wait()
             except TimeoutError:
                 continue
 
