@@ -97,7 +97,7 @@ def _refuse_newer(layout: Layout) -> None:
 def _numbers(release: str) -> tuple[int, ...]:
     """The numeric parts of a release for comparing; what is not a release counts as newer than any."""
     try:
-        return tuple(int(part) for part in release.split("+")[0].split("."))
+        return tuple(int(part) for part in release.partition("+")[0].split("."))
     except ValueError:
         return (1 << 30,)
 

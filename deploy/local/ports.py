@@ -55,13 +55,12 @@ def listener_on(port: int) -> str | None:
 
 def _listening_inodes(port: int) -> list[str]:
     """Fields as in proc(5), /proc/net/tcp: local address, state and inode are the 2nd, 4th and 10th."""
-    found = []
+    found: list[str] = []
     for table in (Path("/proc/net/tcp"), Path("/proc/net/tcp6")):
         try:
             lines = table.read_text().splitlines()[1:]
         except OSError:
             continue
-        for fields in map(str.split, lines):
-            if fields[3] == LISTENING and int(fields[1].rsplit(":", 1)[1], 16) == port:
-                found.append(fields[9])
+        rows = map(str.split, lines)
+        found += [row[9] for row in rows if row[3] == LISTENING and int(row[1].rsplit(":", 1)[1], 16) == port]
     return found

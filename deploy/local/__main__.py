@@ -1,0 +1,31 @@
+"""`python -m deploy.local up|down|status|doctor`: the same four commands without the client's command line."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from deploy.local import commands
+from deploy.local.doctor import DEFAULT_PORT
+
+
+def main() -> int:
+    """Read the arguments and run the command."""
+    parser = argparse.ArgumentParser(prog="python -m deploy.local")
+    parser.add_argument("command", choices=["up", "down", "status", "doctor"])
+    parser.add_argument("--data-dir", type=Path, default=Path(".datamill"))
+    parser.add_argument("--port", type=int, default=DEFAULT_PORT, help="0: any free one")
+    parser.add_argument("--detach", action="store_true")
+    options = parser.parse_args()
+    match options.command:
+        case "up":
+            return commands.up(options.data_dir, options.port, options.detach)
+        case "down":
+            return commands.down(options.data_dir)
+        case "status":
+            return commands.status(options.data_dir)
+        case _:
+            return commands.doctor(options.data_dir)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

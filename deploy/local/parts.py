@@ -1,0 +1,104 @@
+"""What an instance on one machine consists of: five programs, their settings, and how each is asked whether it works.
+
+The order is that of starting; stopping goes the other way. Elsewhere: keeping them running (supervisor.py).
+"""
+
+import json
+import os
+import sys
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from deploy.envoy.render import Gateway, render
+from deploy.local import binaries
+from deploy.local.layout import Layout, write_whole
+from deploy.local.ports import free_ports
+from deploy.local.probe import Answer, ask_grpc, ask_nats
+
+ROOT = Path(__file__).parents[2]
+MARK = "DATAMILL_INSTANCE"  # in the environment of all that belongs to an instance; holds its data directory
+DRAIN_SECONDS = "5"
+MAX_PAYLOAD_BYTES = 8 << 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """One program of the instance."""
+
+    name: str
+    title: str
+    command: tuple[str, ...]
+    env: Mapping[str, str]
+    port: int
+    ask: Callable[[int], Awaitable[Answer]]
+
+
+def plan(layout: Layout, *, port: int, token: str) -> list[Part]:
+    """The parts in the order of starting, with fresh ports; writes the configuration files. Raises CannotRun."""
+    nats, pfs, jobs, pps = free_ports(4)
+    at = {"pfs": f"127.0.0.1:{pfs}", "jobs": f"127.0.0.1:{jobs}", "pps": f"127.0.0.1:{pps}"}
+    nats_url = f"nats://{token}@127.0.0.1:{nats}"
+    own = {
+        "pfs": {"STORE_ROOT": str(layout.data_dir / "store")},
+        "jobs": {"STORE_ROOT": str(layout.data_dir / "jobs" / "store"), "PFS": at["pfs"], "PPS": at["pps"]},
+        "pps": {
+            "RUNTIME_DIR": str(layout.data_dir / "pps" / "runtime"),
+            "WORKER_PYTHON": sys.executable,
+            "PFS": at["pfs"],
+            "JOBS": at["jobs"],
+        },
+    }
+    parts = [_nats(layout, nats, token)]
+    for name, number in (("pfs", pfs), ("jobs", jobs), ("pps", pps)):
+        common = {"LISTEN": at[name], "NATS_URL": nats_url, "SERVICE_TOKEN": token, "DRAIN": DRAIN_SECONDS}
+        parts.append(_service(layout, name, number, {**common, **own[name]}))
+    return [*parts, _gateway(layout, port, at)]
+
+
+def environment(layout: Layout) -> dict[str, str]:
+    """What every part inherits: the user's environment, our programs first, and the mark of the instance."""
+    inherited = {key: value for key, value in os.environ.items() if key not in {"PYTHONPATH", "PYTHONHOME"}}
+    return {
+        **inherited,
+        "PATH": f"{binaries.SCRIPTS}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
+        "MALLOC_ARENA_MAX": "2",  # each thread's own arena would keep tens of MB that it has used once
+        MARK: str(layout.data_dir),
+    }
+
+
+def _service(layout: Layout, name: str, port: int, settings: Mapping[str, str]) -> Part:
+    folder = layout.data_dir / name
+    folder.mkdir(exist_ok=True)
+    values = {"DATABASE_URL": f"sqlite:///{folder / f'{name}.db'}", **settings}
+    return Part(
+        name=name,
+        title=name.upper() if name != "jobs" else "Jobs",
+        command=(sys.executable, "-m", f"services.{name}"),
+        env={f"{name.upper()}_{key}": value for key, value in values.items()},
+        port=port,
+        ask=ask_grpc,
+    )
+
+
+def _nats(layout: Layout, port: int, token: str) -> Part:
+    config = {
+        "listen": f"127.0.0.1:{port}",
+        "server_name": "datamill",
+        "max_payload": MAX_PAYLOAD_BYTES,
+        "authorization": {"token": token},
+        "jetstream": {"store_dir": str(layout.data_dir / "nats"), "max_memory_store": 64 << 20},
+    }
+    path = layout.run / "nats.conf"  # NATS reads JSON as well as its own format
+    write_whole(path, json.dumps(config, indent=2), mode=0o600)
+    command = (str(binaries.nats_server()), "--config", str(path))
+    return Part(name="nats", title="NATS", command=command, env={"GOMEMLIMIT": "96MiB"}, port=port, ask=ask_nats)
+
+
+def _gateway(layout: Layout, port: int, at: Mapping[str, str]) -> Part:
+    access_log = layout.log_of("access")
+    path = layout.run / "envoy.yaml"
+    write_whole(path, render(Gateway(listen=f"127.0.0.1:{port}", access_log=access_log, **at)))
+    options = ("--concurrency", "2", "--disable-hot-restart", "--log-level", "warning")
+    command = (str(binaries.envoy()), "--config-path", str(path), *options)
+    return Part(name="gateway", title="gateway", command=command, env={}, port=port, ask=ask_grpc)
