@@ -128,9 +128,16 @@ def translated(error: grpc.RpcError, address: str = "") -> DatamillError:
     if kind is NotFound and FILE_MISSING.search(text):
         kind = FileMissing
     if kind is Unavailable and _nobody_there(text):
-        text = f"no datamill answers at {address}: {text}" if address else text
+        text = f"no datamill answers at {address}" if address else text
     return kind(text or code.name.lower().replace("_", " "), code)
 
 
 def _nobody_there(text: str) -> bool:
-    return "failed to connect to all addresses" in text or "Connection refused" in text or "DNS resolution" in text
+    signs = (
+        "failed to connect to all addresses",
+        "Connection refused",
+        "DNS resolution",
+        "No address",
+        "Socket closed",
+    )
+    return any(sign in text for sign in signs)

@@ -18,12 +18,14 @@ Request = TypeVar("Request")
 Reply = TypeVar("Reply")
 DEFAULT_ADDRESS = "grpc://localhost:30650"
 MESSAGE_BYTES = 20 << 20
+CONNECT_MS = 4_000
 OPTIONS = [
     ("grpc.max_receive_message_length", MESSAGE_BYTES),
     ("grpc.max_send_message_length", MESSAGE_BYTES),
     ("grpc.keepalive_time_ms", 20_000),
     ("grpc.keepalive_timeout_ms", 20_000),
     ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", CONNECT_MS),  # also how long one attempt to connect may take
     ("grpc.max_reconnect_backoff_ms", 2_000),
     ("grpc.enable_http_proxy", 0),
 ]

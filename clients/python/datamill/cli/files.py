@@ -1,0 +1,139 @@
+"""Commands that look at files, or change them without moving bytes. Elsewhere: put and get (transfers.py)."""
+
+import difflib
+
+import click
+
+from datamill import names
+from datamill.cli import verbs
+from datamill.cli.output import emit, listing, one, size, when
+from datamill.cli.session import RAW, Session, command
+from datamill.client import Client
+from datamill.wire import pfs_v2_pb2 as pfs
+
+HEADERS = ("NAME", "TYPE", "SIZE", "COMMITTED")
+COMPARED_BYTES = 1 << 20  # bigger files are only said to differ
+
+
+@command(verbs.inspect, "file")
+@click.argument("file")
+@RAW
+def inspect_file(session: Session, file: str, raw: bool) -> None:
+    """Show a file or directory, REPO@REF:/PATH."""
+    one(session.client.inspect_file(names.file(file, session.project, path="/")), _fields, raw=raw)
+
+
+@command(verbs.list_, "file")
+@click.argument("directory")
+@click.option("-r", "--recursive", is_flag=True, help="Everything below, not only what lies directly in it.")
+@RAW
+def list_file(session: Session, directory: str, recursive: bool, raw: bool) -> None:
+    """List the directory REPO@REF[:/PATH]."""
+    wanted = names.file(directory, session.project, path="/")
+    found = session.client.walk_files(wanted) if recursive else session.client.list_files(wanted)
+    listing(found, HEADERS, _row, raw=raw)
+
+
+@command(verbs.glob, "file")
+@click.argument("pattern")
+@RAW
+def glob_file(session: Session, pattern: str, raw: bool) -> None:
+    """List what matches REPO@REF:/PATTERN, for example 'images@master:/**.png'."""
+    listing(session.client.glob_files(names.file(pattern, session.project)), HEADERS, _row, raw=raw)
+
+
+@command(verbs.delete, "file")
+@click.argument("file")
+@click.option("-r", "--recursive", is_flag=True, help="Everything below the path.")
+def delete_file(session: Session, file: str, recursive: bool) -> None:
+    """Delete REPO@BRANCH:/PATH."""
+    session.client.delete_file(names.file(file, session.project), recursive=recursive)
+
+
+@command(verbs.copy, "file")
+@click.argument("source")
+@click.argument("target")
+@click.option("-a", "--append", is_flag=True, help="Add to files at the target instead of replacing them.")
+def copy_file(session: Session, source: str, target: str, append: bool) -> None:
+    """Copy SOURCE (REPO@REF:/PATH) to TARGET (REPO@BRANCH:/PATH) within the server."""
+    here, there = names.file(source, session.project), names.file(target, session.project)
+    session.client.copy_file(here, there, append=append)
+
+
+@command(verbs.diff, "file")
+@click.argument("new")
+@click.argument("old", required=False)
+@click.option("--name-only", is_flag=True, help="Say which files differ, and not how.")
+@RAW
+def diff_file(session: Session, new: str, old: str | None, name_only: bool, raw: bool) -> None:
+    """Compare NEW (REPO@REF[:/PATH]) with OLD, or with its parent commit."""
+    later = names.file(new, session.project, path="/")
+    earlier = None if old is None else names.file(old, session.project, path="/")
+    client = session.client
+    changes = client.diff_files(later, earlier)
+    if raw:
+        listing(changes, (), lambda _: (), raw=True)
+        return
+    changed = (item for item in changes if not _is_directory(item))
+    if name_only:
+        listing(changed, ("CHANGE", "FILE", "SIZE"), _change_row, raw=False)
+        return
+    parent = earlier.commit if earlier is not None else client.inspect_commit(later.commit).parent_commit
+    for item in changed:
+        _show_difference(client, item, later.commit, parent)
+
+
+def _row(info: pfs.FileInfo) -> tuple[str, ...]:
+    directory = info.file_type == pfs.FileType.DIR
+    return (info.file.path, "dir" if directory else "file", size(info.size_bytes), when(info.committed))
+
+
+def _fields(info: pfs.FileInfo) -> list[tuple[str, str]]:
+    return [
+        ("Path", info.file.path),
+        ("Type", "directory" if info.file_type == pfs.FileType.DIR else "file"),
+        ("Size", f"{size(info.size_bytes)} ({info.size_bytes} bytes)"),
+        ("Datum", info.file.datum),
+        ("Hash", info.hash.hex()),
+        ("Committed", when(info.committed) if info.HasField("committed") else ""),
+    ]
+
+
+def _is_directory(item: pfs.DiffFileResponse) -> bool:
+    info = item.new_file if item.HasField("new_file") else item.old_file
+    return info.file_type == pfs.FileType.DIR
+
+
+def _change_row(item: pfs.DiffFileResponse) -> tuple[str, ...]:
+    if not item.HasField("old_file"):
+        return ("added", item.new_file.file.path, size(item.new_file.size_bytes))
+    if not item.HasField("new_file"):
+        return ("deleted", item.old_file.file.path, size(item.old_file.size_bytes))
+    return ("changed", item.new_file.file.path, size(item.new_file.size_bytes))
+
+
+def _show_difference(client: Client, item: pfs.DiffFileResponse, new: pfs.Commit, old: pfs.Commit) -> None:
+    """One file's difference in the unified form, or one line when it is not text."""
+    before = _lines(client, item.old_file, old) if item.HasField("old_file") else []
+    after = _lines(client, item.new_file, new) if item.HasField("new_file") else []
+    change, path, length = _change_row(item)
+    if before is None or after is None:
+        emit(f"{change} {path} ({length})")
+        return
+    names_of = ("/dev/null" if not item.HasField("old_file") else f"a{path}", f"b{path}")
+    if not item.HasField("new_file"):
+        names_of = (f"a{path}", "/dev/null")
+    shown = list(difflib.unified_diff(before, after, *names_of, lineterm=""))
+    for line in shown or [f"{change} {path} ({length})"]:
+        emit(line)
+
+
+def _lines(client: Client, info: pfs.FileInfo, commit: pfs.Commit) -> list[str] | None:
+    """The lines of a text file; None when it is long or not text."""
+    if info.size_bytes > COMPARED_BYTES:
+        return None
+    data = client.get(pfs.File(commit=commit, path=info.file.path))
+    try:
+        return None if b"\0" in data else data.decode().splitlines()
+    except UnicodeDecodeError:
+        return None

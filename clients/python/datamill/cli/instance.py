@@ -1,0 +1,87 @@
+"""Commands about the whole: `up`, `down`, `status`, `doctor` of a local instance, and `version`.
+
+The instance itself belongs to the servers, which are installed on their own: they are looked for when needed.
+"""
+
+import importlib
+from importlib.metadata import PackageNotFoundError
+from importlib.metadata import version as installed
+from pathlib import Path
+from typing import Any
+
+import click
+
+from datamill.cli import verbs
+from datamill.cli.main import Unsuccessful
+from datamill.cli.output import as_json, emit
+from datamill.cli.session import RAW, Session, command, home
+
+DATA_DIR = click.option(
+    "--data-dir",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Where everything is kept. [default: DATAMILL_HOME or ~/.datamill]",
+)
+
+
+@verbs.root.command("up")
+@DATA_DIR
+@click.option("--port", default=30650, show_default=True, metavar="N", help="Where clients find it.")
+@click.option("--detach", is_flag=True, help="Come back once it is ready, and leave it running.")
+def up(data_dir: Path | None, port: int, detach: bool) -> Any:
+    """Start a datamill on this machine."""
+    return _servers().up(data_dir or home(), port, detach)
+
+
+@verbs.root.command("down")
+@DATA_DIR
+def down(data_dir: Path | None) -> Any:
+    """Stop the datamill on this machine; everything is kept."""
+    return _servers().down(data_dir or home())
+
+
+@verbs.root.command("status")
+@DATA_DIR
+def status(data_dir: Path | None) -> Any:
+    """Show how the datamill on this machine is."""
+    return _servers().status(data_dir or home())
+
+
+@verbs.root.command("doctor")
+@DATA_DIR
+def doctor(data_dir: Path | None) -> Any:
+    """Look for what could be wrong with this machine or its datamill."""
+    return _servers().doctor(data_dir or home())
+
+
+@command(verbs.root, "version")
+@click.option("--client-only", is_flag=True, help="Do not ask the server.")
+@RAW
+def version(session: Session, client_only: bool, raw: bool) -> None:
+    """Show the versions of this client and of the server."""
+    if not raw:
+        emit(f"client  {client_version()}")
+    if client_only:
+        return
+    found = session.client.version()
+    emit(as_json(found) if raw else f"server  {found.major}.{found.minor}.{found.micro}{found.additional}")
+
+
+def client_version() -> str:
+    try:
+        return installed("datamill")
+    except PackageNotFoundError:
+        return "from source"
+
+
+def _servers() -> Any:
+    """The module that runs a local instance. Found by name: the client does not depend on the servers."""
+    try:
+        return importlib.import_module("deploy.local.commands")
+    except ModuleNotFoundError as error:
+        if not (error.name or "").startswith("deploy"):
+            raise Unsuccessful(f"the servers are not installed in full: {error}; run `make setup`") from error
+        raise Unsuccessful(
+            "the servers are not installed with this client; clone datamill's repository and run `make setup`, "
+            "or give the address of a running one with --address"
+        ) from error

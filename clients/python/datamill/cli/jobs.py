@@ -1,0 +1,272 @@
+"""Commands about jobs and datums."""
+
+import sys
+import time
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from datamill import names
+from datamill.cli import specs, verbs
+from datamill.cli.main import Unsuccessful
+from datamill.cli.output import enum_word, length_of, listing, one, size, span, when
+from datamill.cli.pipelines import history_of, input_text
+from datamill.cli.session import EVERYWHERE, RAW, Session, command
+from datamill.client import Client
+from datamill.jobs import ENDED
+from datamill.wire import pfs_v2_pb2 as pfs
+from datamill.wire import pps_v2_pb2 as pps
+
+HEADERS = ("PIPELINE", "ID", "STARTED", "DURATION", "PROGRESS", "DL", "UL", "STATE")
+LOOK_SECONDS = 0.3
+
+
+@command(verbs.inspect, "job")
+@click.argument("job")
+@RAW
+def inspect_job(session: Session, job: str, raw: bool) -> None:
+    """Show a job, PIPELINE@ID."""
+    if names.is_id(job):
+        raise click.UsageError(f'Use "list job {job}" to see jobs with a given ID across different pipelines')
+    one(session.client.inspect_job(names.job(job, session.project), details=True), _fields, raw=raw)
+
+
+@command(verbs.list_, "job")
+@click.argument("id", required=False)
+@click.option("-p", "--pipeline", help="Only of this pipeline.")
+@click.option("-i", "--input", "inputs", multiple=True, metavar="COMMIT", help="Only those that read this; repeatable.")
+@click.option("-x", "--expand", is_flag=True, help="A line per job, not per change.")
+@click.option("--history", default="all", metavar="N|all|none", help="Versions of the pipeline to go back.")
+@click.option("-n", "--number", default=0, metavar="N", help="At most so many.")
+@EVERYWHERE
+@RAW
+def list_job(
+    session: Session,
+    id: str | None,
+    pipeline: str | None,
+    inputs: tuple[str, ...],
+    expand: bool,
+    history: str,
+    number: int,
+    everywhere: bool,
+    raw: bool,
+) -> None:
+    """List changes and how their jobs did, the jobs of one change (ID), or of a pipeline (-p)."""
+    client = session.client
+    projects = () if everywhere else (session.project,)
+    if id is not None:
+        if not names.is_id(id):
+            raise click.UsageError(f"{id!r} is not a job id (32 hex digits); for a pipeline's jobs use -p {id}")
+        listing(client.inspect_job_set(id.lower()), HEADERS, _row, raw=raw)
+    elif pipeline is not None or expand or inputs:
+        jobs = client.list_jobs(
+            pipeline=None if pipeline is None else names.pipeline(pipeline, session.project),
+            projects=() if pipeline else projects,
+            inputs=[names.commit(one, session.project) for one in inputs],
+            history=history_of(history),
+            number=number,
+        )
+        listing(jobs, HEADERS, _row, raw=raw)
+    else:
+        sets = client.list_job_sets(projects=projects, number=number)
+        listing(sets, ("ID", "JOBS", "DONE", "CREATED", "STATE"), _set_row, raw=raw)
+
+
+@command(verbs.wait, "job")
+@click.argument("job")
+@RAW
+def wait_job(session: Session, job: str, raw: bool) -> None:
+    """Wait until a job (PIPELINE@ID), or every job of a change (ID), has ended."""
+    client = session.client
+    if names.is_id(job):
+        asked = [info.job for info in client.inspect_job_set(job.lower())]
+        for info in client.inspect_job_set(job.lower(), wait=True):
+            if info.job not in asked:
+                asked.append(info.job)
+    else:
+        asked = [names.job(job, session.project)]
+    ended = [_watched(client, one) for one in asked]
+    listing(ended, HEADERS, _row, raw=raw)
+    for info in ended:
+        if info.state != pps.JOB_SUCCESS:
+            reason = f": {info.reason}" if info.reason else ""
+            raise Unsuccessful(f"job {names.shown_job(info.job)} ended as {_state(info)}{reason}")
+
+
+@command(verbs.stop, "job")
+@click.argument("job")
+def stop_job(session: Session, job: str) -> None:
+    """Stop a job (PIPELINE@ID), or every running job of a change (ID)."""
+    client = session.client
+    if not names.is_id(job):
+        client.stop_job(names.job(job, session.project))
+        return
+    for info in list(client.inspect_job_set(job.lower())):
+        if info.state not in ENDED:
+            client.stop_job(info.job)
+
+
+@command(verbs.delete, "job")
+@click.argument("job")
+def delete_job(session: Session, job: str) -> None:
+    """Stop a job and forget it."""
+    session.client.delete_job(names.job(job, session.project))
+
+
+@command(verbs.list_, "datum")
+@click.argument("job", required=False)
+@click.option("-f", "--file", "source", metavar="PATH|-", help="A pipeline spec: the datums that it would have.")
+@click.option("-n", "--number", default=0, metavar="N", help="At most so many.")
+@RAW
+def list_datum(session: Session, job: str | None, source: str | None, number: int, raw: bool) -> None:
+    """List the datums of a job (PIPELINE@ID), or those that a spec would have (-f)."""
+    if (job is None) == (source is None):
+        both = job is not None
+        raise click.UsageError(f"{'can’t' if both else 'must'} specify {'both' if both else 'either'} a job "
+                               f"{'and' if both else 'or'} a pipeline spec".replace("’", "'"))  # fmt: skip
+    if source is not None:
+        read = next(iter(specs.read(specs.load(source), project=session.project)))
+        found = session.client.list_datums(input=specs.check(read.spec).input, number=number)
+    else:
+        assert job is not None
+        found = session.client.list_datums(names.job(job, session.project), number=number)
+    listing(found, ("ID", "FILES", "STATUS", "TIME"), _datum_row, raw=raw)
+
+
+@command(verbs.inspect, "datum")
+@click.argument("job")
+@click.argument("id")
+@RAW
+def inspect_datum(session: Session, job: str, id: str, raw: bool) -> None:
+    """Show the datum ID of a job, PIPELINE@JOB_ID."""
+    one(session.client.inspect_datum(names.job(job, session.project), id), _datum_fields, raw=raw)
+
+
+@command(verbs.restart, "datum")
+@click.argument("job")
+@click.argument("inputs", required=False, default="")
+def restart_datum(session: Session, job: str, inputs: str) -> None:
+    """Try the running datum of a job again whose inputs match (paths or hashes, comma-separated)."""
+    filters = [one for one in inputs.split(",") if one]
+    session.client.restart_datum(names.job(job, session.project), filters)
+
+
+def _watched(client: Client, job: pps.Job) -> pps.JobInfo:
+    """Wait for a job, with a bar on standard error when that is a terminal."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        return client.wait_job(job)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True) as bars:
+        task = bars.add_task(names.shown_pipeline(job.pipeline), total=None)
+        while (info := client.inspect_job(job)).state not in ENDED:
+            words = f"{names.shown_pipeline(job.pipeline)} {_state(info)}"
+            bars.update(task, total=info.data_total or None, completed=_done(info), description=words)
+            time.sleep(LOOK_SECONDS)
+        return info
+
+
+def _done(info: pps.JobInfo) -> int:
+    return info.data_processed + info.data_skipped + info.data_failed + info.data_recovered
+
+
+def _state(info: pps.JobInfo) -> str:
+    return enum_word(pps.JobState.Name(info.state), "JOB_")
+
+
+def _progress(info: pps.JobInfo) -> str:
+    """processed + skipped / total, as in pachctl; failed and recovered ones only when there are some."""
+    parts = [str(info.data_processed), str(info.data_skipped)]
+    if info.data_recovered:
+        parts.append(f"{info.data_recovered} recovered")
+    if info.data_failed:
+        parts.append(f"{info.data_failed} failed")
+    return f"{' + '.join(parts)} / {info.data_total}"
+
+
+def _duration(info: pps.JobInfo) -> str:
+    if not info.HasField("started"):
+        return "-"
+    if info.HasField("finished"):
+        return span(info.finished.ToDatetime() - info.started.ToDatetime())
+    return "-"
+
+
+def _row(info: pps.JobInfo) -> tuple[str, ...]:
+    return (
+        names.shown_pipeline(info.job.pipeline),
+        info.job.id,
+        when(info.started),
+        _duration(info),
+        _progress(info),
+        size(info.stats.download_bytes),
+        size(info.stats.upload_bytes),
+        _state(info) + (f" ({info.reason})" if info.reason and sys.stdout.isatty() else ""),
+    )
+
+
+def _set_row(info: pps.JobSetInfo) -> tuple[str, ...]:
+    ended = [job for job in info.jobs if job.state in ENDED]
+    bad = [job for job in ended if job.state != pps.JOB_SUCCESS]
+    newest = max((job.created.ToDatetime() for job in info.jobs), default=None)
+    created = next((job.created for job in info.jobs if job.created.ToDatetime() == newest), None)
+    state = _state(bad[0]) if bad else "success" if len(ended) == len(info.jobs) else "running"
+    return (
+        info.job_set.id,
+        str(len(info.jobs)),
+        f"{len(ended)} / {len(info.jobs)}",
+        when(created) if created is not None else "-",
+        state,
+    )
+
+
+def _fields(info: pps.JobInfo) -> list[tuple[str, str]]:
+    return [
+        ("Job", names.shown_job(info.job)),
+        ("State", _state(info)),
+        ("Reason", info.reason),
+        ("Pipeline version", str(info.pipeline_version)),
+        ("Created", when(info.created)),
+        ("Started", when(info.started)),
+        ("Duration", _duration(info)),
+        ("Datums", _progress(info)),
+        ("Restarts", str(info.restart) if info.restart else ""),
+        ("Downloaded", f"{size(info.stats.download_bytes)} in {length_of(info.stats.download_time)}"),
+        ("Processing time", length_of(info.stats.process_time)),
+        ("Uploaded", f"{size(info.stats.upload_bytes)} in {length_of(info.stats.upload_time)}"),
+        ("Input", input_text(info.details.input)),
+        ("Command", " ".join(info.details.transform.cmd)),
+        ("Output", names.shown_commit(info.output_commit)),
+    ]
+
+
+def _datum_state(info: pps.DatumInfo) -> str:
+    return pps.DatumState.Name(info.state).lower() if info.state else "-"
+
+
+def _datum_row(info: pps.DatumInfo) -> tuple[str, ...]:
+    taken = info.stats.download_time.ToTimedelta() + info.stats.process_time.ToTimedelta()
+    taken += info.stats.upload_time.ToTimedelta()
+    files = ", ".join(_file(one) for one in info.data)
+    return (info.datum.id, files, _datum_state(info), span(taken) if taken else "-")
+
+
+def _file(info: pfs.FileInfo) -> str:
+    return f"{names.shown_repo(info.file.commit.repo)}:{info.file.path}"
+
+
+def _datum_fields(info: pps.DatumInfo) -> list[tuple[str, str]]:
+    return [
+        ("Datum", info.datum.id),
+        ("Job", names.shown_job(info.datum.job)),
+        ("State", _datum_state(info)),
+        ("Files", "\n".join(f"{_file(one)} ({size(one.size_bytes)})" for one in info.data)),
+        ("Downloaded", f"{size(info.stats.download_bytes)} in {length_of(info.stats.download_time)}"),
+        ("Processing time", length_of(info.stats.process_time)),
+        ("Uploaded", f"{size(info.stats.upload_bytes)} in {length_of(info.stats.upload_time)}"),
+        (
+            "Kept at",
+            f"{names.shown_commit(info.pfs_state.commit)}:{info.pfs_state.path}" if info.pfs_state.path else "",
+        ),
+    ]

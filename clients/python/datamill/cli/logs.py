@@ -1,0 +1,75 @@
+"""`datamill logs`: what the user's code printed, or the workers' own words, while it happens or afterwards."""
+
+import re
+import sys
+from datetime import timedelta
+
+import click
+
+from datamill import names
+from datamill.cli import verbs
+from datamill.cli.output import as_json, emit
+from datamill.cli.session import RAW, Session, command
+
+LENGTH = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s)?")
+
+
+@command(verbs.root, "logs")
+@click.argument("what", required=False, metavar="[PIPELINE|PIPELINE@JOB_ID]")
+@click.option("-p", "--pipeline", help="Of all jobs of this pipeline.")
+@click.option("-j", "--job", metavar="PIPELINE@ID", help="Of this job.")
+@click.option("--datum", default="", metavar="ID", help="Of this datum only.")
+@click.option("--inputs", default="", metavar="A,B", help="Of datums that have these files (paths or hashes).")
+@click.option("--worker", is_flag=True, help="The workers' own lines, instead of those of the user's code.")
+@click.option("--master", is_flag=True, help="Lines of whoever runs the jobs.")
+@click.option("-f", "--follow", is_flag=True, help="Go on with new lines, until interrupted.")
+@click.option("--tail", default=0, metavar="N", help="Only the last N lines.")
+@click.option("--since", metavar="24h", help="How far to go back: 30s, 10m, 24h, 7d.")
+@RAW
+def logs(
+    session: Session,
+    what: str | None,
+    pipeline: str | None,
+    job: str | None,
+    datum: str,
+    inputs: str,
+    worker: bool,
+    master: bool,
+    follow: bool,
+    tail: int,
+    since: str | None,
+    raw: bool,
+) -> None:
+    """Print log lines, oldest first."""
+    if sum(one is not None for one in (what, pipeline, job)) > 1:
+        raise click.UsageError("only one of pipeline or job should be specified")
+    if what is not None and "@" in what:
+        job = what
+    elif what is not None:
+        pipeline = what
+    if job is None and pipeline is None:
+        raise click.UsageError("say whose: `datamill logs PIPELINE` or `datamill logs PIPELINE@JOB_ID`")
+    lines = session.client.logs(
+        pipeline=None if pipeline is None else names.pipeline(pipeline, session.project),
+        job=None if job is None else names.job(job, session.project),
+        datum=datum,
+        filters=[one for one in inputs.split(",") if one],
+        master=master,
+        follow=follow,
+        tail=tail,
+        since=None if since is None else length(since),
+    )
+    for line in lines:
+        if not raw and not master and line.user is worker:
+            continue
+        emit(as_json(line) if raw else line.message)
+        sys.stdout.flush()
+
+
+def length(text: str) -> timedelta:
+    """A length of time such as 1h30m. Raises UsageError."""
+    found = LENGTH.fullmatch(text)
+    if not text or found is None:
+        raise click.UsageError(f"{text!r} is not a length of time: write 30s, 10m, 24h or 7d")
+    days, hours, minutes, seconds = (float(part or 0) for part in found.groups())
+    return timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)

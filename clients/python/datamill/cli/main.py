@@ -1,0 +1,82 @@
+"""The program `datamill`: runs a command and turns whatever goes wrong into one line and an exit code.
+
+0 done; 1 the server said no, or a job or commit failed; 2 wrong use; 3 no answer from the server; 130 interrupted;
+141 nobody reads the output any more.
+"""
+
+import importlib
+import os
+import sys
+
+import click
+
+from datamill.cli.verbs import root
+from datamill.errors import DatamillError, Invalid, NotFound, Timeout, Unavailable, Unsupported
+
+COMMANDS = ("instance", "projects", "repos", "commits", "files", "transfers", "pipelines", "jobs", "logs")
+FAILED, WRONG_USE, NO_ANSWER, INTERRUPTED, NO_READER = 1, 2, 3, 130, 141
+
+
+class Unsuccessful(Exception):
+    """What was waited for ended badly. The text says what."""
+
+
+def main() -> None:
+    """Run the command line."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(args: list[str]) -> int:
+    """Run one command; the exit code. Never raises for what a user may do wrong."""
+    for name in COMMANDS:
+        importlib.import_module(f"datamill.cli.{name}")
+    try:
+        code = root.main(args, prog_name="datamill", standalone_mode=False)
+        sys.stdout.flush()
+        return code if isinstance(code, int) else 0
+    except (KeyboardInterrupt, click.Abort):
+        return INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains once more at exit
+        return NO_READER
+    except click.exceptions.NoArgsIsHelpError as error:
+        sys.stdout.write(error.format_message() + "\n")
+        return 0
+    except click.ClickException as error:
+        hint = f" (see `{error.ctx.command_path} --help`)" if isinstance(error, click.UsageError) and error.ctx else ""
+        return _say(error.format_message() + hint, WRONG_USE)
+    except (Unavailable, Timeout) as error:
+        return _say(f"{error}{_next(error)}", NO_ANSWER)
+    except DatamillError as error:
+        local = isinstance(error, Invalid) and error.__cause__ is None  # refused before anybody was asked
+        return _say(f"{error}{_next(error)}", WRONG_USE if local else FAILED)
+    except Unsuccessful as error:
+        return _say(str(error), FAILED)
+    except OSError as error:
+        return _say(f"{error.filename}: {error.strerror}" if error.filename else str(error), FAILED)
+
+
+def _say(text: str, code: int) -> int:
+    sys.stdout.flush()
+    sys.stderr.write("datamill: " + " ".join(text.split("\n")) + "\n")
+    return code
+
+
+def _next(error: DatamillError) -> str:
+    """What to do about it, where that is known."""
+    text = error.message
+    if isinstance(error, Unavailable) and "no datamill answers" in text:
+        return "; start one with `datamill up`, or say where it is with --address or DATAMILL_ADDRESS"
+    if "Use GetFileTAR instead" in text:
+        return "; use -r to get a folder or several files"
+    if isinstance(error, NotFound):
+        for noun in ("pipeline", "branch", "repo", "project", "job"):
+            if text.startswith(noun):
+                return f"; `datamill list {noun}` shows what there is"
+    if isinstance(error, Unsupported):
+        return " (this server does not offer it)"
+    return ""
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,93 @@
+"""What every command shares: where the server is, which project is meant, and the options that say so.
+
+The address, first found: `--address`, DATAMILL_ADDRESS, the file `address` of the local instance (in DATAMILL_HOME or
+~/.datamill), grpc://localhost:30650.
+"""
+
+import os
+from collections.abc import Callable
+from functools import update_wrapper
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from datamill.client import Client
+from datamill.names import DEFAULT_PROJECT
+from datamill.transport import DEFAULT_ADDRESS
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def home() -> Path:
+    """The data directory of the local instance, unless a command is told another."""
+    return Path(os.environ.get("DATAMILL_HOME") or Path.home() / ".datamill")
+
+
+def address(given: str | None) -> str:
+    """Where the server is."""
+    if found := given or os.environ.get("DATAMILL_ADDRESS"):
+        return found
+    try:
+        written = (home() / "address").read_text(encoding="utf-8").strip()
+    except OSError:
+        written = ""
+    return written or DEFAULT_ADDRESS
+
+
+class Session:
+    """One run of the command line. Connects when a command first needs the server."""
+
+    def __init__(self, address: str, project: str) -> None:
+        self.address = address
+        self.project = project
+        self._client: Client | None = None
+
+    @property
+    def client(self) -> Client:
+        """Connects at its first call; nobody there is an Unavailable within seconds."""
+        if self._client is None:
+            self._client = Client(self.address)
+        return self._client
+
+    def close(self) -> None:
+        if self._client is not None:
+            self._client.close()
+
+
+def command(group: click.Group, name: str) -> Callable[[Function], click.Command]:
+    """Make a function a command of `group`; it gets the Session first. Adds --address and --project."""
+
+    def made(function: Function) -> click.Command:
+        def run(address_option: str | None, project_option: str, **given: Any) -> Any:
+            session = Session(address(address_option), project_option)
+            try:
+                return function(session, **given)
+            finally:
+                session.close()
+
+        update_wrapper(run, function)
+        result: click.Command = group.command(name, help=function.__doc__)(_with_where(run))
+        return result
+
+    return made
+
+
+def _with_where(function: Callable[..., Any]) -> Callable[..., Any]:
+    shown = f"Where the server is. [default: DATAMILL_ADDRESS, the local instance, or {DEFAULT_ADDRESS}]"
+    where = click.option("--address", "address_option", metavar="URL", help=shown)
+    which = click.option(
+        "--project",
+        "project_option",
+        envvar="DATAMILL_PROJECT",
+        default=DEFAULT_PROJECT,
+        show_default=True,
+        metavar="NAME",
+        help="The project of names that do not say one.",
+    )
+    return where(which(function))
+
+
+RAW = click.option("--raw", is_flag=True, help="Print JSON, one object a line.")
+EVERYWHERE = click.option("-A", "--all-projects", "everywhere", is_flag=True, help="Of every project.")
+FORCE = click.option("-f", "--force", is_flag=True, help="Even when others derive from it.")

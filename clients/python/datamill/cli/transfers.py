@@ -1,0 +1,139 @@
+"""`put file` and `get file`: bytes in and out, with a bar when somebody watches."""
+
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from itertools import chain, islice
+from pathlib import Path, PurePosixPath
+
+import click
+
+from datamill import local, names
+from datamill.cli import verbs
+from datamill.cli.output import transfer
+from datamill.cli.session import Session, command
+from datamill.files import put_requests
+from datamill.folders import literal
+from datamill.local import LocalFile
+from datamill.wire import pfs_v2_pb2 as pfs
+
+FEW = 16  # files that go in one plain stream
+FEW_BYTES = 4 << 20
+
+
+@command(verbs.put, "file")
+@click.argument("target")
+@click.option("-f", "--file", "sources", multiple=True, metavar="PATH|URL|-", help="What to write; repeatable. [-]")
+@click.option("-r", "--recursive", is_flag=True, help="Write everything below a folder.")
+@click.option("-a", "--append", is_flag=True, help="Add to a file that is there, instead of replacing it.")
+def put_file(session: Session, target: str, sources: tuple[str, ...], recursive: bool, append: bool) -> None:
+    """Write files to REPO@BRANCH[:/PATH]. On a branch without an open commit this makes one of its own."""
+    where = names.file(target, session.project, path="")
+    path = target.partition(":")[2]
+    if not sources or sources == ("-",):
+        if not path or path.endswith("/"):
+            raise click.UsageError("standard input has no name: say a path, REPO@BRANCH:/PATH")
+        session.client.put(where, sys.stdin.buffer, append=append)
+        return
+    if any("://" in source for source in sources):
+        _put_urls(session, where, path, sources, recursive, append)
+        return
+    found = _named(sources, path, recursive)
+    files = list(islice(found, FEW + 1))
+    if append or (len(files) <= FEW and sum(os.stat(one.source).st_size for one in files) <= FEW_BYTES):
+        all_of_them = chain(files, found)
+        changes = (
+            change for one in all_of_them for change in put_requests("/" + one.path, Path(one.source), append=append)
+        )
+        session.client.modify(where.commit, changes)
+        return
+    with transfer("writing") as progress:
+        root = pfs.File(commit=where.commit, path="/")
+        session.client.put_local(chain(files, found), root, progress=progress)
+
+
+@command(verbs.get, "file")
+@click.argument("source")
+@click.option("-r", "--recursive", is_flag=True, help="Everything below a directory.")
+@click.option("-o", "--output", metavar="PATH", help="Where to write; a file, or with -r a folder. [standard output]")
+@click.option("--offset", default=0, metavar="BYTES", help="Skip so many bytes.")
+def get_file(session: Session, source: str, recursive: bool, output: str | None, offset: int) -> None:
+    """Read REPO@REF:/PATH."""
+    client = session.client
+    if recursive:
+        if output in (None, "-"):
+            raise click.UsageError("with -r, say which folder to write to with -o")
+        assert output is not None
+        wanted = names.file(source, session.project, path="/")
+        info = client.inspect_file(wanted)
+        with transfer("reading", info.size_bytes) as progress:
+            client.get_folder(wanted, output, progress=progress)
+        return
+    wanted = names.file(source, session.project)
+    pieces = client.chunks(wanted, offset=offset)
+    if output in (None, "-"):
+        for piece in pieces:
+            sys.stdout.buffer.write(piece)
+        sys.stdout.buffer.flush()
+        return
+    assert output is not None
+    target = Path(output) / PurePosixPath(wanted.path).name if os.path.isdir(output) else Path(output)
+    size = client.inspect_file(wanted).size_bytes - offset if literal(wanted.path) == wanted.path else None
+    _save(pieces, target, size)
+
+
+def _save(pieces: Iterator[bytes], target: Path, size: int | None) -> None:
+    """Write a file whole or not at all: what was there stays until the last byte has come."""
+    partial = target.with_name(f".{target.name}.part{os.getpid()}")
+    try:
+        with transfer("reading", size) as progress, open(partial, "wb") as file:
+            for piece in pieces:
+                file.write(piece)
+                progress(0, len(piece))
+        os.replace(partial, target)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _named(sources: Iterable[str], path: str, recursive: bool) -> Iterator[LocalFile]:
+    """Local files with the paths they get, without the leading slash."""
+    chosen = list(sources)
+    for source in chosen:
+        if os.path.isdir(source):
+            if not recursive:
+                raise click.UsageError(f"{source} is a folder: use -r to write all that is in it")
+            top = path.strip("/")
+            for one in local.walk(Path(source)):
+                yield LocalFile(f"{top}/{one.path}" if top else one.path, one.source)
+            continue
+        if not os.path.exists(source):
+            raise click.UsageError(f"there is no file {source}")
+        yield LocalFile(_target(path, os.path.basename(source), several=len(chosen) > 1), source)
+
+
+def _target(path: str, name: str, *, several: bool) -> str:
+    """Where one source goes: a path that ends in / or takes several sources is a directory."""
+    if not path.strip("/") or path.endswith("/") or several:
+        return f"{path.strip('/')}/{name}".lstrip("/")
+    return path.strip("/")
+
+
+def _put_urls(
+    session: Session, where: pfs.File, path: str, sources: tuple[str, ...], recursive: bool, append: bool
+) -> None:
+    """Have the server fetch the files itself; local ones may be among them."""
+
+    def changes() -> Iterator[pfs.ModifyFileRequest]:
+        for source in sources:
+            if "://" not in source:
+                for one in _named([source], path, recursive):
+                    yield from put_requests("/" + one.path, Path(one.source), append=append)
+                continue
+            name = source.split("?", 1)[0].rstrip("/").rpartition("/")[2]
+            target = "/" + (path.strip("/") if recursive else _target(path, name, several=len(sources) > 1))
+            if not append and not recursive:
+                yield pfs.ModifyFileRequest(delete_file=pfs.DeleteFile(path=target))
+            fetched = pfs.AddFile.URLSource(URL=source, recursive=recursive)
+            yield pfs.ModifyFileRequest(add_file=pfs.AddFile(path=target, url=fetched))
+
+    session.client.modify(where.commit, changes())

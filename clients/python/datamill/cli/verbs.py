@@ -1,0 +1,94 @@
+"""The verbs of the command line. Nouns register their commands with them (repos.py, commits.py, files.py, …).
+
+Plural nouns are accepted (`list repos`), and an unknown word is answered with the nearest one there is.
+"""
+
+import difflib
+
+import click
+
+INSTEAD = {  # what people type, and what it is called here
+    "create commit": "start commit",
+    "create file": "put file",
+    "create job": "create pipeline",
+    "create datum": "list datum",
+    "ls": "list",
+    "rm": "delete",
+    "remove": "delete",
+    "show": "inspect",
+    "describe": "inspect",
+    "add": "put",
+    "upload": "put",
+    "download": "get",
+    "edit": "update",
+    "cat": "get file",
+    "log": "logs",
+}
+
+
+class Words(click.Group):
+    """A group that understands plurals and knows what was probably meant."""
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        found = super().get_command(ctx, cmd_name)
+        if found is None and cmd_name.endswith("s"):
+            found = super().get_command(ctx, "branch" if cmd_name == "branches" else cmd_name.removesuffix("s"))
+        return found
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        word = args[0]
+        if self.get_command(ctx, word) is None and not word.startswith("-"):
+            path = ctx.command_path.split(" ", 1)
+            spoken = " ".join([*path[1:], word])
+            raise click.UsageError(f"there is no command {spoken!r}{self._meant(ctx, path[0], spoken, word)}", ctx)
+        return super().resolve_command(ctx, args)
+
+    def _meant(self, ctx: click.Context, program: str, spoken: str, word: str) -> str:
+        if instead := INSTEAD.get(spoken):
+            return f"; did you mean `{program} {instead}`?"
+        known = self.list_commands(ctx)
+        if near := difflib.get_close_matches(word, known, n=1, cutoff=0.5):
+            return f"; did you mean `{ctx.command_path} {near[0]}`?"
+        return f"; there is {', '.join(known)}"
+
+
+@click.group(cls=Words, context_settings={"help_option_names": ["-h", "--help"]})
+def root() -> None:
+    """Versioned data, and pipelines over what changed.
+
+    \b
+    Written forms:  repo  project/repo  repo@branch  repo@ID  repo@branch^2
+                    repo@branch:/path   pipeline   pipeline@JOB_ID
+    Exit codes:     0 done   1 the server said no, or a job failed   2 wrong use
+                    3 no answer from the server   130 interrupted
+    """
+
+
+def verb(name: str, help: str) -> Words:
+    group = Words(name, help=help, no_args_is_help=True)
+    root.add_command(group)
+    return group
+
+
+create = verb("create", "Make a project, repo, branch or pipeline.")
+update = verb("update", "Change a pipeline, or the description of a project or repo.")
+inspect = verb("inspect", "Show one thing in full.")
+list_ = verb("list", "List things.")
+delete = verb("delete", "Delete things.")
+start = verb("start", "Open a commit, or let a pipeline go on.")
+finish = verb("finish", "Close a commit.")
+stop = verb("stop", "Stop a pipeline or a job.")
+rerun = verb("rerun", "Run a pipeline again.")
+run = verb("run", "Tick a pipeline's clock now.")
+restart = verb("restart", "Try a running datum again.")
+put = verb("put", "Write files.")
+get = verb("get", "Read files.")
+copy = verb("copy", "Copy files within the server.")
+glob = verb("glob", "Find files by pattern.")
+diff = verb("diff", "Compare files.")
+find = verb("find", "Find the commits that touched a file.")
+wait = verb("wait", "Wait for a commit or a job.")
+squash = verb("squash", "Remove a commit and keep what it wrote.")
+validate = verb("validate", "Check a file without a server.")
