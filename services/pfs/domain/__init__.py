@@ -1,0 +1,1 @@
+"""What projects, repositories, branches, commits and files are, and the rules they keep."""

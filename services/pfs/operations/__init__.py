@@ -1,0 +1,1 @@
+"""What PFS can do, each a plain function inside one transaction."""

@@ -1,0 +1,1 @@
+"""The tables of PFS and what is asked of them."""

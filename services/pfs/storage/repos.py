@@ -1,0 +1,127 @@
+"""Rows of projects and repos, inside the caller's transaction."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import delete, func, select
+from sqlalchemy.orm import Session
+
+from services.pfs.domain.commits import RepoNumber
+from services.pfs.domain.keys import RepoKey
+from services.pfs.domain.repos import Project, Repo
+from services.pfs.storage.tables import BranchRow, CommitRow, InstanceRow, ProjectRow, RepoRow
+
+
+@dataclass(frozen=True)
+class ProjectStore:
+    """Projects; never commits the transaction."""
+
+    tx: Session
+
+    def get(self, name: str) -> Project | None:
+        row = self._row(name)
+        return row.to_domain() if row else None
+
+    def every(self) -> list[Project]:
+        """In the order of creation."""
+        return [row.to_domain() for row in self.tx.scalars(select(ProjectRow).order_by(ProjectRow.number))]
+
+    def add(self, name: str, description: str, now: datetime) -> None:
+        self.tx.add(ProjectRow(name=name, description=description, pairs={}, created_by="", created_at=now))
+        self.tx.flush()
+
+    def describe(self, name: str, description: str) -> None:
+        """Replace the description of a project that exists."""
+        row = self._row(name)
+        assert row is not None
+        row.description = description
+
+    def remove(self, name: str) -> None:
+        self.tx.execute(delete(ProjectRow).where(ProjectRow.name == name))
+
+    def _row(self, name: str) -> ProjectRow | None:
+        return self.tx.scalars(select(ProjectRow).where(ProjectRow.name == name)).first()
+
+
+@dataclass(frozen=True)
+class RepoStore:
+    """Repos; never commits the transaction."""
+
+    tx: Session
+
+    def get(self, key: RepoKey) -> Repo | None:
+        row = self._row(key)
+        return row.to_domain() if row else None
+
+    def add(self, key: RepoKey, description: str, now: datetime) -> Repo:
+        row = RepoRow(
+            project=key.project, name=key.name, type=key.type, description=description, pairs={}, created_at=now
+        )
+        self.tx.add(row)
+        self.tx.flush()
+        return row.to_domain()
+
+    def describe(self, key: RepoKey, description: str) -> None:
+        """Replace the description of a repo that exists."""
+        row = self._row(key)
+        assert row is not None
+        row.description = description
+
+    def remove(self, number: RepoNumber) -> None:
+        self.tx.execute(delete(RepoRow).where(RepoRow.number == number))
+        self.tx.expire_all()
+
+    def listed(
+        self, *, type: str = "", projects: Sequence[str] = (), skip: int = 0, limit: int | None = None
+    ) -> list[Repo]:
+        """By project, then name, then type."""
+        rows = select(RepoRow).order_by(RepoRow.project, RepoRow.name, RepoRow.type).offset(skip).limit(limit)
+        if type:
+            rows = rows.where(RepoRow.type == type)
+        if projects:
+            rows = rows.where(RepoRow.project.in_(projects))
+        return [row.to_domain() for row in self.tx.scalars(rows)]
+
+    def of_name(self, project: str, name: str) -> list[Repo]:
+        """Repos of every type with this name."""
+        rows = select(RepoRow).where(RepoRow.project == project, RepoRow.name == name).order_by(RepoRow.number)
+        return [row.to_domain() for row in self.tx.scalars(rows)]
+
+    def sizes(self, numbers: Sequence[RepoNumber]) -> dict[RepoNumber, int]:
+        """Size of the FINISHED head of "master" of each repo; repos without one are left out."""
+        rows = (
+            select(BranchRow.repo_number, CommitRow.size_bytes)
+            .join(CommitRow, CommitRow.number == BranchRow.head)
+            .where(BranchRow.repo_number.in_(numbers), BranchRow.name == "master", CommitRow.finished.is_not(None))
+        )
+        return {RepoNumber(number): size for number, size in self.tx.execute(rows)}
+
+    def user_totals(self, project: str) -> tuple[int, int]:
+        """How many user repos a project has, and the sum of their sizes."""
+        count = self.tx.scalar(
+            select(func.count()).select_from(RepoRow).where(RepoRow.project == project, RepoRow.type == "user")
+        )
+        size = self.tx.scalar(
+            select(func.sum(CommitRow.size_bytes))
+            .join(BranchRow, BranchRow.head == CommitRow.number)
+            .join(RepoRow, RepoRow.number == BranchRow.repo_number)
+            .where(RepoRow.project == project, RepoRow.type == "user", BranchRow.name == "master")
+        )
+        return count or 0, int(size or 0)
+
+    def _row(self, key: RepoKey) -> RepoRow | None:
+        return self.tx.scalars(
+            select(RepoRow).where(RepoRow.project == key.project, RepoRow.name == key.name, RepoRow.type == key.type)
+        ).first()
+
+
+def instance_fact(tx: Session, name: str) -> str | None:
+    """A fact about the instance, such as its id."""
+    row = tx.get(InstanceRow, name)
+    return row.value if row else None
+
+
+def keep_instance_fact(tx: Session, name: str, value: str) -> None:
+    """Remember a fact for good."""
+    tx.add(InstanceRow(name=name, value=value))

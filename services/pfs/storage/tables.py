@@ -1,0 +1,220 @@
+"""The tables of projects, repos, branches and commits.
+
+Rows that belong to a commit go with it: tables elsewhere that name `commits.id` use ON DELETE CASCADE.
+Elsewhere: packs, layers and file sets (content_tables.py); leases and the outbox (services.kit).
+"""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import JSON, BigInteger, ForeignKey, Index, Integer, LargeBinary, MetaData, UniqueConstraint
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
+
+from services.kit.database import UtcTime
+from services.pfs.domain.commits import (
+    Branch,
+    BranchNumber,
+    Commit,
+    CommitNumber,
+    Origin,
+    RepoNumber,
+    TreeRoot,
+)
+from services.pfs.domain.keys import BranchKey, RepoKey
+from services.pfs.domain.repos import Project, Repo
+
+Number = BigInteger().with_variant(Integer, "sqlite")  # SQLite numbers rows by itself only when they are INTEGER
+NEVER_REUSED: dict[str, Any] = {"sqlite_autoincrement": True}  # listeners use numbers as cursors
+
+
+class Base(DeclarativeBase):
+    """Every table of PFS."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+
+
+class InstanceRow(Base):
+    """Facts about this instance as a whole, such as its id."""
+
+    __tablename__ = "instance"
+    name: Mapped[str] = mapped_column(primary_key=True)
+    value: Mapped[str]
+
+
+class ProjectRow(Base):
+    __tablename__ = "projects"
+    __table_args__ = (NEVER_REUSED,)
+    number: Mapped[int] = mapped_column(Number, primary_key=True, autoincrement=True)
+    name: Mapped[str] = mapped_column(unique=True)
+    description: Mapped[str] = mapped_column(default="")
+    # "metadata" is taken by SQLAlchemy
+    pairs: Mapped[dict[str, str]] = mapped_column(JSON, default=dict)
+    created_by: Mapped[str] = mapped_column(default="")
+    created_at: Mapped[datetime] = mapped_column(UtcTime)
+
+    def to_domain(self) -> Project:
+        return Project(self.name, self.description, dict(self.pairs), self.created_by, self.created_at)
+
+
+class RepoRow(Base):
+    __tablename__ = "repos"
+    __table_args__ = (UniqueConstraint("project", "name", "type"), NEVER_REUSED)
+    number: Mapped[int] = mapped_column(Number, primary_key=True, autoincrement=True)
+    project: Mapped[str] = mapped_column(ForeignKey("projects.name"))  # names of projects never change
+    name: Mapped[str]
+    type: Mapped[str]
+    description: Mapped[str] = mapped_column(default="")
+    pairs: Mapped[dict[str, str]] = mapped_column(JSON, default=dict)
+    created_at: Mapped[datetime] = mapped_column(UtcTime)
+
+    @property
+    def key(self) -> RepoKey:
+        return RepoKey(self.project, self.name, self.type)
+
+    def to_domain(self) -> Repo:
+        return Repo(RepoNumber(self.number), self.key, self.description, dict(self.pairs), self.created_at)
+
+
+class BranchRow(Base):
+    __tablename__ = "branches"
+    __table_args__ = (UniqueConstraint("repo_number", "name"), NEVER_REUSED)
+    number: Mapped[int] = mapped_column(Number, primary_key=True, autoincrement=True)
+    repo_number: Mapped[int] = mapped_column(ForeignKey("repos.number"))
+    name: Mapped[str]
+    # No foreign key: commits name branches already, and a circle of keys cannot be made in one go everywhere.
+    head: Mapped[int | None] = mapped_column(Number, index=True)
+    pairs: Mapped[dict[str, str]] = mapped_column(JSON, default=dict)
+    created_by: Mapped[str] = mapped_column(default="")
+    created_at: Mapped[datetime] = mapped_column(UtcTime)
+    updated_at: Mapped[datetime] = mapped_column(UtcTime)
+    repo: Mapped[RepoRow] = relationship(lazy="joined", innerjoin=True)
+
+    @property
+    def key(self) -> BranchKey:
+        return BranchKey(self.repo.key, self.name)
+
+    def to_domain(self) -> Branch:
+        return Branch(
+            number=BranchNumber(self.number),
+            repo_number=RepoNumber(self.repo_number),
+            key=self.key,
+            head=None if self.head is None else CommitNumber(self.head),
+            metadata=dict(self.pairs),
+            created_by=self.created_by,
+            created_at=self.created_at,
+            updated_at=self.updated_at,
+        )
+
+
+class BranchEdgeRow(Base):
+    """`downstream` was asked to derive from `upstream`; `never` keeps commits from propagating along the edge."""
+
+    __tablename__ = "branch_edges"
+    downstream: Mapped[int] = mapped_column(ForeignKey("branches.number", ondelete="CASCADE"), primary_key=True)
+    upstream: Mapped[int] = mapped_column(ForeignKey("branches.number"), primary_key=True, index=True)
+    position: Mapped[int]
+    never: Mapped[bool] = mapped_column(default=False)
+
+
+class CommitRow(Base):
+    __tablename__ = "commits"
+    __table_args__ = (
+        UniqueConstraint("repo_number", "id"),
+        Index("ix_commits_id_number", "id", "number"),
+        Index("ix_commits_repo_number_number", "repo_number", "number"),
+        # What the finisher looks for: closed, not finished yet.
+        Index("ix_commits_finished_finishing", "finished", "finishing"),
+        NEVER_REUSED,
+    )
+    number: Mapped[int] = mapped_column(Number, primary_key=True, autoincrement=True)
+    repo_number: Mapped[int] = mapped_column(ForeignKey("repos.number"))
+    id: Mapped[str]  # of the commit set
+    branch_number: Mapped[int | None] = mapped_column(ForeignKey("branches.number", ondelete="SET NULL"), index=True)
+    parent: Mapped[int | None] = mapped_column(ForeignKey("commits.number"), index=True)
+    origin: Mapped[int]
+    description: Mapped[str] = mapped_column(default="")
+    started: Mapped[datetime] = mapped_column(UtcTime)
+    finishing: Mapped[datetime | None] = mapped_column(UtcTime)
+    finished: Mapped[datetime | None] = mapped_column(UtcTime)
+    error: Mapped[str] = mapped_column(default="")
+    root_id: Mapped[bytes | None] = mapped_column(LargeBinary)  # NULL: an empty tree, or not finished
+    root_pack: Mapped[bytes | None] = mapped_column(LargeBinary)
+    root_offset: Mapped[int | None] = mapped_column(BigInteger)
+    root_stored: Mapped[int | None] = mapped_column(BigInteger)
+    root_codec: Mapped[int | None]
+    root_rows: Mapped[int | None] = mapped_column(BigInteger)
+    size_bytes: Mapped[int] = mapped_column(BigInteger, default=0)
+    compacting_us: Mapped[int] = mapped_column(BigInteger, default=0)
+    validating_us: Mapped[int] = mapped_column(BigInteger, default=0)
+    pairs: Mapped[dict[str, str]] = mapped_column(JSON, default=dict)
+    created_by: Mapped[str] = mapped_column(default="")
+    created_at: Mapped[datetime] = mapped_column(UtcTime)
+    updated_at: Mapped[datetime] = mapped_column(UtcTime)
+    repo: Mapped[RepoRow] = relationship(lazy="joined", innerjoin=True)
+    branch: Mapped[BranchRow | None] = relationship(lazy="joined")
+
+    def to_domain(self) -> Commit:
+        return Commit(
+            number=CommitNumber(self.number),
+            repo=self.repo.key,
+            repo_number=RepoNumber(self.repo_number),
+            id=self.id,
+            branch=None if self.branch is None else self.branch.name,
+            branch_number=None if self.branch_number is None else BranchNumber(self.branch_number),
+            parent=None if self.parent is None else CommitNumber(self.parent),
+            origin=Origin(self.origin),
+            description=self.description,
+            started=self.started,
+            finishing=self.finishing,
+            finished=self.finished,
+            error=self.error,
+            root=self.root,
+            size_bytes=self.size_bytes,
+            compacting=timedelta(microseconds=self.compacting_us),
+            validating=timedelta(microseconds=self.validating_us),
+            metadata=dict(self.pairs),
+            created_by=self.created_by,
+            created_at=self.created_at,
+            updated_at=self.updated_at,
+        )
+
+    @property
+    def root(self) -> TreeRoot | None:
+        """Where the tree's root is, or None when the tree is empty or not there yet."""
+        if self.root_id is None or self.root_pack is None:
+            return None
+        return TreeRoot(
+            self.root_id,
+            self.root_pack,
+            self.root_offset or 0,
+            self.root_stored or 0,
+            self.root_codec or 0,
+            self.root_rows or 0,
+        )
+
+    @root.setter
+    def root(self, root: TreeRoot | None) -> None:
+        self.root_id = root.id if root else None
+        self.root_pack = root.pack if root else None
+        self.root_offset = root.offset if root else None
+        self.root_stored = root.stored if root else None
+        self.root_codec = root.codec if root else None
+        self.root_rows = root.rows if root else None
+
+
+class CommitEdgeRow(Base):
+    """`downstream` was made from `upstream`."""
+
+    __tablename__ = "commit_edges"
+    downstream: Mapped[int] = mapped_column(ForeignKey("commits.number", ondelete="CASCADE"), primary_key=True)
+    upstream: Mapped[int] = mapped_column(
+        ForeignKey("commits.number", ondelete="CASCADE"), primary_key=True, index=True
+    )
+    position: Mapped[int]
