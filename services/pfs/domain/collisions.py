@@ -1,0 +1,94 @@
+"""What a tree may not hold: one path from two datums, and one path that is a file and a directory.
+
+A tree without such troubles can only get them from what was put, so a check costs the change; where most of a tree is
+new, one pass over its keys is cheaper (`first_in`).
+Elsewhere: reading the keys (operations/finish.py, operations/views.py).
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+from services.kit.errors import Problem
+from services.pfs.domain.paths import at, parents, split_key
+
+Keys = Callable[[bytes, bytes], Iterator[bytes]]
+"""Keys of the tree in a half-open span, ascending."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """The first thing wrong with a tree, in the order of paths."""
+
+    path: str
+    text: str
+    on_paths: bool
+    """Whether a path is file and directory, which readers cannot make sense of."""
+
+
+class Collision(Problem):
+    """A tree cannot be read because one of its paths is a file and a directory."""
+
+
+def duplicate(path: str, first: str, second: str) -> Trouble:
+    return Trouble(
+        path, f"duplicate path output by different datums ({path} from {first} and {path} from {second})", False
+    )
+
+
+def collision(path: str) -> Trouble:
+    return Trouble(path, f"file / directory path collision ({path})", True)
+
+
+def first_of_change(put: Iterable[bytes], keys: Keys) -> Trouble | None:
+    """The first trouble that these keys, now in the tree, are part of. put: ascending; keys: reads the new tree."""
+    found: list[Trouble] = []
+    clear: set[str] = set()  # directories that are known to be no files
+    before = ""
+    for key in put:
+        path, _ = split_key(key)
+        if path == before:
+            continue
+        before = path
+        found += _of_path(path, keys)
+        for directory in parents(path):
+            if directory in clear:
+                continue
+            clear.add(directory)
+            if next(keys(*at(directory)), None) is not None:
+                found.append(collision(directory))
+    return min(found, key=lambda trouble: trouble.path.encode(), default=None)
+
+
+def _of_path(path: str, keys: Keys) -> Iterator[Trouble]:
+    same = keys(*at(path))
+    first, second = next(same, None), next(same, None)
+    if first is not None and second is not None:
+        yield duplicate(path, split_key(first)[1], split_key(second)[1])
+    raw = path.encode()
+    if next(keys(raw + b"/", raw + b"0"), None) is not None:
+        yield collision(path)
+
+
+def first_in(keys: Iterable[bytes]) -> Trouble | None:
+    """The first trouble among all keys of a tree, ascending; one pass, no look-ups."""
+    found: Trouble | None = None
+    open_paths: list[bytes] = []  # files that the current path begins with: the paths beginning so are neighbours
+    before, before_key = b"", b""
+    for key in keys:
+        path = key[: key.index(b"\0")]
+        if path == before:
+            text = path.decode()
+            found = _earlier(found, duplicate(text, split_key(before_key)[1], split_key(key)[1]))
+            continue
+        while open_paths and not path.startswith(open_paths[-1]):
+            open_paths.pop()
+        for shorter in open_paths:
+            if path[len(shorter)] == 0x2F:
+                found = _earlier(found, collision(shorter.decode()))
+        open_paths.append(path)
+        before, before_key = path, key
+    return found
+
+
+def _earlier(found: Trouble | None, other: Trouble) -> Trouble:
+    return other if found is None or other.path.encode() < found.path.encode() else found

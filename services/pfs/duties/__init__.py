@@ -1,0 +1,1 @@
+"""What PFS does by itself, without being asked."""

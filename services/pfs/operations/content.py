@@ -1,0 +1,143 @@
+"""Packs that callers write themselves, and file sets made out of what is in sealed packs.
+
+A pack's row comes before its first byte, so an abandoned one can be found; it counts once every blob in it has been
+held against its hash. An entry may only name blobs that are in the directory of a pack that counts.
+Elsewhere: the bytes of a pack (kit/packs.py); becoming a file set (filesets.py).
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from services.kit.errors import Invalid
+from services.kit.packs import NAME_BYTES, BadPack, pack_key, verify_pack
+from services.pfs.domain.entries import NO_BYTES_DIGEST, REPLACE, Content, Extent, Op, removal, size_of
+from services.pfs.domain.file_errors import BadEntry
+from services.pfs.domain.layers import Draft
+from services.pfs.operations.stores import Stores
+from services.pfs.operations.upload import SPILL_OPS
+from services.pfs.storage.content_tables import CONTENT, LIVE, WRITING, PackRow
+from services.pfs.storage.layers import Part
+
+
+def reserve_pack(tx: Session, name: bytes, *, now: datetime) -> None:
+    """Note that a pack is being written. The same name again is no error. Raises Invalid."""
+    check_name(name)
+    if tx.get(PackRow, name) is None:
+        tx.add(PackRow(name=name, kind=CONTENT, state=WRITING, at=now))
+        tx.flush()
+
+
+def pack_state(tx: Session, name: bytes) -> tuple[str, int] | None:
+    """(state, blobs) of a pack, or None when it was never reserved."""
+    row = tx.get(PackRow, name)
+    return None if row is None else (row.state, row.blobs)
+
+
+def publish_pack(tx: Session, name: bytes, blobs: int) -> None:
+    """Let a verified pack count."""
+    row = tx.get_one(PackRow, name)
+    row.state, row.blobs = LIVE, blobs
+
+
+def live_among(tx: Session, names: Iterable[bytes]) -> set[bytes]:
+    """Those of the content packs that count."""
+    wanted, found = list(names), set[bytes]()
+    for start in range(0, len(wanted), 500):
+        some = wanted[start : start + 500]
+        rows = select(PackRow.name).where(PackRow.name.in_(some), PackRow.state == LIVE, PackRow.kind == CONTENT)
+        found |= set(tx.scalars(rows))
+    return found
+
+
+def check_name(name: bytes) -> None:
+    """Raises Invalid unless `name` can be a pack's name."""
+    if len(name) != NAME_BYTES:
+        raise Invalid(f"a pack's name has {NAME_BYTES} bytes, not {len(name)}")
+
+
+def seal(stores: Stores, incoming: Path, name: bytes) -> int:
+    """Verify the pack written to `incoming` and move it into the store; says how many blobs it holds. Blocks.
+
+    Raises Invalid when the pack is not there or not what its trailer says.
+    """
+    key = pack_key(name)
+    path = incoming
+    if not incoming.exists() and stores.objects.root is not None and stores.objects.size(key) is not None:
+        path = stores.objects.root / key  # moved before, but a crash came before its row was changed
+    try:
+        blobs = verify_pack(path)
+    except FileNotFoundError as error:
+        raise Invalid(f"pack {name.hex()} has not been written") from error
+    except BadPack as problem:
+        raise Invalid(f"pack {name.hex()} does not count: {problem}") from problem
+    if path == incoming:
+        stores.objects.adopt(key, incoming)
+    return len(blobs)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A change as a caller states it. content None: the file goes away."""
+
+    key: bytes
+    content: Content | None
+
+
+class Entries:
+    """A stream of entries becoming a layer; later ones win. Memory is bounded by SPILL_OPS entries. All calls block."""
+
+    def __init__(self, stores: Stores) -> None:
+        self._stores = stores
+        self._draft = Draft()
+        self._parts: list[Part] = []
+        self.taken = 0
+
+    def take(self, entries: Iterable[Entry]) -> None:
+        """Raises BadEntry."""
+        for entry in entries:
+            if entry.content is None:
+                self._draft.write(removal(entry.key))
+            else:
+                self._check(entry.key, entry.content)
+                self._draft.write(Op(entry.key, REPLACE, entry.content.extents, entry.content.digest))
+            self.taken += 1
+            if len(self._draft) >= SPILL_OPS:
+                self._spill()
+
+    def finish(self) -> list[Part]:
+        """What the layer is made of, durably stored unless it is short."""
+        self._spill()
+        return self._parts
+
+    def _spill(self) -> None:
+        if len(self._draft):
+            self._parts.append(self._stores.layers.write(self._draft.sorted_ops()))
+            self._draft.clear()
+
+    def _check(self, key: bytes, content: Content) -> None:
+        if size_of(content.extents) != content.size:
+            raise BadEntry(f"{_named(key)}: its extents hold {size_of(content.extents)} bytes, not {content.size}")
+        if len(content.digest) != len(NO_BYTES_DIGEST):
+            raise BadEntry(f"{_named(key)}: a digest has {len(NO_BYTES_DIGEST)} bytes")
+        if not content.extents and content.digest != NO_BYTES_DIGEST:
+            raise BadEntry(f"{_named(key)}: it is empty, but its digest is not that of nothing")
+        if len(content.extents) == 1 and content.extents[0].digest != content.digest:
+            raise BadEntry(f"{_named(key)}: its digest is not that of its only extent")
+        for extent in content.extents:
+            self._check_extent(key, extent)
+
+    def _check_extent(self, key: bytes, extent: Extent) -> None:
+        blob = self._stores.content.directory(extent.pack).get(extent.digest)
+        if blob is None or (blob.offset, blob.stored_bytes, blob.codec) != extent[1:4]:
+            raise BadEntry(f"{_named(key)}: pack {extent.pack.hex()} holds no such blob at byte {extent.offset}")
+        if extent.size == 0 or (extent.codec == 0 and extent.size != extent.stored):
+            raise BadEntry(f"{_named(key)}: the extent at byte {extent.offset} does not say its true size")
+
+
+def _named(key: bytes) -> str:
+    return "file " + key.partition(b"\0")[0].decode()

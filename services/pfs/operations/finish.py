@@ -1,0 +1,120 @@
+"""Finishing a commit: its layers are carried out on the nearest good ancestor's tree, the result is checked, and the
+commit is FINISHED, with an error when the tree holds what it may not.
+
+Every step can be repeated: a finish that is cut off leaves index packs that nobody refers to, and starts anew.
+Elsewhere: who finishes what, and when (duties/finisher.py); merging (merge.py); what a tree may not hold
+(domain/collisions.py).
+"""
+
+import time
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import delete, select
+from sqlalchemy.orm import Session
+
+from services.kit.leases import drop_lease, take_lease
+from services.kit.sortedmap.rows import EMPTY, Root
+from services.pfs.domain.commits import Commit, CommitNumber
+from services.pfs.operations.change import Change
+from services.pfs.operations.commits import mark_finished
+from services.pfs.operations.files import record_index
+from services.pfs.operations.merge import carry_out, first_trouble, merged_parts
+from services.pfs.operations.resolve import base_of
+from services.pfs.operations.stores import Stores
+from services.pfs.operations.tree_views import layers_of
+from services.pfs.storage.commits import CommitStore
+from services.pfs.storage.content_tables import LayerRow
+from services.pfs.storage.layers import decode_parts
+from services.pfs.storage.tables import CommitRow
+from services.pfs.storage.trees import root_of, tree_root
+
+
+@dataclass(frozen=True)
+class Work:
+    """What finishing one commit needs to know."""
+
+    number: CommitNumber
+    base: Root
+    layers: tuple[bytes, ...]
+    failed: bool
+    """Whether FinishCommit was given an error: then its tree is nobody's."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of it."""
+
+    root: Root = EMPTY
+    size_bytes: int = 0
+    error: str = ""
+    packs: tuple[bytes, ...] = ()
+    compacting: timedelta = timedelta(0)
+    validating: timedelta = timedelta(0)
+
+
+def finishing_commits(tx: Session) -> list[CommitNumber]:
+    """Commits that wait to be finished, oldest first."""
+    rows = select(CommitRow.number).where(CommitRow.finished.is_(None), CommitRow.finishing.is_not(None))
+    return [CommitNumber(number) for number in tx.scalars(rows.order_by(CommitRow.number))]
+
+
+def claim(tx: Session, number: CommitNumber, holder: str, *, ttl: timedelta, now: datetime) -> Work | None:
+    """Take on a commit. None: it is not FINISHING, its base is not FINISHED yet, or somebody else is at it."""
+    commit = CommitStore(tx).get(number)
+    if commit is None or commit.finishing is None or commit.finished is not None:
+        return None
+    base = base_of(tx, commit)
+    if base is not None and base.finished is None:
+        return None
+    if not take_lease(tx, duty(number), holder, ttl=ttl, now=now):
+        return None
+    root = EMPTY if base is None else root_of(base.root, base.size_bytes)
+    return Work(number, root, tuple(data for _, data in layers_of(tx, commit)), bool(commit.error))
+
+
+def duty(number: CommitNumber) -> str:
+    """The name of the lease under which a commit is finished."""
+    return f"finish/{number}"
+
+
+def finish(stores: Stores, work: Work) -> Outcome:
+    """Build and check the tree. Blocks; runs on a thread. Raises Exhausted, Corrupt."""
+    if work.failed:
+        return Outcome()
+    if not work.layers:
+        return Outcome(work.base, work.base.size_bytes)
+    began = time.monotonic()
+    parts = [part for data in work.layers for part in decode_parts(data)]
+    trees, sink = stores.trees, stores.trees.sink()
+    root, put = carry_out(stores, trees.reader, trees.content, work.base, merged_parts(stores, parts), sink)
+    merged = time.monotonic()
+    trouble = first_trouble(trees.reader, root, put)
+    return Outcome(
+        root=root,
+        size_bytes=root.size_bytes,
+        error="" if trouble is None else trouble.text,
+        packs=tuple(sink.packs),
+        compacting=timedelta(seconds=merged - began),
+        validating=timedelta(seconds=time.monotonic() - merged),
+    )
+
+
+def publish(tx: Session, number: CommitNumber, outcome: Outcome, holder: str, *, id: str, now: datetime) -> None:
+    """Make a commit FINISHED. Nothing happens when it is gone or FINISHED already."""
+    drop_lease(tx, duty(number), holder)
+    with Change(tx, id=id, now=now) as change:
+        good = not outcome.error
+        done: Commit | None = mark_finished(
+            change,
+            number,
+            root=tree_root(outcome.root) if good else None,
+            size_bytes=outcome.size_bytes,
+            error=outcome.error,
+            compacting=outcome.compacting,
+            validating=outcome.validating,
+        )
+        if done is None or done.error:
+            return  # an errored commit is read as its layers over its base, and nobody builds on it
+        record_index(tx, outcome.packs, now)
+        tx.execute(delete(LayerRow).where(LayerRow.commit == number))

@@ -1,0 +1,46 @@
+"""The tables of packs, layers and file sets.
+
+Elsewhere: repos, branches and commits (tables.py).
+"""
+
+from datetime import datetime
+
+from sqlalchemy import ForeignKey, LargeBinary
+from sqlalchemy.orm import Mapped, mapped_column
+
+from services.kit.database import UtcTime
+from services.pfs.storage.tables import NEVER_REUSED, Base, Number
+
+WRITING, LIVE = "writing", "live"
+CONTENT, INDEX = "content", "index"
+
+
+class PackRow(Base):
+    """A pack in the object store. One that is still `writing` may be referred to by nobody."""
+
+    __tablename__ = "packs"
+    name: Mapped[bytes] = mapped_column(LargeBinary(16), primary_key=True)
+    kind: Mapped[str]
+    state: Mapped[str]
+    blobs: Mapped[int] = mapped_column(default=0)
+    at: Mapped[datetime] = mapped_column(UtcTime)
+
+
+class LayerRow(Base):
+    """Writes to an open commit that are applied as a whole, in the order of their numbers."""
+
+    __tablename__ = "layers"
+    __table_args__ = (NEVER_REUSED,)
+    number: Mapped[int] = mapped_column(Number, primary_key=True, autoincrement=True)
+    commit: Mapped[int] = mapped_column(ForeignKey("commits.number", ondelete="CASCADE"), index=True)
+    parts: Mapped[bytes] = mapped_column(LargeBinary)  # as layers.py encodes them
+
+
+class FileSetRow(Base):
+    """A file set: writes that belong to no commit yet, kept until they expire."""
+
+    __tablename__ = "file_sets"
+    id: Mapped[str] = mapped_column(primary_key=True)
+    parts: Mapped[bytes] = mapped_column(LargeBinary)
+    created_at: Mapped[datetime] = mapped_column(UtcTime)
+    expires_at: Mapped[datetime] = mapped_column(UtcTime, index=True)

@@ -1,0 +1,128 @@
+"""Layers as stored: sorted runs of ops, short ones in their row, long ones as objects of their own.
+
+A run object is a row of frames, each a length (u32, big-endian) and one zstd frame of up to FRAME_OPS ops; it is read
+frame by frame, so that merging many long runs takes little memory.
+Elsewhere: merging (domain/layers.py); rows (content_tables.py).
+"""
+
+import struct
+from collections.abc import Iterator, Sequence
+
+import msgspec
+import zstandard
+
+from services.kit.clock import fresh_name
+from services.kit.errors import Corrupt
+from services.kit.objects.port import Objects
+from services.kit.sortedmap.rows import Place, Root
+from services.kit.sortedmap.tree import scan
+from services.pfs.domain.entries import APPEND, Op
+from services.pfs.storage.trees import TreeStore, index_key
+
+FRAME_OPS = 2048
+INLINE_BYTES = 64 << 10
+READ_BYTES = 1 << 20
+_LENGTH = struct.Struct(">I")
+
+
+class Inline(msgspec.Struct, frozen=True, array_like=True, tag="inline"):
+    """A short run, here."""
+
+    data: bytes
+
+
+class Spilled(msgspec.Struct, frozen=True, array_like=True, tag="spilled"):
+    """A long run, in an object."""
+
+    name: bytes
+    stored: int
+    ops: int
+
+
+class Whole(msgspec.Struct, frozen=True, array_like=True, tag="whole"):
+    """Every row of a tree, appended."""
+
+    id: bytes
+    pack: bytes
+    offset: int
+    stored: int
+    codec: int
+    rows: int
+    size_bytes: int
+
+    @classmethod
+    def of(cls, root: Root) -> "Whole":
+        assert root.place is not None
+        place = root.place
+        return cls(root.id, place.pack, place.offset, place.stored, place.codec, root.rows, root.size_bytes)
+
+    @property
+    def root(self) -> Root:
+        return Root(self.id, Place(self.pack, self.offset, self.stored, self.codec), self.rows, self.size_bytes)
+
+
+Part = Inline | Spilled | Whole
+_PARTS = msgspec.msgpack.Decoder(list[Part])
+_OPS = msgspec.msgpack.Decoder(list[Op])
+_ENCODER = msgspec.msgpack.Encoder()
+
+
+def encode_parts(parts: Sequence[Part]) -> bytes:
+    return _ENCODER.encode(list(parts))
+
+
+def decode_parts(data: bytes) -> list[Part]:
+    return _PARTS.decode(data)
+
+
+class LayerStore:
+    """Writes and reads runs. Safe for several threads."""
+
+    def __init__(self, objects: Objects, trees: TreeStore) -> None:
+        self._objects, self._trees = objects, trees
+
+    def write(self, ops: Sequence[Op]) -> Part:
+        """Store a run; ops are sorted and unique by key. Durable when it returns, unless it is inline."""
+        frames = [_compressed(ops[at : at + FRAME_OPS]) for at in range(0, len(ops), FRAME_OPS)]
+        if len(frames) == 1 and len(frames[0]) <= INLINE_BYTES:
+            return Inline(frames[0])
+        name = fresh_name()
+        data = b"".join(_LENGTH.pack(len(frame)) + frame for frame in frames)
+        self._objects.put(index_key(name), data)
+        return Spilled(name, len(data), len(ops))
+
+    def read(self, part: Part) -> Iterator[Op]:
+        """The ops of a part, ascending by key. Raises Corrupt."""
+        if isinstance(part, Inline):
+            yield from _decompressed(part.data)
+        elif isinstance(part, Whole):
+            for row in scan(self._trees.reader, part.root):
+                content = self._trees.content(row)
+                yield Op(row.key, APPEND, content.extents, content.digest)
+        else:
+            yield from self._spilled(part)
+
+    def _spilled(self, part: Spilled) -> Iterator[Op]:
+        key, buffer, at = index_key(part.name), b"", 0
+        while at < part.stored or buffer:
+            length = _LENGTH.unpack_from(buffer)[0] if len(buffer) >= _LENGTH.size else None
+            if length is not None and len(buffer) >= _LENGTH.size + length:
+                yield from _decompressed(buffer[_LENGTH.size : _LENGTH.size + length])
+                buffer = buffer[_LENGTH.size + length :]
+                continue
+            if at >= part.stored:
+                raise Corrupt(f"object {key} is cut short")
+            more = min(READ_BYTES, part.stored - at)
+            buffer += self._objects.get_range(key, at, more)
+            at += more
+
+
+def _compressed(ops: Sequence[Op]) -> bytes:
+    return zstandard.ZstdCompressor(level=1).compress(_ENCODER.encode(ops))
+
+
+def _decompressed(data: bytes) -> list[Op]:
+    try:
+        return _OPS.decode(zstandard.ZstdDecompressor().decompress(data))
+    except (zstandard.ZstdError, msgspec.DecodeError) as error:
+        raise Corrupt(f"a stored layer cannot be read: {error}") from error

@@ -1,0 +1,115 @@
+"""Content in the object store: written in packs of about 16 MiB, read in ranges that are joined over small gaps.
+
+Whatever is read whole is checked against its hash. All calls block: run them on a thread.
+Elsewhere: bytes of a pack (kit/packs.py); which packs count (PackRow, operations/content.py).
+"""
+
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator
+from threading import Lock
+
+from blake3 import blake3
+
+from services.kit.clock import fresh_name
+from services.kit.errors import Corrupt
+from services.kit.objects.port import Objects
+from services.kit.packs import RAW, BadPack, Blob, Bytes, PackBuilder, decode, pack_key, read_directory
+from services.pfs.domain.entries import Extent
+
+GAP_BYTES = 256 << 10  # a smaller hole between two blobs is read along
+SPAN_BYTES = 8 << 20  # at most so much in one read
+DIRECTORIES = 64  # how many packs' directories are remembered
+
+
+class ContentStore:
+    """Reads content. Safe for several threads."""
+
+    def __init__(self, objects: Objects) -> None:
+        self.objects = objects
+        self._directories: OrderedDict[bytes, dict[bytes, Blob]] = OrderedDict()
+        self._lock = Lock()
+
+    def read(self, extents: Iterable[Extent]) -> Iterator[Bytes]:
+        """The decoded bytes of each extent, in order. Raises Corrupt."""
+        for span in _spans(extents):
+            first, last = span[0], span[-1]
+            data = memoryview(self._range(first.pack, first.offset, last.offset + last.stored - first.offset))
+            for extent in span:
+                start = extent.offset - first.offset
+                yield _checked(data[start : start + extent.stored], extent)
+
+    def digest(self, extents: Iterable[Extent]) -> bytes:
+        """BLAKE3-256 of the extents' bytes together."""
+        hasher = blake3()
+        for data in self.read(extents):
+            hasher.update(data)
+        return hasher.digest()
+
+    def directory(self, pack: bytes) -> dict[bytes, Blob]:
+        """The blobs of a pack by digest. Raises Corrupt."""
+        with self._lock:
+            if pack in self._directories:
+                self._directories.move_to_end(pack)
+                return self._directories[pack]
+        key = pack_key(pack)
+        size = self.objects.size(key)
+        if size is None:
+            raise Corrupt(f"pack {pack.hex()} is missing from the store")
+        blobs = read_directory(lambda offset, length: self.objects.get_range(key, offset, length), size)
+        found = {blob.digest: blob for blob in blobs}
+        with self._lock:
+            self._directories[pack] = found
+            while len(self._directories) > DIRECTORIES:
+                self._directories.popitem(last=False)
+        return found
+
+    def _range(self, pack: bytes, offset: int, length: int) -> bytes:
+        return self.objects.get_range(pack_key(pack), offset, length)
+
+
+class PackWriter:
+    """Puts blobs into packs of its own, each stored durably once it is full or the writer is told to flush."""
+
+    def __init__(self, objects: Objects) -> None:
+        self._objects = objects
+        self._name, self._pack = fresh_name(), PackBuilder()
+        self.packs: list[tuple[bytes, int]] = []
+        """Names of the packs stored so far, and how many blobs each holds."""
+
+    def add(self, data: Bytes) -> Extent:
+        """Take one blob. It can be read once its pack is stored. Raises Exhausted when the store is full."""
+        blob = self._pack.add(data)
+        extent = Extent(self._name, blob.offset, blob.stored_bytes, RAW, len(data), blob.digest)
+        if self._pack.full:
+            self.flush()
+        return extent
+
+    def flush(self) -> None:
+        """Store what has been collected. Call it once after the last blob."""
+        if len(self._pack):
+            self._objects.put(pack_key(self._name), self._pack.finish())
+            self.packs.append((self._name, len(self._pack)))
+            self._name, self._pack = fresh_name(), PackBuilder()
+
+
+def _spans(extents: Iterable[Extent]) -> Iterator[list[Extent]]:
+    """Runs of extents that one read can bring."""
+    span: list[Extent] = []
+    for extent in extents:
+        if span:
+            first, last = span[0], span[-1]
+            gap = extent.offset - last.offset - last.stored
+            fits = extent.offset + extent.stored - first.offset <= SPAN_BYTES
+            if extent.pack != last.pack or not 0 <= gap < GAP_BYTES or not fits:
+                yield span
+                span = []
+        span.append(extent)
+    if span:
+        yield span
+
+
+def _checked(stored: memoryview, extent: Extent) -> Bytes:
+    try:
+        return decode(stored, extent.codec, extent.digest)
+    except BadPack as problem:
+        raise Corrupt(f"content in pack {extent.pack.hex()} is damaged: {problem}") from problem
