@@ -45,8 +45,8 @@ def branch(ref: "str | pfs.Branch", default: str = DEFAULT_PROJECT) -> pfs.Branc
     """`repo@branch`."""
     if isinstance(ref, pfs.Branch):
         return ref
-    where, at, name = ref.partition("@")
-    if not at or not name or ":" in name:
+    where, _, name = ref.partition("@")
+    if not where or not name or ":" in name:
         raise Invalid(f"{ref!r}: a branch is written repo@branch, for example images@master")
     return pfs.Branch(repo=repo(where, default), name=name)
 
@@ -55,8 +55,8 @@ def commit(ref: "str | pfs.Commit", default: str = DEFAULT_PROJECT) -> pfs.Commi
     """`repo@branch`, `repo@ID`, `repo@branch=ID`, or any of them with `^2` or `.2` behind it."""
     if isinstance(ref, pfs.Commit):
         return ref
-    where, at, name = ref.partition("@")
-    if not at or not name or ":" in name:
+    where, _, name = ref.partition("@")
+    if not where or not name or ":" in name:
         raise Invalid(f"{ref!r}: a commit is written repo@branch or repo@ID, for example images@master")
     home = repo(where, default)
     named, equals, id = name.partition("=")
@@ -98,8 +98,8 @@ def job(ref: "str | pps.Job", default: str = DEFAULT_PROJECT) -> pps.Job:
     """`pipeline@ID`."""
     if isinstance(ref, pps.Job):
         return ref
-    where, at, id = ref.partition("@")
-    if not at or not is_id(id):
+    where, _, id = ref.partition("@")
+    if not where or not is_id(id):
         raise Invalid(f"{ref!r}: a job is written pipeline@ID with an ID of 32 hex digits; `list job` shows them")
     return pps.Job(pipeline=pipeline(where, default), id=id)
 

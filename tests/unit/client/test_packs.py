@@ -1,0 +1,74 @@
+"""The client's packs are the store's packs: the services' reader takes them, and both writers agree to the byte."""
+
+import os
+from pathlib import Path
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from datamill.packs import TARGET_BYTES, WHOLE_BYTES, Blob, Pack
+from services.kit import packs as store
+
+
+def take(pack: Pack, data: bytes) -> Blob | None:
+    handle = os.memfd_create("file")
+    try:
+        view = memoryview(data)
+        while view:
+            view = view[os.write(handle, view) :]
+        os.lseek(handle, 0, os.SEEK_SET)
+        return pack.take(handle)
+    finally:
+        os.close(handle)
+
+
+def whole(pack: Pack) -> bytes:
+    return bytes(pack.body()) + pack.trailer()
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.binary(max_size=64) | st.integers(0, 5).map(lambda n: bytes([n]) * 2000)))
+def test_both_writers_agree_to_the_byte(contents: list[bytes]) -> None:
+    ours, theirs = Pack(), store.PackBuilder()
+    for data in contents:
+        found, wanted = take(ours, data), theirs.add(data)
+        assert found is not None
+        assert (found.digest, found.offset, found.size_bytes) == (wanted.digest, wanted.offset, wanted.stored_bytes)
+    assert len(ours) == len(theirs) == len(set(contents))
+    assert whole(ours) == theirs.finish()
+
+
+def test_the_services_accept_what_the_client_writes(tmp_path: Path) -> None:
+    pack = Pack()
+    contents = [b"", b"one", b"two", os.urandom(100_000), b"one"]
+    blobs = [take(pack, data) for data in contents]
+    path = tmp_path / "pack"
+    path.write_bytes(whole(pack))
+    directory = {blob.digest: blob for blob in store.verify_pack(path)}
+    for data, blob in zip(contents, blobs, strict=True):
+        assert blob is not None
+        found = directory[blob.digest]
+        assert path.read_bytes()[found.offset : found.offset + found.stored_bytes] == data
+
+
+def test_sizes_at_which_the_writers_turn() -> None:
+    assert (TARGET_BYTES, WHOLE_BYTES) == (store.TARGET_BYTES, store.BIG_FILE_BYTES)
+
+
+def test_a_file_too_big_for_one_blob_leaves_the_pack_as_it_was() -> None:
+    pack = Pack()
+    take(pack, b"before")
+    assert take(pack, bytes(WHOLE_BYTES + 1)) is None
+    after = take(pack, b"after")
+    assert after is not None
+    assert (after.offset, bytes(pack.body()), len(pack)) == (6, b"beforeafter", 2)
+    exact = take(pack, bytes(WHOLE_BYTES))
+    assert exact is not None
+    assert exact.size_bytes == WHOLE_BYTES
+
+
+def test_a_cleared_pack_is_empty() -> None:
+    pack = Pack()
+    take(pack, b"x")
+    pack.clear()
+    assert whole(pack) == store.PackBuilder().finish()
