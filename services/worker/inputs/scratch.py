@@ -1,0 +1,118 @@
+"""The folders below /pfs: where a datum's files lie, what /pfs shows of them, and how they go away.
+
+/pfs/<input>, /pfs/out, /pfs/.env   links to the datum in hand; anything else there goes when the next is linked
+/pfs/.scratch                       on disk
+/pfs/.memory                        on the memory file system that /pfs itself is
+"""
+
+import os
+import stat
+from collections.abc import Iterable
+from pathlib import Path
+
+from services.worker.spec import RunAs
+
+DISK, MEMORY = ".scratch", ".memory"
+_KEPT = (DISK, MEMORY)
+
+
+class Scratch:
+    """One worker's /pfs."""
+
+    def __init__(self, root: Path, *, run_as: RunAs | None, memory_bytes: int, out_in_memory: bool) -> None:
+        self.root = str(root)
+        self.run_as = run_as
+        self._memory_bytes = memory_bytes
+        self._places = 0
+        for name in _KEPT:
+            os.makedirs(f"{self.root}/{name}", mode=0o711, exist_ok=True)
+            empty_folder(f"{self.root}/{name}")  # an earlier incarnation's
+        self.out = f"{self.root}/{MEMORY if out_in_memory else DISK}/out"
+        self._out_inode = -1
+
+    def place(self, datum_id: str, size_bytes: int) -> str:
+        """A new folder for a datum's inputs: in memory when they are small."""
+        self._places += 1
+        kind = MEMORY if size_bytes < self._memory_bytes else DISK
+        place = f"{self.root}/{kind}/{self._places}-{datum_id}"
+        os.mkdir(place, 0o711)
+        return place
+
+    def spool(self, name: str) -> str:
+        """A path for a file of the shim's own, on disk."""
+        return f"{self.root}/{DISK}/{name}"
+
+    def fresh_out(self) -> None:
+        """Make `out` an empty folder that everybody may write to; the same one as before where that can be."""
+        try:
+            now = os.lstat(self.out)
+        except FileNotFoundError:
+            now = None
+        if now is not None and now.st_ino == self._out_inode and stat.S_ISDIR(now.st_mode):
+            empty_folder(self.out)
+        else:
+            if now is not None:
+                remove(self.out)
+            os.mkdir(self.out)
+            self._out_inode = os.lstat(self.out).st_ino
+        os.chmod(self.out, 0o777)
+        own(self.out, self.run_as)
+
+    def link(self, place: str, names: Iterable[str], env: bytes) -> None:
+        """Show a datum in /pfs, and nothing else."""
+        with open(f"{place}/.env", "wb") as file:
+            file.write(env)
+        own(f"{place}/.env", self.run_as)
+        self.unlink()
+        for name in names:
+            folder = f"{place}/{name}"
+            if not os.path.isdir(folder):
+                os.mkdir(folder, 0o700)
+                own(folder, self.run_as)
+            os.symlink(folder, f"{self.root}/{name}")
+        os.symlink(self.out, f"{self.root}/out")
+        os.symlink(f"{place}/.env", f"{self.root}/.env")
+
+    def unlink(self) -> None:
+        """Show nothing."""
+        for name in os.listdir(self.root):
+            if name not in _KEPT:
+                remove(f"{self.root}/{name}")
+
+    def clear(self) -> None:
+        """Remove whatever a set left."""
+        self.unlink()
+        for name in _KEPT:
+            empty_folder(f"{self.root}/{name}", keep=(os.path.basename(self.out), "stdin", "err_stdin"))
+
+
+def own(path: str, run_as: RunAs | None) -> None:
+    if run_as is not None:
+        os.chown(path, run_as.uid, run_as.gid, follow_symlinks=False)
+
+
+def remove(path: str) -> None:
+    """Remove a file, a link or a whole folder, whatever modes user code gave it."""
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        return
+    except (IsADirectoryError, PermissionError):
+        if not stat.S_ISDIR(os.lstat(path).st_mode):
+            os.chmod(os.path.dirname(path), 0o700)
+            os.unlink(path)
+            return
+        empty_folder(path)
+        os.rmdir(path)
+
+
+def empty_folder(path: str, *, keep: Iterable[str] = ()) -> None:
+    """Remove what is in a folder."""
+    try:
+        names = os.listdir(path)
+    except PermissionError:
+        os.chmod(path, 0o700)
+        names = os.listdir(path)
+    for name in names:
+        if name not in keep:
+            remove(f"{path}/{name}")

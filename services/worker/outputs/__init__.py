@@ -1,0 +1,1 @@
+"""Taking what user code wrote: which files count, and how they become file sets."""

@@ -1,0 +1,1 @@
+"""Running user code: its environment, its process group, its output lines."""

@@ -1,0 +1,172 @@
+"""A leased set from beginning to end: its datums one after another, then everything handed in at once.
+
+Finished work is not given up: packs, file sets and the answer are tried again until they are taken or the lease is
+lost. What cannot be done (a store away for too long, a full disk) is given back, with the reason.
+"""
+
+import logging
+import threading
+from collections.abc import Callable
+from datetime import timedelta
+
+from google.protobuf.duration_pb2 import Duration
+
+from datamill.wire import content_v1_pb2 as content
+from datamill.wire import pfs_v2_pb2 as pfs
+from datamill.wire import work_v1_pb2 as work
+from services.worker.attempts import Bench, DatumRun, SetInHand
+from services.worker.calls import Patience, Peers, Trouble, persist
+from services.worker.inputs.prefetch import Gone, Prefetch
+from services.worker.inputs.sources import Store
+from services.worker.lease import LeaseKeeper
+from services.worker.outputs.entries import Entries
+from services.worker.outputs.packing import Packing
+from services.worker.telemetry.spans import Attribute, LogContext, Span, SpanId, now, parent_from
+
+log = logging.getLogger(__name__)
+FOR_EVER = 1e9
+RETURN_SECONDS = 15.0
+RETURN_DELAY = timedelta(seconds=3)
+
+
+class SetRunner:
+    """Runs sets for one worker."""
+
+    def __init__(
+        self,
+        bench: Bench,
+        *,
+        peers: Peers,
+        store: Store,
+        keeper: LeaseKeeper,
+        worker: str,
+        keep_trying: timedelta,
+        stopping: threading.Event,
+    ) -> None:
+        self._bench = bench
+        self._peers = peers
+        self._store = store
+        self._keeper = keeper
+        self._worker = worker
+        self._keep_trying = keep_trying.total_seconds()
+        self._stopping = stopping
+
+    def run(self, datum_set: work.DatumSet) -> None:
+        """Do the set and hand it in, or give it back, or forget it when it is not ours any more."""
+        self._bench.interrupt.begin_set()
+        if self._stopping.is_set():  # begin_set forgets an interrupt that came just before
+            self._bench.interrupt.lose("the worker is stopping")
+        self._keeper.begin(datum_set)
+        parent = parent_from(datum_set.traceparent)
+        span, began, error = parent.child(), now(), ""
+        try:
+            self._do(datum_set, span)
+        except Gone:
+            error = self._bench.interrupt.reason or "the lease is lost"
+            log.info("set %d of job %s is dropped: %s", datum_set.index, datum_set.job.id, error)
+            if self._stopping.is_set():
+                self._give_back(datum_set, "the worker is stopping", timedelta())
+        except (Trouble, OSError) as trouble:
+            error = str(trouble)
+            log.warning("set %d of job %s is given back: %s", datum_set.index, datum_set.job.id, error)
+            self._bench.exporter.say(LogContext(span, _of(datum_set)), f"the datum set is given back: {error}")
+            self._give_back(datum_set, error, RETURN_DELAY)
+        finally:
+            self._keeper.end()
+            self._bench.scratch.clear()
+            self._bench.exporter.span(Span("set", span, parent.span, began, now(), _of(datum_set), error))
+
+    def _do(self, datum_set: work.DatumSet, span: SpanId) -> None:
+        lost = self._bench.interrupt.lost
+        scratch = self._bench.scratch
+        shared = persist(self._store.shared_root, Patience(self._keep_trying, lost), what="cannot reach the store")
+        packing = Packing(
+            self._peers,
+            shared=shared is not None,
+            spool=scratch.spool("pack"),
+            patience=lambda: Patience(self._keep_trying, lost),
+        )
+        prefetch = Prefetch(
+            datum_set.datums,
+            peers=self._peers,
+            scratch=scratch,
+            store=self._store,
+            lost=lost,
+            keep_trying=self._keep_trying,
+        )
+        outputs, meta = Entries(scratch.spool("")), Entries(scratch.spool(""))
+        try:
+            hand = SetInHand(datum_set, span, prefetch, packing, outputs, meta)
+            results = [DatumRun(self._bench, hand, index).run() for index in range(len(datum_set.datums))]
+            self._hand_in(hand, results)
+        except Trouble as trouble:
+            if lost.is_set():  # patience ended because the lease did
+                raise Gone(str(trouble)) from trouble
+            raise
+        finally:
+            prefetch.close()
+            packing.abandon()
+            outputs.close()
+            meta.close()
+
+    def _hand_in(self, hand: SetInHand, results: list[work.DatumResult]) -> None:
+        lost = self._bench.interrupt.lost
+        began = now()
+        hand.packing.seal()
+        answers = [
+            entries.put(self._peers, Patience(FOR_EVER, lost)) if entries.count else content.PutEntriesResponse()
+            for entries in (hand.outputs, hand.meta)
+        ]
+        upload = Span("upload", hand.span.child(), hand.span.span, began, now(), _of(hand.datum_set))
+        self._bench.exporter.span(upload)
+        request = work.CompleteSetRequest(
+            lease=hand.datum_set.lease,
+            job=hand.datum_set.job,
+            index=hand.datum_set.index,
+            results=results,
+            output_file_set_id=answers[0].file_set_id,
+            meta_file_set_id=answers[1].file_set_id,
+            worker=self._worker,
+        )
+        persist(
+            self._completing(request, answers), Patience(FOR_EVER, lost), what="cannot hand in the results of a set"
+        )
+
+    def _completing(
+        self, request: work.CompleteSetRequest, made: list[content.PutEntriesResponse]
+    ) -> Callable[[], work.CompleteSetResponse]:
+        """An attempt that keeps the file sets alive while Jobs is away for longer."""
+        renewed = now()
+
+        def attempt() -> work.CompleteSetResponse:
+            nonlocal renewed
+            for answer in made:
+                ttl = answer.ttl.ToNanoseconds()
+                if answer.file_set_id and ttl and now() - renewed > ttl // 3:
+                    keep = pfs.RenewFileSetRequest(
+                        file_set_id=answer.file_set_id, ttl_seconds=max(answer.ttl.seconds, 1)
+                    )
+                    self._peers.ask(self._peers.files.RenewFileSet, keep)
+                    renewed = now()
+            return self._peers.ask(self._peers.work.CompleteSet, request)
+
+        return attempt
+
+    def _give_back(self, datum_set: work.DatumSet, reason: str, delay: timedelta) -> None:
+        wait = Duration()
+        wait.FromTimedelta(delay)
+        request = work.ReturnSetRequest(
+            lease=datum_set.lease, job=datum_set.job, index=datum_set.index, reason=reason, delay=wait
+        )
+        try:
+            persist(
+                lambda: self._peers.ask(self._peers.work.ReturnSet, request, timeout=5.0),
+                Patience(RETURN_SECONDS, threading.Event()),
+                what="cannot give a set back",
+            )
+        except Trouble as trouble:
+            log.warning("set %d of job %s runs out by itself: %s", datum_set.index, datum_set.job.id, trouble)
+
+
+def _of(datum_set: work.DatumSet) -> dict[str, Attribute]:
+    return {"datamill.job": datum_set.job.id, "datamill.set": datum_set.index}

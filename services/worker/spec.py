@@ -1,0 +1,134 @@
+"""What of a pipeline's spec a worker acts on, checked once at its start.
+
+A mistake that no worker can ever get past (an unknown user, no command) is a BadSpec: it is reported and the worker
+ends.
+"""
+
+import grp
+import os
+import pwd
+from dataclasses import dataclass
+from pathlib import Path
+
+from datamill.wire import pps_v2_pb2 as pps
+
+
+class BadSpec(Exception):
+    """The pipeline's spec cannot run here, however often it is tried."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunAs:
+    """Whom user code runs as."""
+
+    uid: int
+    gid: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerSpec:
+    """A pipeline as its worker sees it. timeout: seconds of one attempt, None for ever."""
+
+    project: str
+    pipeline: str
+    version: int
+    spec_commit: str
+    image: str
+    cmd: tuple[str, ...]
+    stdin: tuple[str, ...]
+    err_cmd: tuple[str, ...]
+    err_stdin: tuple[str, ...]
+    env: dict[str, str]
+    accepted_codes: frozenset[int]
+    working_dir: str | None
+    run_as: RunAs | None
+    tries: int
+    timeout: float | None
+    memory_volume: bool
+    s3_out: bool
+    inputs: dict[str, pps.PFSInput]
+
+    def wire_pipeline(self) -> pps.Pipeline:
+        pipeline = pps.Pipeline(name=self.pipeline)
+        pipeline.project.name = self.project
+        return pipeline
+
+
+def read_spec(path: Path) -> WorkerSpec:
+    """The spec in a file. Raises BadSpec."""
+    info = pps.PipelineInfo.FromString(path.read_bytes())
+    details = info.details
+    transform = details.transform
+    if not transform.cmd:
+        raise BadSpec("invalid pipeline transform, no command specified")
+    timeout = details.datum_timeout.ToNanoseconds() / 1e9 if details.HasField("datum_timeout") else None
+    return WorkerSpec(
+        project=info.pipeline.project.name or "default",
+        pipeline=info.pipeline.name,
+        version=info.version,
+        spec_commit=info.spec_commit.id,
+        image=transform.image,
+        cmd=tuple(transform.cmd),
+        stdin=tuple(transform.stdin),
+        err_cmd=tuple(transform.err_cmd),
+        err_stdin=tuple(transform.err_stdin),
+        env=dict(transform.env),
+        accepted_codes=frozenset(transform.accept_return_code),
+        working_dir=os.path.join("/", transform.working_dir) if transform.working_dir else None,
+        run_as=who(transform.user),
+        tries=details.datum_tries or 3,
+        timeout=timeout or None,
+        memory_volume=transform.memory_volume,
+        s3_out=details.s3_out,
+        inputs=dict(_inputs(details.input)),
+    )
+
+
+def who(user: str) -> RunAs | None:
+    """Whom "name", "uid", "name:group" or "uid:gid" means; None when that is whom the worker runs as anyway.
+
+    Raises BadSpec for somebody unknown, and when this worker may not become them.
+    """
+    if not user:
+        return None
+    name, _, group = user.partition(":")
+    uid, gid = _user(name, user)
+    if group:
+        gid = _group(group, user)
+    if (uid, gid) == (os.getuid(), os.getgid()):
+        return None
+    if os.geteuid() != 0:
+        raise BadSpec(f"transform.user {user!r}: this worker runs as uid {os.getuid()} and cannot become another user")
+    return RunAs(uid, gid)
+
+
+def _user(name: str, whole: str) -> tuple[int, int]:
+    if name.isdecimal():
+        try:
+            return int(name), pwd.getpwuid(int(name)).pw_gid
+        except KeyError:
+            return int(name), int(name)
+    try:
+        entry = pwd.getpwnam(name)
+    except KeyError as error:
+        raise BadSpec(f"transform.user {whole!r}: there is no user {name!r} here") from error
+    return entry.pw_uid, entry.pw_gid
+
+
+def _group(name: str, whole: str) -> int:
+    if name.isdecimal():
+        return int(name)
+    try:
+        return grp.getgrnam(name).gr_gid
+    except KeyError as error:
+        raise BadSpec(f"transform.user {whole!r}: there is no group {name!r} here") from error
+
+
+def _inputs(tree: pps.Input) -> list[tuple[str, pps.PFSInput]]:
+    found = [(tree.pfs.name, tree.pfs)] if tree.HasField("pfs") else []
+    if tree.HasField("cron"):
+        found.append((tree.cron.name, pps.PFSInput(name=tree.cron.name)))
+    for branches in (tree.join, tree.group, tree.cross, tree.union):
+        for branch in branches:
+            found += _inputs(branch)
+    return found

@@ -1,0 +1,1 @@
+"""Logs and spans, on their way to the jobs service."""
