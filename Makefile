@@ -42,7 +42,7 @@ bench: setup ## measure against peers in the same run
 	$(BIN)/python -m benchmarks
 
 demo: setup ## the image-quality example, end to end
-	$(BIN)/python -m examples.image_quality_demo
+	$(BIN)/python -m deploy.demo
 
 ci: ## what runs on every change
 	bash .ci/run

@@ -1,6 +1,7 @@
 """`python -m deploy.local up|down|status|doctor`: the same four commands without the client's command line."""
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
@@ -8,11 +9,16 @@ from deploy.local import commands
 from deploy.local.doctor import DEFAULT_PORT
 
 
+def _home() -> Path:
+    """Where the command line keeps an instance, too."""
+    return Path(os.environ.get("DATAMILL_HOME") or Path.home() / ".datamill")
+
+
 def main() -> int:
     """Read the arguments and run the command."""
     parser = argparse.ArgumentParser(prog="python -m deploy.local")
     parser.add_argument("command", choices=["up", "down", "status", "doctor"])
-    parser.add_argument("--data-dir", type=Path, default=Path(".datamill"))
+    parser.add_argument("--data-dir", type=Path, default=_home())
     parser.add_argument("--port", type=int, default=DEFAULT_PORT, help="0: any free one")
     parser.add_argument("--detach", action="store_true")
     options = parser.parse_args()
