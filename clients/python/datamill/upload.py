@@ -19,6 +19,7 @@ Named = list[tuple[str, Blob]]
 PACKS = 4  # in memory at once, 20 MiB each
 STORING = 2  # threads that store packs
 PUT_BYTES = 4 << 20
+ENTRIES = 4096  # in one message, which must stay under 20 MiB with the longest of paths
 SEAL_SECONDS = 300.0  # the service reads the pack again and makes it durable
 
 
@@ -118,7 +119,8 @@ class _Upload:
         def requests() -> Iterator[content.PutEntriesRequest]:
             batch: list[content.Entry] | None = first
             while batch:
-                yield content.PutEntriesRequest(entries=batch)
+                for start in range(0, len(batch), ENTRIES):
+                    yield content.PutEntriesRequest(entries=batch[start : start + ENTRIES])
                 batch = self._sealed.get()
             if batch is None:
                 raise _GivenUp

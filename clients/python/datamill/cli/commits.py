@@ -4,9 +4,8 @@ import click
 
 from datamill import names
 from datamill.cli import verbs
-from datamill.cli.main import Unsuccessful
 from datamill.cli.output import emit, listing, one, size, when
-from datamill.cli.session import EVERYWHERE, RAW, Session, command
+from datamill.cli.session import EVERYWHERE, RAW, Session, Unsuccessful, command
 from datamill.wire import pfs_v2_pb2 as pfs
 
 HEADERS = ("REPO", "COMMIT", "STARTED", "STATE", "SIZE", "ORIGIN", "DESCRIPTION")

@@ -12,9 +12,8 @@ from typing import Any
 import click
 
 from datamill.cli import verbs
-from datamill.cli.main import Unsuccessful
 from datamill.cli.output import as_json, emit
-from datamill.cli.session import RAW, Session, command, home
+from datamill.cli.session import RAW, Session, Unsuccessful, command, home
 
 DATA_DIR = click.option(
     "--data-dir",

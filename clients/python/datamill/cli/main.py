@@ -9,16 +9,14 @@ import os
 import sys
 
 import click
+import grpc
 
+from datamill.cli.session import Unsuccessful
 from datamill.cli.verbs import root
 from datamill.errors import DatamillError, Invalid, NotFound, Timeout, Unavailable, Unsupported
 
 COMMANDS = ("instance", "projects", "repos", "commits", "files", "transfers", "pipelines", "jobs", "logs")
 FAILED, WRONG_USE, NO_ANSWER, INTERRUPTED, NO_READER = 1, 2, 3, 130, 141
-
-
-class Unsuccessful(Exception):
-    """What was waited for ended badly. The text says what."""
 
 
 def main() -> None:
@@ -48,7 +46,9 @@ def run(args: list[str]) -> int:
     except (Unavailable, Timeout) as error:
         return _say(f"{error}{_next(error)}", NO_ANSWER)
     except DatamillError as error:
-        local = isinstance(error, Invalid) and error.__cause__ is None  # refused before anybody was asked
+        local = isinstance(error, Invalid) and not isinstance(
+            error.__cause__, grpc.RpcError
+        )  # refused before anybody was asked
         return _say(f"{error}{_next(error)}", WRONG_USE if local else FAILED)
     except Unsuccessful as error:
         return _say(str(error), FAILED)

@@ -35,6 +35,10 @@ def address(given: str | None) -> str:
     return written or DEFAULT_ADDRESS
 
 
+class Unsuccessful(Exception):
+    """What was waited for or needed ended badly. The text says what."""
+
+
 class Session:
     """One run of the command line. Connects when a command first needs the server."""
 
