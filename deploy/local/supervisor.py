@@ -27,7 +27,7 @@ from deploy.local.ports import claim
 
 log = logging.getLogger(__name__)
 START_SECONDS = 60.0
-HOPELESS = 6  # quick deaths of one part before anything was up
+HOPELESS = 5  # quick deaths of one part before anything was up
 LOOK_AT_LOGS_SECONDS = 10.0
 PR_SET_CHILD_SUBREAPER = 36
 
