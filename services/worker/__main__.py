@@ -45,6 +45,7 @@ def main() -> int:
         print(error, file=sys.stderr)
         return 2
     log_to_stderr(settings.name, settings.log_level)
+    os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"  # children only exec; read when the first channel is made
     told = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: told.set())
