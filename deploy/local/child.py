@@ -71,15 +71,22 @@ class Child:
     async def keep(self) -> None:
         """Run the part until cancelled; then its process still runs, see `stop`."""
         while True:
-            started = time.monotonic()
-            ended = self._start()
-            watching = asyncio.ensure_future(self._watch())
+            began = time.monotonic()
             try:
-                status = await asyncio.shield(ended)
-            finally:
-                watching.cancel()
-            self._note_end(status, lived=time.monotonic() - started)
+                how = await self._one_life()
+            except OSError as error:  # no memory, no descriptors, a full disk: all of them may pass
+                how = f"cannot be started: {error}"
+            self._note_end(how, lived=time.monotonic() - began)
             await asyncio.sleep(PAUSES[min(self.quick_deaths, len(PAUSES) - 1)] if self.quick_deaths > 1 else 0.0)
+
+    async def _one_life(self) -> str:
+        """Start the process and wait for its end; says how it ended."""
+        ended = self._start()
+        async with asyncio.TaskGroup() as tasks:
+            watching = tasks.create_task(self._watch())
+            status = await asyncio.shield(ended)
+            watching.cancel()
+        return f"killed by {signal.Signals(-status).name}" if status < 0 else f"exit code {status}"
 
     def hand_in(self, pid: int, status: int) -> bool:
         """Take the end of a process, as waitpid tells it; says whether it was this part's."""
@@ -119,11 +126,10 @@ class Child:
         self._set(State.STARTING if not self.report.restarts else State.RESTARTING)
         return self._ended
 
-    def _note_end(self, status: int, *, lived: float) -> None:
+    def _note_end(self, how: str, *, lived: float) -> None:
         self.up.clear()
         self.quick_deaths = self.quick_deaths + 1 if lived < STEADY_SECONDS else 0
         self.report.restarts += 1
-        how = f"killed by {signal.Signals(-status).name}" if status < 0 else f"exit code {status}"
         self.report.last_end = f"{how} after {lived:.1f} s"
         self.report.pid = 0
         log.warning("%s ended: %s; starting it again", self.part.name, self.report.last_end)

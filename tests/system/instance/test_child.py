@@ -53,3 +53,8 @@ def test_a_part_that_keeps_dying_is_given_up_at_the_start(tmp_path: Path) -> Non
     found = _run(tmp_path, "sh", "-c", "echo no good; exit 3")
     assert "Part does not start (exit code 3 after 0.0 s)" in found["problem"]
     assert int(found["restarts"]) == 5
+
+
+def test_a_part_that_cannot_be_started_is_named(tmp_path: Path) -> None:
+    found = _run(tmp_path, "/nowhere/at-all")
+    assert "cannot be started: [Errno 2] No such file or directory: '/nowhere/at-all'" in found["problem"]
