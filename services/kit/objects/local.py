@@ -34,7 +34,7 @@ class LocalObjects:
             self._publish(temp, key)
         except OSError as error:
             temp.unlink(missing_ok=True)
-            raise _meaning(error) from error
+            raise meaning_of(error) from error
 
     def adopt(self, key: str, path: Path) -> None:
         if self.size(key) is not None:
@@ -45,7 +45,7 @@ class LocalObjects:
                 os.fsync(file.fileno())
             self._publish(path, key)
         except OSError as error:
-            raise _meaning(error) from error
+            raise meaning_of(error) from error
 
     def get(self, key: str) -> bytes:
         try:
@@ -95,7 +95,8 @@ def _sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
-def _meaning(error: OSError) -> Exception:
+def meaning_of(error: OSError) -> Exception:
+    """What to raise for an error of the file system: Exhausted when there is no room."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return Exhausted(f"the disk of the store is full ({error.strerror}): free some space and try again")
     return error

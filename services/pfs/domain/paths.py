@@ -7,10 +7,12 @@ directory d is the span from d + "/" to d + "0" ("0" follows "/").
 Elsewhere: patterns over paths (globs.py).
 """
 
+import re
+
 from services.kit.errors import Problem
 
-GLOB_CHARACTERS = frozenset("*?[]{}!()@+^")
 DEFAULT_DATUM = "default"
+_GLOB_CHARACTER = re.compile(r"[*?\[\]{}!()@+^]")
 
 
 class BadPath(Problem):
@@ -22,11 +24,11 @@ class BadPath(Problem):
 
 def check_path(path: str) -> None:
     """Raises BadPath unless `path`, as the caller wrote it, may name a file or a directory."""
-    if not path or not all(" " <= character <= "~" for character in path):
+    if not path or not path.isascii() or not path.isprintable():
         raise BadPath(path, "only printable ASCII characters allowed")
-    found = next((character for character in path if character in GLOB_CHARACTERS), None)
+    found = _GLOB_CHARACTER.search(path)
     if found is not None:
-        raise BadPath(path, f"globbing character ({found}) not allowed in path")
+        raise BadPath(path, f"globbing character ({found[0]}) not allowed in path")
     if "." in path and any(name in (".", "..") for name in path.split("/")):
         raise BadPath(path, "relative file paths are not allowed")
 

@@ -28,6 +28,7 @@ from services.pfs.domain.keys import CommitRef
 from services.pfs.operations.merge import ContentOf, carry_out, first_trouble, merged_parts
 from services.pfs.operations.resolve import base_of, resolve_commit
 from services.pfs.operations.stores import Stores
+from services.pfs.storage.commits import CommitStore
 from services.pfs.storage.content_tables import LayerRow
 from services.pfs.storage.filesets import FILE_SETS, FileSetStore
 from services.pfs.storage.layers import Part, decode_parts
@@ -83,6 +84,15 @@ def layers_of(tx: Session, commit: Commit) -> list[tuple[int, bytes]]:
     """A commit's own layers, oldest first."""
     rows = select(LayerRow.number, LayerRow.parts).where(LayerRow.commit == commit.number).order_by(LayerRow.number)
     return [(row.number, row.parts) for row in tx.execute(rows)]
+
+
+def parent_of(tx: Session, ref: CommitRef) -> CommitRef | None:
+    """The parent of a commit; None for a root and for file sets."""
+    if ref.repo.name == FILE_SETS:
+        return None
+    number = resolve_commit(tx, ref).parent
+    parent = None if number is None else CommitStore(tx).get(number)
+    return None if parent is None else CommitRef(parent.repo, parent.id)
 
 
 class Views:
