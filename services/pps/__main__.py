@@ -1,0 +1,70 @@
+"""The pipeline service as a process: the one place that knows every concrete class."""
+
+import asyncio
+import gc
+import os
+import sys
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import grpc
+
+from datamill.wire import pps_v2_pb2_grpc as pps_grpc
+from services.kit import channels, config
+from services.kit.bus import Bus
+from services.kit.clock import SystemClock
+from services.kit.database import Database
+from services.kit.errors import Unavailable
+from services.kit.migrations import NewerSchema, migrate
+from services.kit.outbox import Relay
+from services.kit.server import PortInUse, serving, told_to_stop
+from services.kit.telemetry import start_telemetry
+from services.pps.clients import Jobs, Repos
+from services.pps.duties.groups import Groups
+from services.pps.duties.reconciler import Reconciler
+from services.pps.runtimes.process import ProcessRuntime
+from services.pps.servicers.api import PpsApi
+from services.pps.servicers.to_wire import run_spec
+from services.pps.settings import Settings
+
+NAME = "pps_v2.API"
+MIGRATIONS = Path(__file__).parent / "storage" / "migrations"
+
+
+async def main(settings: Settings) -> None:
+    async with AsyncExitStack() as up:
+        db = up.enter_context(Database(settings.database_url))
+        migrate(db, MIGRATIONS)
+        bus = await up.enter_async_context(Bus.connect(settings.nats_url, name="pps"))
+        repos = Repos(await up.enter_async_context(channels.connect(settings.pfs, token=settings.service_token)))
+        jobs = Jobs(await up.enter_async_context(channels.connect(settings.jobs, token=settings.service_token)))
+        clock, runtime = SystemClock(), ProcessRuntime(settings.runtime_dir, settings.worker_python)
+        up.push_async_callback(runtime.close)
+        env = {"WORKER_PFS": settings.pfs, "WORKER_JOBS": settings.jobs, "WORKER_SERVICE_TOKEN": settings.service_token}
+        groups = Groups(db=db, runtime=runtime, clock=clock, spec_of=run_spec, env=env)
+        reconciler = Reconciler(db=db, repos=repos, groups=groups, clock=clock)
+        api = PpsApi(
+            db=db, repos=repos, jobs=jobs, clock=clock, groups=groups, reconciler=reconciler,
+            service_token=settings.service_token,
+        )  # fmt: skip
+
+        def register(server: grpc.aio.Server) -> None:
+            pps_grpc.add_APIServicer_to_server(api, server)
+
+        duties = await up.enter_async_context(asyncio.TaskGroup())
+        running = [duties.create_task(Relay(db, bus).run()), duties.create_task(reconciler.run())]
+        await up.enter_async_context(serving([register], [NAME], at=settings.listen, drain=settings.drain))
+        gc.freeze()
+        await told_to_stop()
+        for duty in running:
+            duty.cancel()
+
+
+if __name__ == "__main__":
+    start_telemetry("pps")
+    try:
+        found = config.read(Settings, prefix="PPS_", environ=os.environ)
+        start_telemetry("pps", collector=found.otlp_collector, level=found.log_level)
+        asyncio.run(main(found))
+    except (config.ConfigError, PortInUse, NewerSchema, Unavailable) as mistake:
+        sys.exit(str(mistake))

@@ -1,0 +1,170 @@
+"""What this service asks of PFS and Jobs, in the words of this service."""
+
+import logging
+from dataclasses import dataclass
+
+import grpc
+
+from datamill.wire import pfs_v2_pb2 as pfs
+from datamill.wire import pfs_v2_pb2_grpc as pfs_grpc
+from datamill.wire import pps_v2_pb2 as pps
+from datamill.wire import pps_v2_pb2_grpc as pps_grpc
+from datamill.wire import transaction_v2_pb2 as transaction
+from datamill.wire import transaction_v2_pb2_grpc as transaction_grpc
+from services.kit.errors import NotFound, Problem
+from services.pps.domain import inputs
+from services.pps.domain.names import PipelineKey
+from services.pps.domain.pipelines import Version
+
+log = logging.getLogger(__name__)
+TRY_AGAIN = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED)
+
+
+class PfsRefused(Problem):
+    """PFS said no, for good; its own status is kept in `status`."""
+
+    def __init__(self, error: grpc.aio.AioRpcError) -> None:
+        super().__init__(error.details() or "")
+        self.error = error
+
+
+@dataclass(frozen=True)
+class Repos:
+    """The repos and branches of pipelines, in PFS."""
+
+    channel: grpc.aio.Channel
+
+    async def check_inputs(self, version: Version) -> None:
+        """Raises NotFound when an input's repo does not exist."""
+        stub = pfs_grpc.APIStub(self.channel)
+        for project, repo in dict.fromkeys((p, r) for p, r, _ in inputs.branches(version.spec.get("input"))):
+            try:
+                await stub.InspectRepo(pfs.InspectRepoRequest(repo=_repo(project, repo)))
+            except grpc.aio.AioRpcError as error:
+                if error.code() is grpc.StatusCode.NOT_FOUND:
+                    raise NotFound(error.details() or f"repo {project}/{repo} not found") from error
+                raise
+
+    async def exists(self, key: PipelineKey, kind: str = "user") -> bool:
+        """Whether the pipeline's repo of that type is there."""
+        try:
+            await pfs_grpc.APIStub(self.channel).InspectRepo(pfs.InspectRepoRequest(repo=_repo(*key, kind)))
+        except grpc.aio.AioRpcError as error:
+            if error.code() is grpc.StatusCode.NOT_FOUND:
+                return False
+            raise
+        return True
+
+    async def make_version(self, version: Version, *, create: bool, stopped: bool) -> str:
+        """Make or renew a pipeline's repos and branches in one transaction. Returns the spec commit's id.
+
+        Raises PfsRefused when PFS will never accept it, AioRpcError when nobody knows whether it did.
+        """
+        key = version.key
+        spec_branch = pfs.Branch(repo=_repo(*key, "spec"), name="master")
+        requests = []
+        if create:
+            description = f"Output repo for pipeline {key.name}."
+            requests.append(_create_repo(_repo(*key), description))
+        requests.append(_create_repo(_repo(*key, "spec"), f"Spec repo for pipeline {key.name}.", update=True))
+        started = pfs.StartCommitRequest(branch=spec_branch, description=_mark(version))
+        requests.append(transaction.TransactionRequest(start_commit=started))
+        finished = pfs.FinishCommitRequest(commit=pfs.Commit(repo=spec_branch.repo, branch=spec_branch))
+        requests.append(transaction.TransactionRequest(finish_commit=finished))
+        requests += _branches(version, stopped=stopped, meta=True)
+        info = await self._run(requests)
+        return next(answer.commit.id for answer in info.responses if answer.commit.id)
+
+    async def made_version(self, version: Version) -> str:
+        """The spec commit that this very version made, or "" when it never came to that."""
+        commit = pfs.Commit(repo=_repo(*version.key, "spec"), branch=pfs.Branch(name="master"))
+        commit.branch.repo.CopyFrom(commit.repo)
+        try:
+            info = await pfs_grpc.APIStub(self.channel).InspectCommit(pfs.InspectCommitRequest(commit=commit))
+        except grpc.aio.AioRpcError as error:
+            if error.code() is grpc.StatusCode.NOT_FOUND:
+                return ""
+            raise
+        return info.commit.id if info.description == _mark(version) else ""
+
+    async def connect(self, version: Version, *, stopped: bool) -> None:
+        """Give the output and meta branches their provenance, or none while the pipeline is stopped."""
+        await self._run(_branches(version, stopped=stopped, meta=False))
+
+    async def remove(self, version: Version, *, keep_repo: bool, force: bool) -> None:
+        """Remove the pipeline's repos; with keep_repo the output stays, as an ordinary repo."""
+        key, requests = version.key, list[transaction.TransactionRequest]()
+        if keep_repo:
+            requests += _branches(version, stopped=True, meta=False)
+            kinds = ["meta", "spec"]
+        else:
+            kinds = ["user"] if await self.exists(key) else ["meta", "spec"]
+        for kind in kinds:
+            if await self.exists(key, kind):
+                gone = pfs.DeleteRepoRequest(repo=_repo(*key, kind), force=force or kind != "user")
+                requests.append(transaction.TransactionRequest(delete_repo=gone))
+        if requests:
+            await self._run(requests)
+
+    async def _run(self, requests: list[transaction.TransactionRequest]) -> transaction.TransactionInfo:
+        stub = transaction_grpc.APIStub(self.channel)
+        try:
+            return await stub.BatchTransaction(transaction.BatchTransactionRequest(requests=requests))
+        except grpc.aio.AioRpcError as error:
+            if error.code() in TRY_AGAIN:
+                raise
+            raise PfsRefused(error) from error
+
+
+def _mark(version: Version) -> str:
+    return f"version {version.number} ({version.token})"
+
+
+def _repo(project: str, name: str, kind: str = "user") -> pfs.Repo:
+    return pfs.Repo(name=name, type=kind, project=pfs.Project(name=project))
+
+
+def _create_repo(repo: pfs.Repo, description: str, *, update: bool = False) -> transaction.TransactionRequest:
+    request = pfs.CreateRepoRequest(repo=repo, description=description, update=update)
+    return transaction.TransactionRequest(create_repo=request)
+
+
+def _branches(version: Version, *, stopped: bool, meta: bool) -> list[transaction.TransactionRequest]:
+    """Output and meta branch; meta: make the meta repo first."""
+    key, name = version.key, version.spec["outputBranch"]
+    provenance = [] if stopped else _provenance(version)
+    requests = [_create_branch(_repo(*key), name, provenance)]
+    if meta:
+        requests.append(_create_repo(_repo(*key, "meta"), f"Meta repo for pipeline {key.name}", update=True))
+    requests.append(_create_branch(_repo(*key, "meta"), name, provenance))
+    return requests
+
+
+def _provenance(version: Version) -> list[pfs.Branch]:
+    wanted = inputs.branches(version.spec.get("input"))
+    read = [pfs.Branch(repo=_repo(project, repo), name=branch) for project, repo, branch in wanted]
+    return [*read, pfs.Branch(repo=_repo(*version.key, "spec"), name="master")]
+
+
+def _create_branch(repo: pfs.Repo, name: str, provenance: list[pfs.Branch]) -> transaction.TransactionRequest:
+    request = pfs.CreateBranchRequest(branch=pfs.Branch(repo=repo, name=name), provenance=provenance)
+    return transaction.TransactionRequest(create_branch=request)
+
+
+@dataclass(frozen=True)
+class Jobs:
+    """The jobs of a pipeline, as far as a listing of pipelines shows them."""
+
+    channel: grpc.aio.Channel
+
+    async def last_state(self, key: PipelineKey) -> int:
+        """State of the newest job; 0 when there is none, or Jobs is away: a listing never fails for it."""
+        asked = pps.ListJobRequest(
+            pipeline=pps.Pipeline(name=key.name, project=pfs.Project(name=key.project)), number=1
+        )
+        try:
+            async for info in pps_grpc.APIStub(self.channel).ListJob(asked, timeout=2):
+                return int(info.state)
+        except grpc.aio.AioRpcError as error:
+            log.info("the newest job of %s is not known: %s", key, error.details())
+        return 0

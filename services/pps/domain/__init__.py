@@ -1,0 +1,1 @@
+"""What a pipeline is: names, specs, inputs, states. Plain values and pure functions."""

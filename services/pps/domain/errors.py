@@ -1,0 +1,47 @@
+"""What can be wrong with a request about pipelines. Sentences are public: deployed clients match on them."""
+
+from services.kit.errors import AlreadyExists, Invalid, NotFound, Problem, Refused, Unsupported
+
+
+class PipelineNotFound(NotFound):
+    def __init__(self, key: object) -> None:
+        super().__init__(f'pipeline "{key}" not found')
+
+
+class PipelineExists(AlreadyExists):
+    def __init__(self, key: object) -> None:
+        super().__init__(f'pipeline "{key}" already exists')
+
+
+class OutputRepoTaken(Problem):
+    def __init__(self, name: str) -> None:
+        super().__init__(f'pipeline "{name}" cannot be created because a repo with the same name already exists')
+
+
+class BadSpec(Problem):
+    """The spec's content is wrong; one sentence a mistake, one a line."""
+
+
+class SpecUnreadable(Invalid):
+    """The spec is no readable document, or names fields that do not exist."""
+
+    def __init__(self, mistakes: list[str]) -> None:
+        super().__init__("could not make effective spec: " + "; ".join(mistakes))
+
+
+class NotBuiltYet(Unsupported):
+    """The spec asks for something that exists in the protocol but not in this version."""
+
+    def __init__(self, what: list[str]) -> None:
+        names = ", ".join(what)
+        super().__init__(f"this version of datamill does not support {names} yet; nothing was changed")
+
+
+class Busy(Refused):
+    def __init__(self, key: object, doing: str) -> None:
+        super().__init__(f'pipeline "{key}" is just being {doing}; try again in a moment')
+
+
+class NoSuchVersion(Problem):
+    def __init__(self, key: object, versions: int, ancestor: int) -> None:
+        super().__init__(f'pipeline "{key}" has only {versions} versions, not enough to find ancestor {ancestor}')

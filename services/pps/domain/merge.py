@@ -1,0 +1,24 @@
+"""How defaults and a user's spec become one: JSON merge patch (RFC 7396)."""
+
+from typing import Any
+
+BUILT_IN: dict[str, Any] = {
+    "transform": {"image": "ubuntu:20.04"},
+    "outputBranch": "master",
+    "datumTries": "3",
+    "reprocessSpec": "until_success",
+}
+"""What a spec is when nobody says otherwise."""
+
+
+def merged(base: Any, patch: Any) -> Any:
+    """`base` with `patch` over it: null removes, objects merge, everything else replaces."""
+    if not isinstance(patch, dict):
+        return patch
+    result = dict(base) if isinstance(base, dict) else {}
+    for key, value in patch.items():
+        if value is None:
+            result.pop(key, None)
+        else:
+            result[key] = merged(result.get(key), value)
+    return result

@@ -1,0 +1,53 @@
+"""How pipelines are named."""
+
+import re
+from typing import NamedTuple
+
+from services.pps.domain.errors import BadSpec
+
+LONGEST_NAME = 51
+LONGEST_RESOURCE = 63
+DEFAULT_PROJECT = "default"
+
+
+class PipelineKey(NamedTuple):
+    """A pipeline, whatever its version."""
+
+    project: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.project}/{self.name}"
+
+
+def check_name(key: PipelineKey) -> None:
+    """Raises BadSpec with the first rule that the name breaks."""
+    name = key.name
+    if not name:
+        raise BadSpec("invalid pipeline spec: request.Pipeline.Name cannot be empty")
+    if not re.fullmatch(r"[a-zA-Z0-9_-]+", name):
+        rule = "only alphanumeric characters, underscores, and dashes are allowed"
+        raise BadSpec(f'invalid pipeline name "{name}": name ({name}) invalid: {rule}')
+    if not name[0].isalnum():
+        raise BadSpec(f'invalid pipeline name "{name}": pipeline names must start with an alphanumeric character')
+    if len(name) > LONGEST_NAME:
+        excess = len(name) - LONGEST_NAME
+        raise BadSpec(f'pipeline name "{name}" is {excess} characters longer than the {LONGEST_NAME} max')
+    resource = f"{key.project}-{name}-v99".lower().replace("_", "-")
+    if len(resource) > LONGEST_RESOURCE:
+        excess = len(resource) - LONGEST_RESOURCE
+        raise BadSpec(f'Kubernetes name "{resource}" is {excess} characters longer than the {LONGEST_RESOURCE} max')
+
+
+def ancestry(name: str) -> tuple[str, int]:
+    """A name and how many versions back: "edges^2" is ("edges", 2). Raises BadSpec."""
+    base, mark, count = re.fullmatch(r"([^~^.]*)([~^]*)(\d*)", name).groups() if _plain(name) else ("", "", "")  # type: ignore[union-attr]
+    if not base:
+        raise BadSpec(f'invalid pipeline name "{name}"')
+    if count and len(mark) > 1:
+        raise BadSpec(f'invalid pipeline name "{name}": invalid ancestry format')
+    return base, int(count) if mark and count else len(mark)
+
+
+def _plain(name: str) -> bool:
+    return re.fullmatch(r"([^~^.]*)([~^]*)(\d*)", name) is not None

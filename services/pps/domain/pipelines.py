@@ -1,0 +1,54 @@
+"""A pipeline as this service keeps it, its versions, and its states."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import IntEnum
+from typing import Any
+
+from services.pps.domain.names import PipelineKey
+
+
+class State(IntEnum):
+    """Numbers are those of the protocol."""
+
+    STARTING = 1
+    RUNNING = 2
+    RESTARTING = 3
+    FAILURE = 4
+    PAUSED = 5
+    STANDBY = 6
+    CRASHING = 7
+
+
+WITH_WORKERS = frozenset({State.STARTING, State.RUNNING, State.RESTARTING, State.CRASHING})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Version:
+    """One version of a pipeline. spec: completed, what runs."""
+
+    key: PipelineKey
+    number: int
+    token: str
+    spec_commit: str
+    salt: str
+    spec: dict[str, Any]
+    user_json: str
+    effective_json: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pipeline:
+    """A pipeline with the version in force."""
+
+    key: PipelineKey
+    state: State
+    reason: str
+    stopped: bool
+    doing: str
+    keep_repo: bool
+    force: bool
+    created_at: datetime
+    workers_started_at: datetime | None
+    version: Version

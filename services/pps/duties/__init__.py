@@ -1,0 +1,1 @@
+"""What goes on between calls: intents are finished, worker groups are kept as wanted."""

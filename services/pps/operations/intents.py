@@ -1,0 +1,137 @@
+"""Changes that reach beyond this database: an intent is written first, then PFS is changed, then the intent is closed.
+
+Each function is one transaction. A crash between two of them leaves the intent, and duties/reconciler.py goes on from
+there. Elsewhere: what is asked of PFS (duties/repos.py).
+"""
+
+from datetime import datetime
+
+from sqlalchemy.orm import Session
+
+from services.kit.outbox import Outbox
+from services.pps.domain.errors import Busy, PipelineExists, PipelineNotFound
+from services.pps.domain.names import PipelineKey
+from services.pps.domain.pipelines import Pipeline, State, Version
+from services.pps.storage.pipelines import PipelineStore
+from services.pps.storage.tables import PipelineRow
+
+CREATING, UPDATING, STOPPING, STARTING, DELETING = "created", "updated", "stopped", "started", "deleted"
+
+
+def begin_version(tx: Session, draft: Version, *, update: bool, now: datetime) -> Version:
+    """Write a new version as an intent and return it numbered. Raises PipelineExists, Busy."""
+    store = PipelineStore(tx)
+    row = store.row(draft.key)
+    if row is None:
+        row = PipelineRow(
+            project=draft.key.project, name=draft.key.name, version=0, state=State.STARTING, created_at=now,
+            doing=CREATING, doing_since=now,
+        )  # fmt: skip
+        store.add(row)
+        number = 1
+    else:
+        _free(row, draft.key)
+        if not update:
+            raise PipelineExists(draft.key)
+        row.doing, row.doing_since = UPDATING, now
+        number = row.version + 1
+    version = _numbered(draft, number, now)
+    store.add_version(version)
+    return version
+
+
+def _numbered(draft: Version, number: int, now: datetime) -> Version:
+    return Version(
+        key=draft.key, number=number, token=draft.token, spec_commit="", salt=draft.salt, spec=draft.spec,
+        user_json=draft.user_json, effective_json=draft.effective_json, at=now,
+    )  # fmt: skip
+
+
+def _free(row: PipelineRow, key: PipelineKey) -> None:
+    if row.doing:
+        raise Busy(key, row.doing)
+
+
+def version_in_force(tx: Session, key: PipelineKey, number: int, spec_commit: str, *, now: datetime) -> None:
+    """PFS has the version's repos and branches: it counts from now on. Safe to repeat."""
+    store = PipelineStore(tx)
+    row, version = store.row(key), store.version_row(key, number)
+    if row is None or version is None or row.version >= number:
+        return
+    version.spec_commit = spec_commit
+    done, row.doing, row.doing_since = row.doing, "", None
+    row.version, row.reason = number, ""
+    row.state = State.PAUSED if row.stopped else State.STARTING
+    _news(tx, done or UPDATING, key, number, now)
+
+
+def version_given_up(tx: Session, key: PipelineKey, number: int) -> None:
+    """PFS refused the version: nothing of it stays."""
+    store = PipelineStore(tx)
+    row = store.row(key)
+    if row is None or row.version >= number:
+        return
+    store.remove_version(key, number)
+    if row.version == 0:
+        store.remove(key)
+    else:
+        row.doing, row.doing_since = "", None
+
+
+def begin(
+    tx: Session, key: PipelineKey, doing: str, *, now: datetime, keep_repo: bool = False, force: bool = False
+) -> Pipeline:
+    """Write the intent to stop, start or delete a pipeline. Raises PipelineNotFound, Busy."""
+    store = PipelineStore(tx)
+    row, pipeline = store.row(key), store.pipeline(key)
+    if row is None or pipeline is None:
+        raise PipelineNotFound(key)
+    if row.doing != doing:
+        _free(row, key)
+    row.doing, row.doing_since, row.keep_repo, row.force = doing, now, keep_repo, force
+    if doing == STOPPING:
+        row.stopped = True
+        if row.state != State.FAILURE:
+            row.state = State.PAUSED
+    return pipeline
+
+
+def close(tx: Session, key: PipelineKey, *, now: datetime) -> None:
+    """The intent to stop, start or delete is carried out. Safe to repeat."""
+    store = PipelineStore(tx)
+    row = store.row(key)
+    if row is None or not row.doing:
+        return
+    done, row.doing, row.doing_since = row.doing, "", None
+    number = row.version
+    if done == STARTING:
+        row.stopped = False
+        if row.state == State.PAUSED:
+            row.state = State.STARTING
+    if done == DELETING:
+        store.remove(key)
+    _news(tx, done, key, number, now)
+
+
+def give_up(tx: Session, key: PipelineKey) -> None:
+    """The intent was refused: the pipeline stays as it was."""
+    row = PipelineStore(tx).row(key)
+    if row is not None:
+        row.doing, row.doing_since = "", None
+
+
+def _news(tx: Session, what: str, key: PipelineKey, version: int, now: datetime) -> None:
+    facts = {"project": key.project, "name": key.name, "version": str(version)}
+    Outbox(tx).add(f"pps.pipeline.{what}", str(key), at=now, facts=facts)
+
+
+def set_state(tx: Session, key: PipelineKey, state: State, reason: str, *, now: datetime) -> bool:
+    """What the runtime says of the workers. False when nothing changed, or the pipeline is stopped or has failed."""
+    row = PipelineStore(tx).row(key)
+    if row is None or row.stopped or row.state == State.FAILURE or (row.state, row.reason) == (state, reason):
+        return False
+    row.state, row.reason = state, reason
+    row.workers_started_at = now if state in (State.RUNNING, State.CRASHING) else None
+    facts = {"project": key.project, "name": key.name, "version": str(row.version), "state": state.name}
+    Outbox(tx).add("pps.pipeline.state", str(key), at=now, facts=facts)
+    return True

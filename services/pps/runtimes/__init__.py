@@ -1,0 +1,1 @@
+"""How workers come to exist. Nothing outside this folder knows which runtime runs."""

@@ -1,0 +1,56 @@
+"""What every runtime does: keep a group of equal workers running, and say how it is.
+
+Elsewhere: which groups there should be (duties/groups.py); sandboxed processes (process.py).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Group:
+    """The workers of one version of a pipeline. spec: a serialized PipelineInfo, which each worker is given."""
+
+    name: str
+    version: int
+    count: int
+    spec: bytes
+    env: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GroupStatus:
+    """How a group is."""
+
+    requested: int
+    available: int
+    """Workers that run."""
+    crash: str = ""
+    """Why workers keep dying; empty while all is well."""
+    fatal: str = ""
+    """A mistake in the spec that no restart mends; empty while there is none."""
+
+
+class Runtime(Protocol):
+    """A way of running workers."""
+
+    async def ensure(self, group: Group) -> None:
+        """Start the group, or bring the one of that name to this version and size. Safe to repeat."""
+        ...
+
+    async def stop(self, name: str) -> None:
+        """Stop the group and everything its workers started. No error when there is none."""
+        ...
+
+    def status(self, name: str) -> GroupStatus | None:
+        """How the group is, or None when there is none."""
+        ...
+
+    def names(self) -> list[str]:
+        """The groups that are running here."""
+        ...
+
+    async def close(self) -> None:
+        """Stop everything."""
+        ...

@@ -1,0 +1,188 @@
+"""Workers as sandboxed processes on this machine; they die with this process, whatever kills it.
+
+A worker that dies is started again: at once the first time, then after a growing pause, which ends being long once a
+worker has lived for a while. `python -m services.pps.runtimes.process --check` says whether this machine can do it.
+Elsewhere: the sandbox itself (sandbox.py); what a worker does (services/worker).
+"""
+
+import asyncio
+import logging
+import os
+import shutil
+import sys
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from services.pps.runtimes import sandbox
+from services.pps.runtimes.port import Group, GroupStatus
+
+log = logging.getLogger(__name__)
+FIRST_PAUSE, LONGEST_PAUSE = 0.2, 10.0  # seconds
+SETTLED = 10.0  # a worker that has lived so long starts afresh in the count of deaths
+CRASHING_AFTER = 3  # quick deaths in a row
+BAD_SPEC_EXIT = 78  # EX_CONFIG of sysexits.h; the reason is the last line of the log
+STOP_SECONDS = 3.0
+LOG_BYTES = 4 << 20
+
+
+@dataclass(eq=False)
+class _Slot:
+    """One worker's place in its group."""
+
+    name: str
+    task: "asyncio.Task[None] | None" = None
+    alive: bool = False
+    deaths: int = 0
+    crash: str = ""
+    fatal: str = ""
+
+
+@dataclass(eq=False)
+class _Running:
+    group: Group
+    slots: list[_Slot] = field(default_factory=list)
+
+
+class ProcessRuntime:
+    """runtime_dir: scratch folders and logs. python: the interpreter that runs the shim."""
+
+    def __init__(self, runtime_dir: Path, python: str) -> None:
+        self._dir, self._python = runtime_dir.absolute(), python
+        self._groups: dict[str, _Running] = {}
+        (self._dir / "logs").mkdir(parents=True, exist_ok=True)
+
+    async def ensure(self, group: Group) -> None:
+        running = self._groups.get(group.name)
+        if running is not None and (running.group.version, running.group.spec) != (group.version, group.spec):
+            await self.stop(group.name)
+            running = None
+        if running is None:
+            running = self._groups[group.name] = _Running(group)
+        running.group = group
+        while len(running.slots) > group.count:
+            await _ended([running.slots.pop()])
+        while len(running.slots) < group.count:
+            slot = _Slot(f"{group.name.replace('/', '.')}-v{group.version}-{len(running.slots)}")
+            slot.task = asyncio.create_task(self._keep(slot, group), name=slot.name)
+            running.slots.append(slot)
+
+    async def stop(self, name: str) -> None:
+        running = self._groups.pop(name, None)
+        if running is not None:
+            await _ended(running.slots)
+
+    def status(self, name: str) -> GroupStatus | None:
+        running = self._groups.get(name)
+        if running is None:
+            return None
+        return GroupStatus(
+            requested=running.group.count,
+            available=sum(slot.alive for slot in running.slots),
+            crash=next((slot.crash for slot in running.slots if slot.deaths >= CRASHING_AFTER), ""),
+            fatal=next((slot.fatal for slot in running.slots if slot.fatal), ""),
+        )
+
+    def names(self) -> list[str]:
+        return list(self._groups)
+
+    async def close(self) -> None:
+        for name in self.names():
+            await self.stop(name)
+
+    async def _keep(self, slot: _Slot, group: Group) -> None:
+        """Run the worker again and again until cancelled, or until its spec turns out to be a mistake."""
+        loop = asyncio.get_running_loop()
+        while True:
+            begun = loop.time()
+            slot.alive = True
+            try:
+                code = await self._run(slot, group)
+                slot.crash = self._last_words(slot.name) or f"the worker ended with code {code}"
+            except (sandbox.NoSandbox, OSError) as error:
+                code, slot.crash = 1, str(error)
+                slot.deaths = CRASHING_AFTER
+            finally:
+                slot.alive = False
+            if code == BAD_SPEC_EXIT:
+                slot.fatal = slot.crash
+                return
+            slot.deaths = 1 if loop.time() - begun > SETTLED else slot.deaths + 1
+            pause = 0.0 if slot.deaths == 1 else min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** (slot.deaths - 2))
+            log.warning("worker %s ended (%s); again in %.1f s", slot.name, slot.crash, pause)
+            await asyncio.sleep(pause)
+
+    async def _run(self, slot: _Slot, group: Group) -> int:
+        home = self._dir / "workers" / slot.name
+        await asyncio.to_thread(_fresh, home / "scratch")
+        spec = home / "spec"
+        spec.write_bytes(group.spec)
+        own_proc = await asyncio.to_thread(sandbox.proc_of_its_own)
+        words = sandbox.command(home / "scratch", [self._python, "-m", "services.worker"], own_proc=own_proc)
+        own = {"WORKER_SPEC": str(spec), "WORKER_NAME": slot.name, **group.env}
+        inherited = {key: value for key, value in os.environ.items() if not key.startswith("PPS_")}
+        log_path = self._log_of(slot.name)
+        _shorten(log_path)
+        with log_path.open("ab") as output:
+            process = await asyncio.create_subprocess_exec(
+                *words, stdin=asyncio.subprocess.DEVNULL, stdout=output, stderr=output, env={**inherited, **own},
+                start_new_session=True,
+            )  # fmt: skip
+        try:
+            return await process.wait()
+        finally:
+            if process.returncode is None:
+                await _stopped(process)
+
+    def _log_of(self, name: str) -> Path:
+        return self._dir / "logs" / f"{name}.log"
+
+    def _last_words(self, name: str) -> str:
+        """The last line of the worker's log: it dies with its reason there."""
+        try:
+            with open(self._log_of(name), "rb") as file:
+                file.seek(max(0, os.fstat(file.fileno()).st_size - 4096))
+                lines = [line for line in file.read().decode(errors="replace").splitlines() if line.strip()]
+        except OSError:
+            return ""
+        return lines[-1][:1000] if lines else ""
+
+
+async def _ended(slots: list[_Slot]) -> None:
+    tasks = [slot.task for slot in slots if slot.task is not None]
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _stopped(process: asyncio.subprocess.Process) -> None:
+    """Ask the worker to go, then kill its sandbox, and with it everything inside."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, 15)
+    try:
+        async with asyncio.timeout(STOP_SECONDS):
+            await process.wait()
+    except TimeoutError:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, 9)
+        await process.wait()
+
+
+def _fresh(folder: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True, exist_ok=True)
+
+
+def _shorten(path: Path) -> None:
+    """Keep one earlier log, so that a worker that dies for ever does not fill the disk."""
+    with suppress(FileNotFoundError):
+        if path.stat().st_size > LOG_BYTES:
+            path.replace(path.with_suffix(".log.1"))
+
+
+if __name__ == "__main__" and sys.argv[1:] == ["--check"]:
+    try:
+        sandbox.proc_of_its_own()
+    except sandbox.NoSandbox as trouble:
+        sys.exit(str(trouble))
+    print("workers can be sandboxed here")

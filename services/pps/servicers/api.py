@@ -1,0 +1,8 @@
+"""pps_v2.API, the pipeline side: the sum of its nouns. Methods of jobs are routed to another service by the gateway."""
+
+from services.pps.servicers.creating import CreatingRpcs
+from services.pps.servicers.pipelines import ChangingRpcs, LookingRpcs
+
+
+class PpsApi(CreatingRpcs, LookingRpcs, ChangingRpcs):
+    """Every method that is built; the others answer UNIMPLEMENTED."""

@@ -1,0 +1,40 @@
+"""What every servicer of this service is handed."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from datamill.wire import pps_v2_pb2 as pps
+from datamill.wire import pps_v2_pb2_grpc as pps_grpc
+from services.kit.clock import Clock
+from services.kit.database import Database
+from services.kit.errors import Invalid
+from services.pps.clients import Jobs, Repos
+from services.pps.duties.groups import Groups
+from services.pps.duties.reconciler import Reconciler
+
+
+class Named(Protocol):
+    """A request about one pipeline."""
+
+    @property
+    def pipeline(self) -> pps.Pipeline: ...
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class PipelineRpcs(pps_grpc.APIServicer):
+    """Shared by all."""
+
+    db: Database
+    repos: Repos
+    jobs: Jobs
+    clock: Clock
+    groups: Groups
+    reconciler: Reconciler
+    service_token: str
+
+    @staticmethod
+    def named(request: Named) -> pps.Pipeline:
+        """The request's pipeline. Raises Invalid when it has none."""
+        if not request.pipeline.name:
+            raise Invalid("validate request: pipeline: value is required (request.Pipeline cannot be nil)")
+        return request.pipeline

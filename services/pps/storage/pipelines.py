@@ -1,0 +1,125 @@
+"""Rows of pipelines and versions, inside the caller's transaction."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import ColumnElement, delete, select
+from sqlalchemy.orm import Session
+
+from services.pps.domain.names import PipelineKey
+from services.pps.domain.pipelines import Pipeline, State, Version
+from services.pps.storage.tables import PipelineRow, VersionRow
+
+
+@dataclass(frozen=True)
+class PipelineStore:
+    """Never commits."""
+
+    tx: Session
+
+    def row(self, key: PipelineKey) -> PipelineRow | None:
+        return self.tx.get(PipelineRow, tuple(key))
+
+    def add(self, row: PipelineRow) -> None:
+        self.tx.add(row)
+        self.tx.flush()
+
+    def add_version(self, version: Version) -> None:
+        self.tx.add(
+            VersionRow(
+                project=version.key.project,
+                name=version.key.name,
+                version=version.number,
+                token=version.token,
+                spec_commit=version.spec_commit,
+                salt=version.salt,
+                spec_json=json.dumps(version.spec),
+                user_json=version.user_json,
+                effective_json=version.effective_json,
+                at=version.at,
+            )
+        )
+
+    def version_row(self, key: PipelineKey, number: int) -> VersionRow | None:
+        return self.tx.get(VersionRow, (*key, number))
+
+    def version(self, key: PipelineKey, number: int) -> Version | None:
+        row = self.version_row(key, number)
+        return _version(row) if row else None
+
+    def pipeline(self, key: PipelineKey, *, number: int | None = None) -> Pipeline | None:
+        """With the version in force, or with `number`; None also while the first version is being made."""
+        row = self.row(key)
+        if row is None or row.version == 0:
+            return None
+        version = self.version(key, row.version if number is None else number)
+        return _pipeline(row, version) if version else None
+
+    def all(self) -> list[Pipeline]:
+        """Those with a version in force, newest first."""
+        rows = self.tx.execute(
+            select(PipelineRow, VersionRow)
+            .join(VersionRow, _same_pipeline() & (VersionRow.version == PipelineRow.version))
+            .order_by(PipelineRow.created_at.desc(), PipelineRow.name.desc())
+        )
+        return [_pipeline(row, _version(version)) for row, version in rows]
+
+    def older(self, key: PipelineKey, *, below: int) -> Sequence[Version]:
+        """Versions before `below`, newest first."""
+        found = self.tx.scalars(
+            select(VersionRow)
+            .where(VersionRow.project == key.project, VersionRow.name == key.name, VersionRow.version < below)
+            .order_by(VersionRow.version.desc())
+        )
+        return [_version(row) for row in found]
+
+    def doing(self, *, since: datetime) -> list[tuple[PipelineKey, str]]:
+        """Intents begun before `since`."""
+        rows = self.tx.scalars(select(PipelineRow).where(PipelineRow.doing != "", PipelineRow.doing_since <= since))
+        return [(PipelineKey(row.project, row.name), row.doing) for row in rows]
+
+    def remove_version(self, key: PipelineKey, number: int) -> None:
+        row = self.version_row(key, number)
+        if row is not None:
+            self.tx.delete(row)
+            self.tx.flush()
+
+    def remove(self, key: PipelineKey) -> None:
+        where = (VersionRow.project == key.project, VersionRow.name == key.name)
+        self.tx.execute(delete(VersionRow).where(*where))
+        self.tx.execute(delete(PipelineRow).where(PipelineRow.project == key.project, PipelineRow.name == key.name))
+
+
+def _same_pipeline() -> ColumnElement[bool]:
+    return (VersionRow.project == PipelineRow.project) & (VersionRow.name == PipelineRow.name)
+
+
+def _version(row: VersionRow) -> Version:
+    return Version(
+        key=PipelineKey(row.project, row.name),
+        number=row.version,
+        token=row.token,
+        spec_commit=row.spec_commit,
+        salt=row.salt,
+        spec=json.loads(row.spec_json),
+        user_json=row.user_json,
+        effective_json=row.effective_json,
+        at=row.at,
+    )
+
+
+def _pipeline(row: PipelineRow, version: Version) -> Pipeline:
+    return Pipeline(
+        key=PipelineKey(row.project, row.name),
+        state=State(row.state),
+        reason=row.reason,
+        stopped=row.stopped,
+        doing=row.doing,
+        keep_repo=row.keep_repo,
+        force=row.force,
+        created_at=row.created_at,
+        workers_started_at=row.workers_started_at,
+        version=version,
+    )
