@@ -1,0 +1,152 @@
+"""What a spec must be: names, the input tree with its defaults, what is refused by name, how defaults merge."""
+
+from typing import Any
+
+import pytest
+
+from services.pps.domain import inputs, specs
+from services.pps.domain.errors import BadSpec, NotBuiltYet
+from services.pps.domain.merge import BUILT_IN, merged
+from services.pps.domain.names import PipelineKey, ancestry, check_name
+
+KEY = PipelineKey("default", "edges")
+NAME_RULE = "only alphanumeric characters, underscores, and dashes are allowed"
+
+
+def leaf(**fields: Any) -> dict[str, Any]:
+    return {"pfs": {"repo": "images", "glob": "/*", **fields}}
+
+
+def spec(**fields: Any) -> dict[str, Any]:
+    base = {"transform": {"cmd": ["true"]}, "input": leaf(), **fields}
+    return specs.completed(merged(BUILT_IN, base), KEY)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("", "request.Pipeline.Name cannot be empty"),
+        ("a.b", f"name (a.b) invalid: {NAME_RULE}"),
+        ("a b", f"name (a b) invalid: {NAME_RULE}"),
+        ("-a", "pipeline names must start with an alphanumeric character"),
+        ("_a", "pipeline names must start with an alphanumeric character"),
+        ("x" * 52, f'pipeline name "{"x" * 52}" is 1 characters longer than the 51 max'),
+    ],
+)
+def test_bad_names(name: str, text: str) -> None:
+    with pytest.raises(BadSpec) as caught:
+        check_name(PipelineKey("default", name))
+    assert text in str(caught.value)
+
+
+def test_long_names_fit_together_with_their_project() -> None:
+    check_name(PipelineKey("default", "x" * 51))
+    with pytest.raises(BadSpec, match="1 characters longer than the 63 max"):
+        check_name(PipelineKey("p" * 8, "x" * 51))
+
+
+@pytest.mark.parametrize(
+    ("name", "wanted"), [("a", ("a", 0)), ("a^", ("a", 1)), ("a^^", ("a", 2)), ("a~3", ("a", 3)), ("a^0", ("a", 0))]
+)
+def test_ancestry(name: str, wanted: tuple[str, int]) -> None:
+    assert ancestry(name) == wanted
+
+
+def test_input_defaults() -> None:
+    assert inputs.with_defaults(leaf(glob="*/x/"), KEY) == {
+        "pfs": {
+            "repo": "images", "name": "images", "project": "default", "repoType": "user", "branch": "master",
+            "glob": "/*/x",
+        }
+    }  # fmt: skip
+    assert inputs.with_defaults(leaf(glob="/"), KEY)["pfs"]["glob"] == "/"
+
+
+def test_children_are_sorted_by_the_name_they_were_given() -> None:
+    tree = {"cross": [leaf(name="b"), leaf(repo="z"), leaf(name="a"), leaf(repo="y")]}
+    done = inputs.with_defaults(tree, KEY)
+    assert [child["pfs"]["name"] for child in done["cross"]] == ["z", "y", "a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("tree", "text"),
+    [
+        ({}, "no input set"),
+        ({"cross": []}, "no input set"),
+        ({**leaf(), "union": [leaf()]}, "multiple input types set"),
+        (leaf(repo=""), "input must specify a repo"),
+        (leaf(glob=""), "input must specify a glob"),
+        (leaf(name="out"), "input cannot be named out"),
+        (leaf(name=".env"), "input cannot be named .env"),
+        (leaf(repo="out"), "input cannot be named out"),
+        (leaf(commit="x"), "input cannot come from a commit; use a branch with head pointing to the commit"),
+        (leaf(repo="edges"), 'pipeline "default/edges" cannot be its own input'),
+        ({"cross": [leaf(), leaf(repo="b", name="images")]}, 'name "images" was used more than once'),
+        ({"cross": [leaf(), {"union": [leaf(), leaf(repo="b", name="c")]}]}, 'name "images" was used more than once'),
+    ],
+)
+def test_bad_inputs(tree: dict[str, Any], text: str) -> None:
+    with pytest.raises(BadSpec) as caught:
+        inputs.check(inputs.with_defaults(tree, KEY), KEY)
+    assert text in str(caught.value)
+
+
+def test_siblings_of_a_union_may_share_a_name() -> None:
+    inputs.check(inputs.with_defaults({"union": [leaf(), leaf(branch="b")]}, KEY), KEY)
+
+
+@pytest.mark.parametrize(
+    ("fields", "text"),
+    [
+        ({"transform": None}, "pipeline must specify a transform"),
+        ({"tfJob": {"tfJob": "x"}}, "embedding TFJobs in pipelines is not supported yet"),
+        ({"reprocessSpec": "always"}, "ReprocessSpec must be one of 'until_success' or 'every_job'"),
+        ({"podSpec": "{"}, "malformed PodSpec"),
+        ({"podPatch": "["}, "malformed PodPatch"),
+        (
+            {"tolerations": [{"key": "a"}, {"operator": "EXISTS"}, {}]},
+            "toleration 1/3: cannot omit key/value comparison",
+        ),
+    ],
+)
+def test_bad_specs(fields: dict[str, Any], text: str) -> None:
+    with pytest.raises(BadSpec) as caught:
+        specs.check(spec(**fields), KEY)
+    assert text in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("fields", "name"),
+    [
+        ({"spout": {}}, "spout"), ({"service": {}}, "service"), ({"egress": {"URL": "s3://b"}}, "egress"),
+        ({"autoscaling": True}, "autoscaling"), ({"s3Out": True}, "s3Out"),
+        ({"transform": {"cmd": ["x"], "datumBatching": True}}, "transform.datumBatching"),
+        ({"transform": {"cmd": ["x"], "secrets": [{"name": "s"}]}}, "transform.secrets"),
+        ({"input": leaf(lazy=True)}, "input.pfs.lazy"), ({"input": leaf(s3=True)}, "input.pfs.s3"),
+        ({"input": leaf(trigger={"branch": "b"})}, "input.pfs.trigger"),
+        ({"input": {"cross": [leaf(), {"cron": {"name": "c", "spec": "@daily"}}]}}, "input.cron"),
+        ({"input": leaf(repoType="meta")}, "input.pfs.repoType meta"),
+    ],
+)  # fmt: skip
+def test_what_is_not_built_is_refused_by_name(fields: dict[str, Any], name: str) -> None:
+    with pytest.raises(NotBuiltYet) as caught:
+        specs.check(spec(**fields), KEY)
+    assert name in str(caught.value)
+    assert "nothing was changed" in str(caught.value)
+
+
+def test_merging_follows_rfc_7396() -> None:
+    """The examples of the RFC's appendix that tell the rules apart."""
+    assert merged({"a": "b"}, {"a": "c"}) == {"a": "c"}
+    assert merged({"a": "b", "b": "c"}, {"a": None}) == {"b": "c"}
+    assert merged({"a": [{"b": "c"}]}, {"a": [1]}) == {"a": [1]}
+    assert merged({"a": {"b": "c"}}, {"a": {"b": "d", "c": None}}) == {"a": {"b": "d"}}
+    assert merged({"e": None}, {"a": 1}) == {"e": None, "a": 1}
+    assert merged({}, {"a": {"bb": {"ccc": None}}}) == {"a": {"bb": {}}}
+
+
+def test_salt_is_kept_unless_everything_runs_again() -> None:
+    assert specs.salt_for({"salt": "mine"}, old=None, reprocess=False, fresh="f") == "mine"
+    assert specs.salt_for({}, old=None, reprocess=False, fresh="f") == "f"
+    assert specs.salt_for({"salt": "mine"}, old="old", reprocess=False, fresh="f") == "old"
+    assert specs.salt_for({"salt": "mine"}, old="old", reprocess=True, fresh="f") == "f"
