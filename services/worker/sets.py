@@ -71,6 +71,10 @@ class SetRunner:
             log.warning("set %d of job %s is given back: %s", datum_set.index, datum_set.job.id, error)
             self._bench.exporter.say(LogContext(span, _of(datum_set)), f"the datum set is given back: {error}")
             self._give_back(datum_set, error, RETURN_DELAY)
+        except Exception as bug:
+            error = f"the worker failed: {bug!r}"
+            log.exception("set %d of job %s is given back", datum_set.index, datum_set.job.id)
+            self._give_back(datum_set, error, RETURN_DELAY)
         finally:
             self._keeper.end()
             self._bench.scratch.clear()

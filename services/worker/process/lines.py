@@ -39,7 +39,7 @@ class LineCutter:
 
     def _overlong(self) -> list[str]:
         found: list[str] = []
-        while len(self._rest) >= LINE_BYTES:
+        while len(self._rest) > LINE_BYTES:
             cut = _cut_point(self._rest)
             found.append(self._rest[:cut].decode("utf-8", "replace"))
             self._rest = self._rest[cut:]

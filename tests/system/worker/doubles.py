@@ -89,7 +89,7 @@ class Double(
     # the tests' side
 
     def start(self) -> None:
-        self._server = grpc.server(self._pool)
+        self._server = grpc.server(self._pool, options=(("grpc.max_receive_message_length", 20 << 20),))
         work_v1_pb2_grpc.add_WorkServiceServicer_to_server(self, self._server)
         content_v1_pb2_grpc.add_ContentServiceServicer_to_server(self, self._server)
         pfs_v2_pb2_grpc.add_APIServicer_to_server(self, self._server)
