@@ -1,5 +1,14 @@
 """A persistent sorted map: key → row, in content-addressed ranges under a canonical root id.
 
-rows.py: the values (Row, Removed, Root, Place, EMPTY). packs.py: the ports (RangeSource, PackSink, Reader).
-tree.py: build, get, scan, ranges. change.py: apply. compare.py: diff, totals, range_digest.
+Callers use rows.py: the values Row, Removed, Root, Place, EMPTY; packs.py: the ports RangeSource and PackSink, and
+Reader, which keeps decoded ranges; tree.py: build, get, scan, ranges; change.py: apply; compare.py: diff, totals,
+range_digest. A key is any bytes; a row is (key, kind < 255, size, digest of 32 bytes, place or None).
+
+    sink = PackSink(store)                          # store(name, data) is called with each index pack
+    root = build(sorted_rows, sink); sink.flush()   # nothing can be read before the flush
+    reader = Reader(source)                         # source.read(place) gives stored bytes
+    root = apply(reader, root, sorted_edits, sink); sink.flush()
+
+Inside: chunks.py and places.py are ranges and nodes in memory, by columns; codec.py and columns.py their bytes and
+ids; chunking.py where they are cut; cursor.py the way among them; rowdiff.py two ranges compared.
 """

@@ -3,25 +3,35 @@
 A stored range: magic, shape (0 full, 1 delta, 2 node), level, count, then length-prefixed parts. A delta range names
 its base and holds a small sorted difference; its id is that of the merged rows. Every decoded range is checked
 against its id.
+Elsewhere: what a decoded range can do (chunks.py); columns of numbers and blocks of keys (columns.py).
 """
 
 import struct
-from collections.abc import Callable
+from array import array
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import partial
 
 from blake3 import blake3
 
 from services.kit.errors import Corrupt
-from services.kit.sortedmap import columns
+from services.kit.sortedmap import chunks, columns
+from services.kit.sortedmap.chunks import TOMBSTONE, Leaf, Node
+from services.kit.sortedmap.columns import Numbers, numbers
 from services.kit.sortedmap.rows import Child, Edit, Place, Removed, Row
 
 MAGIC = b"DMr1"
 FULL, DELTA, NODE = 0, 1, 2
-TOMBSTONE = 255
 NO_PACK = bytes(16)
 _HEAD = struct.Struct("<4sBBI")
 _PART = struct.Struct("<I")
+_BASE = struct.Struct("<32s16sQQB")
+_WRAP = 1 << 64
+_new_place: Callable[[tuple[bytes, int, int, int]], Place] = partial(tuple.__new__, Place)
+_new_child: Callable[[tuple[bytes, bytes, bytes, Place, int, int, bytes]], Child] = partial(tuple.__new__, Child)
+
+Chunk = chunks.Chunk
+FindBase = Callable[[bytes, Place], Chunk]
 
 
 class CorruptRange(Corrupt):
@@ -33,123 +43,51 @@ class CorruptRange(Corrupt):
         )
 
 
-@dataclass(slots=True)
-class Leaf:
-    """A decoded range, by columns."""
-
-    keys: list[bytes]
-    kinds: bytes
-    sizes: list[int]
-    digests: bytes
-    places: list[Place | None]
-    base: tuple[bytes, Place] | None = None
-    """Id and place of the base that it was stored against, for a delta range."""
-    level: int = 0
-
-    @property
-    def weight(self) -> int:
-        """Roughly the bytes it takes in memory."""
-        return 400 + 260 * len(self.keys)
-
-    @property
-    def first(self) -> bytes:
-        return self.keys[0]
-
-    @property
-    def last(self) -> bytes:
-        return self.keys[-1]
-
-    def row(self, index: int) -> Row:
-        digest = self.digests[32 * index : 32 * index + 32]
-        return Row(self.keys[index], self.kinds[index], self.sizes[index], digest, self.places[index])
-
-    def rows(self) -> list[Row]:
-        digests = self.digests
-        cut = [digests[at : at + 32] for at in range(0, len(digests), 32)]
-        return list(map(Row, self.keys, self.kinds, self.sizes, cut, self.places))
-
-
-@dataclass
-class Node:
-    """A decoded node: its children in key order."""
-
-    level: int
-    children: list[Child]
-    keys: list[bytes] = field(init=False)
-    """The children's last keys."""
-
-    def __post_init__(self) -> None:
-        self.keys = [child.key for child in self.children]
-
-    @cached_property
-    def weight(self) -> int:
-        return 400 + 420 * len(self.children)
-
-    @property
-    def first(self) -> bytes:
-        return self.children[0].first
-
-    @property
-    def last(self) -> bytes:
-        return self.children[-1].key
-
-
-Chunk = Leaf | Node
-FindBase = Callable[[bytes, Place], Chunk]
-
-
-def leaf_of(rows: list[Row]) -> Leaf:
-    """Rows, sorted and unique, as columns."""
-    keys, kinds, sizes, digests, places = zip(*rows, strict=True)
-    return Leaf(list(keys), bytes(kinds), list(sizes), b"".join(digests), list(places))
-
-
 def leaf_id(leaf: Leaf) -> bytes:
-    block = columns.key_block(leaf.keys)
-    head = b"datamill range 1" + struct.pack("<IQ", len(leaf.keys), len(block))
-    return blake3(b"".join((head, block, leaf.kinds, columns.plain_numbers(leaf.sizes), leaf.digests))).digest()
+    return _range_id(len(leaf.keys), columns.key_block(leaf.keys), leaf.kinds, leaf.sizes, leaf.digests)
+
+
+def _range_id(count: int, block: bytes, kinds: bytes, sizes: Numbers, digests: bytes) -> bytes:
+    head = b"datamill range 1" + struct.pack("<IQ", count, len(block))
+    return blake3(b"".join((head, block, kinds, columns.plain_numbers(sizes), digests))).digest()
 
 
 def node_id(level: int, children: list[Child]) -> bytes:
-    firsts = columns.key_block([child.first for child in children])
-    lasts = columns.key_block([child.key for child in children])
-    head = b"datamill node 1" + struct.pack("<BIQQ", level, len(children), len(firsts), len(lasts))
-    ids = b"".join(child.id for child in children)
-    counts = columns.plain_numbers([child.rows for child in children])
-    sizes = columns.plain_numbers([child.size_bytes for child in children])
-    return blake3(b"".join((head, firsts, lasts, ids, counts, sizes))).digest()
+    lasts, firsts, ids, _, counts, sizes, _ = zip(*children, strict=True)
+    blocks = columns.key_block(list(firsts)), columns.key_block(list(lasts))
+    return _node_id(level, len(children), *blocks, b"".join(ids), array("Q", counts), array("Q", sizes))
+
+
+def _node_id(level: int, count: int, firsts: bytes, lasts: bytes, ids: bytes, counts: Numbers, sizes: Numbers) -> bytes:
+    head = b"datamill node 1" + struct.pack("<BIQQ", level, count, len(firsts), len(lasts))
+    plain = columns.plain_numbers(counts), columns.plain_numbers(sizes)
+    return blake3(b"".join((head, firsts, lasts, ids, *plain))).digest()
 
 
 def encode_leaf(leaf: Leaf) -> bytes:
-    return _joined(FULL, 0, len(leaf.keys), _row_parts(leaf.keys, leaf.kinds, leaf.sizes, leaf.digests, leaf.places))
+    parts = _row_parts(leaf.keys, leaf.kinds, leaf.sizes, leaf.digests, leaf.places.all())
+    return _joined(FULL, 0, len(leaf.keys), parts)
 
 
-def encode_delta(base_id: bytes, base_place: Place, edits: list[Edit]) -> bytes:
+def encode_delta(base_id: bytes, base: Place, edits: Sequence[Edit]) -> bytes:
     """A range stored as its difference to a full range."""
     keys = [edit.key for edit in edits]
     kinds = bytes(TOMBSTONE if isinstance(edit, Removed) else edit.kind for edit in edits)
     kept = [edit for edit in edits if isinstance(edit, Row)]
-    parts = _row_parts(
-        keys, kinds, [row.size for row in kept], b"".join(row.digest for row in kept), [row.place for row in kept]
-    )
-    base = base_id + base_place.pack + struct.pack("<QQB", base_place.offset, base_place.stored, base_place.codec)
-    return _joined(DELTA, 0, len(edits), [base, *parts])
+    sizes, digests = numbers(row.size for row in kept), b"".join(row.digest for row in kept)
+    parts = _row_parts(keys, kinds, sizes, digests, [row.place for row in kept])
+    return _joined(DELTA, 0, len(edits), [_BASE.pack(base_id, *base), *parts])
 
 
 def encode_node(level: int, children: list[Child]) -> bytes:
-    firsts = columns.key_block([child.first for child in children])
-    lasts = columns.key_block([child.key for child in children])
-    numbers = [
-        columns.pack_numbers([child.rows for child in children]),
-        columns.pack_numbers([child.size_bytes for child in children]),
-        b"".join(child.base_pack for child in children),
-    ]
+    lasts, firsts, ids, places, counts, sizes, bases = zip(*children, strict=True)
+    sums = columns.pack_numbers(array("Q", counts)) + columns.pack_numbers(array("Q", sizes))
     parts = [
-        columns.squeeze(firsts),
-        columns.squeeze(lasts),
-        columns.squeeze(b"".join(numbers)),
-        columns.squeeze(_places(list[Place | None](child.place for child in children))),
-        b"".join(child.id for child in children),
+        columns.squeeze(columns.key_block(list(firsts))),
+        columns.squeeze(columns.key_block(list(lasts))),
+        columns.squeeze(sums + b"".join(bases)),
+        columns.squeeze(_packed_places(places, numbers([0] * len(places)))),
+        b"".join(ids),
     ]
     return _joined(NODE, level, len(children), parts)
 
@@ -158,20 +96,14 @@ def decode(data: bytes, id: bytes, place: Place, *, base: FindBase) -> Chunk:
     """The range or node `id` stored as `data` at `place`. Raises CorruptRange."""
     try:
         magic, shape, level, count = _HEAD.unpack_from(data)
-        if magic != MAGIC:
+        if magic != MAGIC or count == 0:
             raise ValueError("it does not begin like a range")
         parts = _parts(data)
         if shape == NODE:
-            node = Node(level, _children(parts, count))
-            if node_id(level, node.children) != id:
-                raise ValueError("its content does not match its id")
-            return node
-        leaf = _merged(parts, count, base) if shape == DELTA else _leaf(parts, count)
+            return _node(id, level, count, parts)
+        return _merged(id, count, parts, base) if shape == DELTA else _leaf(id, count, parts)
     except (ValueError, IndexError, struct.error) as error:
         raise CorruptRange(id, place, str(error)) from error
-    if leaf_id(leaf) != id:
-        raise CorruptRange(id, place, "its content does not match its id")
-    return leaf
 
 
 def _joined(shape: int, level: int, count: int, parts: list[bytes]) -> bytes:
@@ -193,108 +125,143 @@ def _parts(data: bytes) -> list[bytes]:
     return parts
 
 
+def _check(condition: bool) -> None:
+    if not condition:
+        raise ValueError("its content does not match its id")
+
+
 def _row_parts(
-    keys: list[bytes], kinds: bytes, sizes: list[int], digests: bytes, places: list[Place | None]
+    keys: list[bytes], kinds: bytes, sizes: Numbers, digests: bytes, places: list[Place | None]
 ) -> list[bytes]:
     return [
         columns.squeeze(columns.key_block(keys)),
         columns.squeeze(kinds + columns.pack_numbers(sizes)),
-        columns.squeeze(_places(places, sizes)),
+        columns.squeeze(_packed_places(places, sizes)),
         digests,
     ]
 
 
-def _places(places: list[Place | None], sizes: list[int] | None = None) -> bytes:
+_NOWHERE = Place(NO_PACK, 0, 0)
+
+
+def _packed_places(places: Sequence[Place | None], sizes: Numbers) -> bytes:
     """Packs by number; offsets; stored lengths as their difference to the sizes, which mostly is none."""
-    names: dict[bytes, int] = {}
-    numbers, offsets, stored, codecs = [], [], [], bytearray()
-    for index, place in enumerate(places):
-        if place is None:
-            place = Place(NO_PACK, 0, 0)
-        numbers.append(names.setdefault(place.pack, len(names)))
-        offsets.append(place.offset)
-        stored.append(place.stored - (sizes[index] if sizes else 0) & 0xFFFF_FFFF_FFFF_FFFF)
-        codecs.append(place.codec)
-    numeric = b"".join(map(columns.pack_numbers, (numbers, offsets, stored)))
-    return _PART.pack(len(names)) + b"".join(names) + numeric + bytes(codecs)
+    if not places:
+        return _PART.pack(0)
+    try:
+        packs, offsets, stored, codecs = zip(*places, strict=True)
+    except TypeError:  # some row has no place
+        packs, offsets, stored, codecs = zip(*[place or _NOWHERE for place in places], strict=True)
+    names = {name: number for number, name in enumerate(dict.fromkeys(packs))}
+    more: Iterable[int] = [0] * len(places)
+    if array("Q", stored) != sizes:
+        more = [(length - size) % _WRAP for length, size in zip(stored, sizes, strict=True)]
+    packed = [columns.pack_numbers(array("Q", column)) for column in (map(names.__getitem__, packs), offsets, more)]
+    return b"".join((_PART.pack(len(names)), *names, *packed, bytes(codecs)))
 
 
-def _unplaced(data: bytes, count: int, sizes: list[int] | None = None) -> list[Place | None]:
-    (named,) = _PART.unpack_from(data)
-    at = _PART.size + 16 * named
-    names = [data[_PART.size + 16 * index : _PART.size + 16 * index + 16] for index in range(named)]
-    columns_of = [columns.unpack_numbers(data[at + 8 * count * i : at + 8 * count * (i + 1)], count) for i in range(3)]
-    packs = [names[number] for number in columns_of[0]]
-    stored = columns_of[2]
-    if sizes:
-        stored = [(more + size) & 0xFFFF_FFFF_FFFF_FFFF for more, size in zip(stored, sizes, strict=True)]
-    codecs = data[at + 24 * count : at + 25 * count]
-    if len(codecs) != count:
-        raise ValueError("it is cut short")
-    made = map(Place, packs, columns_of[1], stored, codecs)
-    return [None if place.pack == NO_PACK else place for place in made]
+@dataclass(slots=True)
+class PackedPlaces:
+    """Places as a range holds them, unsqueezed when first asked for."""
+
+    squeezed: bytes
+    sizes: Numbers
+    """What stored lengths are differences to."""
+    _raw: bytes = b""
+    _named: int = field(default=0)
+
+    def _open(self) -> tuple[bytes, int, int]:
+        """Unsqueezed bytes, where their columns begin, and how many values each has."""
+        if not self._raw:
+            raw = columns.unsqueeze(self.squeezed)
+            (self._named,) = _PART.unpack_from(raw)
+            if len(raw) != _PART.size + 16 * self._named + 25 * len(self.sizes):
+                raise Corrupt("the places of a range's rows are cut short")
+            self._raw = raw
+        return self._raw, _PART.size + 16 * self._named, len(self.sizes)
+
+    def _name(self, raw: bytes, number: int) -> bytes:
+        if number >= self._named:
+            raise Corrupt("a place of a range's row names a pack that the range does not list")
+        return raw[_PART.size + 16 * number : _PART.size + 16 * number + 16]
+
+    def __getitem__(self, index: int, /) -> Place | None:
+        raw, at, count = self._open()
+        pack = self._name(raw, columns.packed_number(raw, at, count, index))
+        if pack == NO_PACK:
+            return None
+        offset = columns.packed_number(raw, at + 8 * count, count, index)
+        more = columns.packed_number(raw, at + 16 * count, count, index)
+        return _new_place((pack, offset, (more + self.sizes[index]) % _WRAP, raw[at + 24 * count + index]))
+
+    def all(self) -> list[Place | None]:
+        if not self.sizes:
+            return []
+        raw, at, count = self._open()
+        which, offsets, more = (
+            columns.unpack_numbers(raw[begin : begin + 8 * count], count)
+            for begin in (at, at + 8 * count, at + 16 * count)
+        )
+        names = [self._name(raw, number) for number in range(max(which) + 1)]
+        packs = [names[number] for number in which]
+        stored: Sequence[int] = self.sizes
+        if any(more):
+            stored = [(more + size) % _WRAP for more, size in zip(more, self.sizes, strict=True)]
+        made = map(_new_place, zip(packs, offsets, stored, raw[at + 24 * count :], strict=True))
+        if NO_PACK in names:
+            return [None if place[0] == NO_PACK else place for place in made]
+        return list(made)
 
 
-def _leaf(parts: list[bytes], count: int) -> Leaf:
-    keys = columns.unblock_keys(columns.unsqueeze(parts[0]), count)
-    numbers = columns.unsqueeze(parts[1])
-    kinds, sizes = numbers[:count], columns.unpack_numbers(numbers[count:], count)
-    return Leaf(keys, kinds, sizes, parts[3], _unplaced(columns.unsqueeze(parts[2]), count, sizes))
+def _leaf(id: bytes, count: int, parts: list[bytes]) -> Leaf:
+    block, digests = columns.unsqueeze(parts[0]), parts[3]
+    keys, ranged = columns.unblock_keys(block, count), columns.unsqueeze(parts[1])
+    kinds, sizes = ranged[:count], columns.unpack_numbers(ranged[count:], count)
+    _check(_range_id(count, block, kinds, sizes, digests) == id and len(digests) == 32 * count)
+    return Leaf(keys, kinds, sizes, digests, PackedPlaces(parts[2], sizes))
 
 
-def _merged(parts: list[bytes], count: int, find: FindBase) -> Leaf:
-    base_id, place = parts[0][:32], Place(parts[0][32:48], *struct.unpack("<QQB", parts[0][48:65]))
+def _merged(id: bytes, count: int, parts: list[bytes], find: FindBase) -> Leaf:
+    base_id, *at = _BASE.unpack(parts[0])
+    place = Place(*at)
     base = find(base_id, place)
     if not isinstance(base, Leaf):
         raise ValueError("its base is no range")
-    leaf = leaf_of(merge(base.rows(), _edits(parts[1:], count)))
-    leaf.base = (base_id, place)
+    edits = _edits(parts[1:], count)
+    leaf, _ = base.edited(edits)
+    _check(leaf_id(leaf) == id)
+    leaf.base, leaf.delta = (base_id, place), edits
     return leaf
 
 
 def _edits(parts: list[bytes], count: int) -> list[Edit]:
     keys = columns.unblock_keys(columns.unsqueeze(parts[0]), count)
-    numbers = columns.unsqueeze(parts[1])
-    kinds = numbers[:count]
+    ranged = columns.unsqueeze(parts[1])
+    kinds = ranged[:count]
     kept = count - kinds.count(TOMBSTONE)
-    sizes = columns.unpack_numbers(numbers[count:], kept)
-    places = iter(_unplaced(columns.unsqueeze(parts[2]), kept, sizes))
-    lengths, edits, at = iter(sizes), list[Edit](), 0
+    sizes = columns.unpack_numbers(ranged[count:], kept)
+    places = PackedPlaces(parts[2], sizes).all()
+    edits, at = list[Edit](), 0
     for key, kind in zip(keys, kinds, strict=True):
         if kind == TOMBSTONE:
             edits.append(Removed(key))
         else:
-            edits.append(Row(key, kind, next(lengths), parts[3][at : at + 32], next(places)))
-            at += 32
+            edits.append(Row(key, kind, sizes[at], parts[3][32 * at : 32 * at + 32], places[at]))
+            at += 1
     return edits
 
 
-def _children(parts: list[bytes], count: int) -> list[Child]:
-    firsts = columns.unblock_keys(columns.unsqueeze(parts[0]), count)
-    lasts = columns.unblock_keys(columns.unsqueeze(parts[1]), count)
-    numbers = columns.unsqueeze(parts[2])
-    rows = columns.unpack_numbers(numbers[: 8 * count], count)
-    sizes = columns.unpack_numbers(numbers[8 * count : 16 * count], count)
-    bases = numbers[16 * count :]
-    children = []
-    for index, place in enumerate(_unplaced(columns.unsqueeze(parts[3]), count)):
-        if place is None:
-            raise ValueError("a child has no place")
-        id = parts[4][32 * index : 32 * index + 32]
-        base = bases[16 * index : 16 * index + 16]
-        children.append(Child(lasts[index], firsts[index], id, place, rows[index], sizes[index], base))
-    return children
-
-
-def merge(rows: list[Row], edits: list[Edit]) -> list[Row]:
-    """Sorted rows with sorted edits carried out."""
-    if not edits:
-        return rows
-    changed = {edit.key: edit for edit in edits}
-    kept = [row for row in rows if row.key not in changed]
-    added = [edit for edit in edits if isinstance(edit, Row)]
-    return sorted(kept + added, key=_key) if added else kept
-
-
-def _key(row: Row) -> bytes:
-    return row.key
+def _node(id: bytes, level: int, count: int, parts: list[bytes]) -> Node:
+    first_block, last_block, ids = columns.unsqueeze(parts[0]), columns.unsqueeze(parts[1]), parts[4]
+    firsts, lasts = columns.unblock_keys(first_block, count), columns.unblock_keys(last_block, count)
+    sums = columns.unsqueeze(parts[2])
+    rows = columns.unpack_numbers(sums[: 8 * count], count)
+    sizes = columns.unpack_numbers(sums[8 * count : 16 * count], count)
+    _check(_node_id(level, count, first_block, last_block, ids, rows, sizes) == id)
+    places = PackedPlaces(parts[3], numbers([0] * count)).all()
+    if len(sums) != 32 * count or len(ids) != 32 * count or None in places:
+        raise ValueError("a child has no place")
+    cut = [ids[at : at + 32] for at in range(0, len(ids), 32)]
+    bases = [sums[at : at + 16] for at in range(16 * count, len(sums), 16)]
+    placed = [place for place in places if place is not None]
+    return Node(level, list(map(_new_child, zip(lasts, firsts, cut, placed, rows, sizes, bases, strict=True))))

@@ -1,20 +1,32 @@
-"""Comparing maps, and summing or naming the part of a map between two keys, without opening what is equal or whole."""
+"""Comparing maps, and summing or naming the part of a map between two keys, without opening what is equal or whole.
 
-from bisect import bisect_left
+Elsewhere: rows of two ranges (rowdiff.py).
+"""
+
+from bisect import bisect_right
 from collections.abc import Iterator
+from dataclasses import dataclass
 
-from services.kit.sortedmap.chunking import total_of
-from services.kit.sortedmap.codec import NO_PACK, Leaf, Node, leaf_id, leaf_of, node_id
-from services.kit.sortedmap.packs import Reader
-from services.kit.sortedmap.rows import EMPTY, Child, Place, Root, Row
+from services.kit.sortedmap.chunks import Leaf, Node
+from services.kit.sortedmap.codec import NO_PACK, leaf_id, node_id
+from services.kit.sortedmap.cursor import top_of
+from services.kit.sortedmap.packs import PackSink, Reader
+from services.kit.sortedmap.rowdiff import differing
+from services.kit.sortedmap.rows import EMPTY, Child, Place, Root, Row, ends_chunk
+from services.kit.sortedmap.tree import build, scan, span_of, total_of
 
 Difference = tuple[bytes, Row | None, Row | None]
 """A key, and its row on either side."""
 _NOWHERE = Place(NO_PACK, 0, 0)
+_Leveled = tuple[int, Child]
+_Part = tuple[Child, "list[_Part] | None"]
+"""A chunk cut down to the wanted keys, with its own parts when it had to be made anew."""
 
 
 def diff(reader: Reader, a: Root, b: Root, low: bytes = b"", high: bytes | None = None) -> Iterator[Difference]:
     """Keys in low <= key < high whose rows differ in kind, size or digest, ascending. Equal ids are never opened."""
+    if a.id == b.id:
+        return
     left, right = _top(reader, a), _top(reader, b)
     while left or right:
         common = {child.id for _, child in left} & {child.id for _, child in right}
@@ -23,13 +35,15 @@ def diff(reader: Reader, a: Root, b: Root, low: bytes = b"", high: bytes | None 
         if level == 0:
             break
         left, right = _opened(reader, left, level), _opened(reader, right, level)
-    yield from _row_differences(_rows(reader, left, low, high), _rows(reader, right, low, high))
+    yield from _differences(_Rows(reader, left, low, high), _Rows(reader, right, low, high))
 
 
 def totals(reader: Reader, root: Root, low: bytes = b"", high: bytes | None = None) -> tuple[int, int]:
     """Rows and bytes in low <= key < high, from node sums and at most two ranges."""
+    if root.place is None:
+        return 0, 0
     rows = size = 0
-    pending = [child for _, child in _top(reader, root)]
+    pending = [top_of(reader, root)[1]]
     while pending:
         child = pending.pop()
         if child.key < low or (high is not None and child.first >= high):
@@ -38,27 +52,33 @@ def totals(reader: Reader, root: Root, low: bytes = b"", high: bytes | None = No
             rows, size = rows + child.rows, size + child.size_bytes
             continue
         chunk = reader.chunk(child.id, child.place)
-        if isinstance(chunk, Node):
-            pending += chunk.children
-        else:
-            start, stop = _span(chunk, low, high)
+        if isinstance(chunk, Leaf):
+            start, stop = span_of(chunk, low, high)
             rows, size = rows + stop - start, size + sum(chunk.sizes[start:stop])
+        else:
+            pending += chunk.children
     return rows, size
 
 
 def range_digest(reader: Reader, root: Root, low: bytes = b"", high: bytes | None = None) -> bytes:
-    """The id that a map of just the rows in low <= key < high has: it depends on them alone. Opens at most two."""
+    """The id that a map of just the rows in low <= key < high has: it depends on them alone.
+
+    Opens at most two ranges, unless an edge lies in a run that chosen names made too long: that part is read whole.
+    """
     if root.place is None:
         return EMPTY.id
-    ((level, top),) = _top(reader, root)
-    child = _restricted(reader, top, level, low, high)
-    if child is None:
+    top, child = top_of(reader, root)
+    cutting = _Cutting(reader, low, high, child.key)
+    part, level = cutting.restricted(child, top.level), top.level
+    if part is None:
         return EMPTY.id
-    made, items = child
+    if cutting.in_long_run:
+        return build(scan(reader, root, low, high), PackSink(lambda _name, _data: None)).id
+    made, items = part
     while level > 0:
         if items is None:
             node = reader.chunk(made.id, made.place)
-            assert isinstance(node, Node)
+            assert not isinstance(node, Leaf)
             items = [(item, None) for item in node.children]
         if len(items) > 1:
             break
@@ -66,43 +86,11 @@ def range_digest(reader: Reader, root: Root, low: bytes = b"", high: bytes | Non
     return made.id
 
 
-_Part = tuple[Child, "list[_Part] | None"]
-"""A chunk cut down to the wanted keys, with its own parts when it had to be made anew."""
-
-
-def _restricted(reader: Reader, child: Child, level: int, low: bytes, high: bytes | None) -> _Part | None:
-    if child.key < low or (high is not None and child.first >= high):
-        return None
-    if child.first >= low and (high is None or child.key < high):
-        return child, None
-    chunk = reader.chunk(child.id, child.place)
-    if isinstance(chunk, Leaf):
-        start, stop = _span(chunk, low, high)
-        if start == stop:
-            return None
-        leaf = leaf_of([chunk.row(index) for index in range(start, stop)])
-        return Child(leaf.last, leaf.first, leaf_id(leaf), _NOWHERE, stop - start, sum(leaf.sizes), NO_PACK), None
-    found = (_restricted(reader, item, level - 1, low, high) for item in chunk.children)
-    parts = [part for part in found if part is not None]
-    if not parts:
-        return None
-    items = [item for item, _ in parts]
-    rows, size = total_of(items)
-    return Child(items[-1].key, items[0].first, node_id(level, items), _NOWHERE, rows, size, NO_PACK), parts
-
-
-def _span(leaf: Leaf, low: bytes, high: bytes | None) -> tuple[int, int]:
-    return bisect_left(leaf.keys, low), len(leaf.keys) if high is None else bisect_left(leaf.keys, high)
-
-
-_Leveled = tuple[int, Child]
-
-
 def _top(reader: Reader, root: Root) -> list[_Leveled]:
     if root.place is None:
         return []
-    chunk = reader.chunk(root.id, root.place)
-    return [(chunk.level, Child(chunk.last, chunk.first, root.id, root.place, root.rows, root.size_bytes, NO_PACK))]
+    chunk, child = top_of(reader, root)
+    return [(chunk.level, child)]
 
 
 def _within(side: list[_Leveled], common: set[bytes], low: bytes, high: bytes | None) -> list[_Leveled]:
@@ -125,25 +113,96 @@ def _opened(reader: Reader, side: list[_Leveled], level: int) -> list[_Leveled]:
     return opened
 
 
-def _rows(reader: Reader, side: list[_Leveled], low: bytes, high: bytes | None) -> Iterator[Row]:
-    for _, child in side:
-        leaf = reader.chunk(child.id, child.place)
-        assert isinstance(leaf, Leaf)
-        start, stop = _span(leaf, low, high)
-        yield from leaf.rows() if stop - start == len(leaf.keys) else map(leaf.row, range(start, stop))
+class _Rows:
+    """One side's ranges, one after another, and how far it has been compared."""
+
+    def __init__(self, reader: Reader, side: list[_Leveled], low: bytes, high: bytes | None) -> None:
+        self._left = iter(side)
+        self._reader, self._low, self._high = reader, low, high
+        self.leaf: Leaf | None = None
+        self.at = self.stop = 0
+        self.fill()
+
+    def fill(self) -> None:
+        """Open the next range when this one has been compared; `leaf` is None after the last."""
+        while self.at == self.stop:
+            _, child = next(self._left, (0, None))
+            if child is None:
+                self.leaf = None
+                break
+            leaf = self._reader.chunk(child.id, child.place)
+            assert isinstance(leaf, Leaf)
+            self.leaf = leaf
+            self.at, self.stop = span_of(leaf, self._low, self._high)
+
+    def row(self, index: int | None) -> Row | None:
+        return None if self.leaf is None or index is None else self.leaf.row(index)
 
 
-def _row_differences(left: Iterator[Row], right: Iterator[Row]) -> Iterator[Difference]:
-    old, new = next(left, None), next(right, None)
-    while old is not None or new is not None:
-        if new is None or (old is not None and old.key < new.key):
-            assert old is not None
-            yield old.key, old, None
-            old = next(left, None)
-        elif old is None or new.key < old.key:
-            yield new.key, None, new
-            new = next(right, None)
-        else:
-            if old.logical() != new.logical():
-                yield old.key, old, new
-            old, new = next(left, None), next(right, None)
+def _differences(left: _Rows, right: _Rows) -> Iterator[Difference]:
+    while left.leaf is not None and right.leaf is not None:
+        a, b = left.leaf, right.leaf
+        reached = min(a.keys[left.stop - 1], b.keys[right.stop - 1])
+        a_stop = bisect_right(a.keys, reached, left.at, left.stop)
+        b_stop = bisect_right(b.keys, reached, right.at, right.stop)
+        for i, j in differing(a, left.at, a_stop, b, right.at, b_stop):
+            yield b.keys[j] if j is not None else a.keys[i or 0], left.row(i), right.row(j)
+        left.at, right.at = a_stop, b_stop
+        left.fill()
+        right.fill()
+    while left.leaf is not None:
+        yield from ((row.key, row, None) for row in left.leaf.rows(left.at, left.stop))
+        left.at = left.stop
+        left.fill()
+    while right.leaf is not None:
+        yield from ((row.key, None, row) for row in right.leaf.rows(right.at, right.stop))
+        right.at = right.stop
+        right.fill()
+
+
+@dataclass
+class _Cutting:
+    """Cuts chunks down to a part of the map that ends with the key `end`."""
+
+    reader: Reader
+    low: bytes
+    high: bytes | None
+    end: bytes
+    in_long_run: bool = False
+
+    def restricted(self, child: Child, level: int) -> _Part | None:
+        """What is left of a chunk of `level`."""
+        if not self._overlaps(child):
+            return None
+        if child.first >= self.low and (self.high is None or child.key < self.high):
+            return child, None
+        chunk = self.reader.chunk(child.id, child.place)
+        if isinstance(chunk, Leaf):
+            start, stop = span_of(chunk, self.low, self.high)
+            return (_cut(chunk.part(start, stop)), None) if start < stop else None
+        inside = [index for index, item in enumerate(chunk.children) if self._overlaps(item)]
+        if not inside:
+            return None
+        self._look_at(chunk.children, inside[0], level - 1)
+        self._look_at(chunk.children, inside[-1], level - 1)
+        found = (self.restricted(chunk.children[index], level - 1) for index in inside)
+        parts = [part for part in found if part is not None]
+        if not parts:
+            return None
+        items = [item for item, _ in parts]
+        rows, size = total_of(items)
+        made = Child(items[-1].key, items[0].first, node_id(level, items), _NOWHERE, rows, size, NO_PACK)
+        return made, parts
+
+    def _overlaps(self, child: Child) -> bool:
+        return child.key >= self.low and (self.high is None or child.first < self.high)
+
+    def _look_at(self, siblings: list[Child], index: int, level: int) -> None:
+        """A chunk at the edge must be a whole run: cut down, a longer run might not be cut where it is now."""
+        begins = index == 0 or ends_chunk(siblings[index - 1].key, level)
+        ends = siblings[index].key == self.end or ends_chunk(siblings[index].key, level)
+        self.in_long_run = self.in_long_run or not (begins and ends)
+
+
+def _cut(leaf: Leaf) -> Child:
+    return Child(leaf.last, leaf.first, leaf_id(leaf), _NOWHERE, len(leaf.keys), sum(leaf.sizes), NO_PACK)

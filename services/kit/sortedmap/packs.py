@@ -61,7 +61,7 @@ class Reader:
     def __init__(self, source: RangeSource, *, limit_bytes: int = DECODED_BYTES) -> None:
         self._source = source
         self._limit = limit_bytes
-        self._kept: OrderedDict[tuple[bytes, Place], Chunk] = OrderedDict()
+        self._kept: OrderedDict[tuple[bytes, Place], tuple[Chunk, int]] = OrderedDict()
         self._kept_bytes = 0
         self._lock = Lock()
         self.opened = 0
@@ -72,19 +72,21 @@ class Reader:
     def chunk(self, id: bytes, place: Place) -> Chunk:
         """The range or node called `id` at `place`. Raises CorruptRange when the bytes there are something else."""
         # Two writings of one id may build on different bases, so the place is part of the key.
+        key = id, place
         with self._lock:
             self.opened += 1
-            found = self._kept.get((id, place))
+            found = self._kept.get(key)
             if found is not None:
-                self._kept.move_to_end((id, place))
-                return found
+                self._kept.move_to_end(key)
+                return found[0]
         chunk = decode(self._source.read(place), id, place, base=self.chunk)
+        weight = chunk.weight
         with self._lock:
             self.fetched += 1
-            if (id, place) not in self._kept:
-                self._kept[(id, place)] = chunk
-                self._kept_bytes += chunk.weight
+            if key not in self._kept:
+                self._kept[key] = chunk, weight
+                self._kept_bytes += weight
             while self._kept_bytes > self._limit and len(self._kept) > 1:
-                _, dropped = self._kept.popitem(last=False)
-                self._kept_bytes -= dropped.weight
+                _, (_, dropped) = self._kept.popitem(last=False)
+                self._kept_bytes -= dropped
         return chunk

@@ -14,6 +14,7 @@ from blake3 import blake3
 ROWS_A_RANGE = 256  # on average; a power of two
 CHILDREN_A_NODE = 64  # on average; a power of two
 LONGEST_RANGE = 32 * ROWS_A_RANGE  # beyond it a range is cut again, so that chosen names cannot make one huge
+LONGEST_NODE = 32 * CHILDREN_A_NODE  # the same for nodes
 NO_DIGEST = bytes(32)
 
 

@@ -1,16 +1,23 @@
 """Building a map and reading it.
 
-build takes sorted rows once and keeps one open chunk a level in memory; get and scan open only what they must.
+build takes sorted rows once and keeps one open chunk a level in memory; get and scan open only what they must, so
+that starting a scan or `ranges` anew at a later key costs one path from the root, mostly of nodes kept already.
 Elsewhere: changing a map (change.py); comparing maps and summing parts of them (compare.py).
 """
 
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, islice, pairwise
+from operator import lt
 
-from services.kit.sortedmap.chunking import cut, total_of
-from services.kit.sortedmap.codec import NO_PACK, Leaf, Node, encode_leaf, encode_node, leaf_id, leaf_of, node_id
+from services.kit.sortedmap.chunking import Chunker, boundaries
+from services.kit.sortedmap.chunks import Leaf, Node, leaf_of
+from services.kit.sortedmap.codec import NO_PACK, encode_leaf, encode_node, leaf_id, node_id
 from services.kit.sortedmap.packs import PackSink, Reader
 from services.kit.sortedmap.rows import EMPTY, Child, Place, Root, Row
+
+BATCH_ROWS = 8192
+BATCH_CHILDREN = 256
 
 
 class UnsortedKeys(ValueError):
@@ -21,9 +28,24 @@ class UnsortedKeys(ValueError):
 
 
 def build(rows: Iterable[Row], sink: PackSink) -> Root:
-    """Store a whole map. rows: ascending and unique by key. Raises UnsortedKeys. The caller flushes the sink."""
-    children: Iterator[Child] = (write_leaf(leaf_of(chunk), sink) for chunk in cut(ascending(rows), 0))
-    return raise_root(children, 0, sink)
+    """Store a whole map, in bounded memory. rows: ascending and unique by key; the caller flushes the sink.
+
+    Raises UnsortedKeys, BadRow.
+    """
+    return raise_root((write_leaf(leaf, leaf_id(leaf), sink) for leaf in _leaves(rows)), 0, sink)
+
+
+def _leaves(rows: Iterable[Row]) -> Iterator[Leaf]:
+    chunker, left, before = Chunker[Leaf](0), iter(rows), None
+    while batch := list(islice(left, BATCH_ROWS)):
+        leaf = leaf_of(batch)
+        keys = leaf.keys
+        if (before is not None and keys[0] <= before) or not all(map(lt, keys, islice(keys, 1, None))):
+            known = keys if before is None else [before, *keys]
+            raise next(UnsortedKeys(a, b) for a, b in pairwise(known) if b <= a)
+        before = leaf.last
+        yield from chunker.feed(leaf, boundaries(keys, 0))
+    yield from chunker.rest()
 
 
 def raise_root(children: Iterator[Child], level: int, sink: PackSink) -> Root:
@@ -34,19 +56,22 @@ def raise_root(children: Iterator[Child], level: int, sink: PackSink) -> Root:
     second = next(children, None)
     if second is None:
         return Root(first.id, first.place, first.rows, first.size_bytes)
-
-    def all_children() -> Iterator[Child]:
-        yield first
-        yield second
-        yield from children
-
-    above = (write_node(level + 1, chunk, sink) for chunk in cut(all_children(), level + 1))
+    nodes = _nodes(chain((first, second), children), level + 1)
+    above = (child_of_node(node, node_id(level + 1, node.children), sink) for node in nodes)
     return raise_root(above, level + 1, sink)
 
 
-def write_leaf(leaf: Leaf, sink: PackSink) -> Child:
+def _nodes(children: Iterator[Child], level: int) -> Iterator[Node]:
+    chunker = Chunker[Node](level)
+    while batch := list(islice(children, BATCH_CHILDREN)):
+        node = Node(level, batch)
+        yield from chunker.feed(node, boundaries(node.keys, level))
+    yield from chunker.rest()
+
+
+def write_leaf(leaf: Leaf, id: bytes, sink: PackSink) -> Child:
     """Store a full range."""
-    return child_of_leaf(leaf, leaf_id(leaf), sink.add(encode_leaf(leaf)), NO_PACK)
+    return child_of_leaf(leaf, id, sink.add(encode_leaf(leaf)), NO_PACK)
 
 
 def child_of_leaf(leaf: Leaf, id: bytes, place: Place, base_pack: bytes) -> Child:
@@ -54,21 +79,15 @@ def child_of_leaf(leaf: Leaf, id: bytes, place: Place, base_pack: bytes) -> Chil
     return Child(leaf.last, leaf.first, id, place, len(leaf.keys), sum(leaf.sizes), base_pack)
 
 
-def write_node(level: int, children: list[Child], sink: PackSink) -> Child:
-    """Store a node."""
-    rows, size = total_of(children)
-    id, place = node_id(level, children), sink.add(encode_node(level, children))
-    return Child(children[-1].key, children[0].first, id, place, rows, size, NO_PACK)
+def child_of_node(node: Node, id: bytes, sink: PackSink) -> Child:
+    """Store a node; how the node above sees it."""
+    rows, size = total_of(node.children)
+    return Child(node.last, node.first, id, sink.add(encode_node(node.level, node.children)), rows, size, NO_PACK)
 
 
-def ascending(rows: Iterable[Row]) -> Iterator[Row]:
-    """The rows, checked to ascend."""
-    before = None
-    for row in rows:
-        if before is not None and row.key <= before:
-            raise UnsortedKeys(before, row.key)
-        before = row.key
-        yield row
+def total_of(children: Sequence[Child]) -> tuple[int, int]:
+    """Rows and bytes that the children stand for."""
+    return sum(child.rows for child in children), sum(child.size_bytes for child in children)
 
 
 def get(reader: Reader, root: Root, key: bytes) -> Row | None:
@@ -91,13 +110,16 @@ def scan(
 ) -> Iterator[Row]:
     """Rows with low <= key < high, ascending, or descending when `reverse`. high None: no bound."""
     for leaf in ranges(reader, root, low, high, reverse=reverse):
-        start = bisect_left(leaf.keys, low) if low else 0
-        stop = len(leaf.keys) if high is None else bisect_left(leaf.keys, high)
-        if start == 0 and stop == len(leaf.keys) and not reverse:
-            yield from leaf.rows()
-        else:
-            order = range(stop - 1, start - 1, -1) if reverse else range(start, stop)
-            yield from map(leaf.row, order)
+        start, stop = span_of(leaf, low, high)
+        rows = leaf.rows(start, stop)
+        yield from reversed(list(rows)) if reverse else rows
+
+
+def span_of(leaf: Leaf, low: bytes, high: bytes | None) -> tuple[int, int]:
+    """The first of its rows with low <= key < high, and behind the last one."""
+    keys = leaf.keys
+    start = bisect_left(keys, low) if low > keys[0] else 0
+    return start, len(keys) if high is None or keys[-1] < high else bisect_left(keys, high, start)
 
 
 def ranges(

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from services.kit.sortedmap import chunking, codec, rows
 from services.kit.sortedmap.change import apply
-from services.kit.sortedmap.codec import CorruptRange, Leaf, Node
+from services.kit.sortedmap.chunks import BadRow, Leaf, Node
+from services.kit.sortedmap.codec import CorruptRange
 from services.kit.sortedmap.compare import diff, range_digest, totals
 from services.kit.sortedmap.packs import PackSink, Reader
 from services.kit.sortedmap.rows import EMPTY, Place, Removed, Root, Row
@@ -39,6 +40,7 @@ def _make_small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rows, "ROWS_A_RANGE", 8)
     monkeypatch.setattr(rows, "CHILDREN_A_NODE", 4)
     monkeypatch.setattr(chunking, "LONGEST_RANGE", 20)
+    monkeypatch.setattr(chunking, "LONGEST_NODE", 6)
 
 
 def row(key: bytes, value: int = 0) -> Row:
@@ -93,8 +95,7 @@ def _check_contents(memory: Memory, root: Root, content: dict[bytes, int], low: 
     inside = {key: value for key, value in content.items() if low <= key < high}
     assert list(scan(reader, root, low, high)) == [row(key, inside[key]) for key in sorted(inside)]
     assert totals(reader, root, low, high) == (len(inside), sum(inside.values()))
-    if root.rows == 0 or _longest(reader, root) < 8:
-        assert range_digest(reader, root, low, high) == made(memory, inside).id
+    assert range_digest(reader, root, low, high) == made(memory, inside).id
     for key in (low, high):
         found = get(reader, root, key)
         assert found == (row(key, content[key]) if key in content else None)
@@ -194,7 +195,7 @@ def test_directory_totals_open_two_ranges_and_digests_ignore_neighbours() -> Non
     reader = Reader(memory)
     assert totals(reader, root, low, high) == (1000, sum(range(23_000, 24_000)))
     digest = range_digest(reader, root, low, high)
-    assert sum(isinstance(chunk, Leaf) for chunk in reader._kept.values()) <= 2
+    assert sum(isinstance(chunk, Leaf) for chunk, _ in reader._kept.values()) in (1, 2)
     neighbours = {key: value for key, value in content.items() if key < b"/class_00030" or key > b"/class_00040"}
     other = made(memory, {**neighbours, b"/class_00022/zzz\x00default": 1})
     assert range_digest(Reader(memory), other, low, high) == digest
@@ -248,3 +249,63 @@ def test_ids_are_frozen() -> None:
     assert made(Memory(), {}).id.hex() == "c267db11b088809250e6d95ed4e2f209a813838f7d06c7a974379c40a04367c6"
     assert made(Memory(), big(1_000)).id.hex() == "cfb9976f9192c0df483a49da45619d450d1eac1b1b1a04a08d6c33aaab4c4420"
     assert codec.MAGIC == b"DMr1"
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        Row(b"k", 255, 1, bytes(32)),
+        Row(b"k", 1, -1, bytes(32)),
+        Row(b"k", 1, 1 << 64, bytes(32)),
+        Row(b"k", 1, 1, bytes(31)),
+    ],
+)
+def test_rows_that_cannot_be_stored_are_refused(bad: Row) -> None:
+    memory = Memory()
+    with pytest.raises(BadRow, match="a row among"):
+        build([bad], memory.sink())
+    with pytest.raises(BadRow, match="a row among"):
+        apply(Reader(memory), made(memory, {b"x": 1}), [bad], memory.sink())
+
+
+def test_keys_that_are_all_boundaries_end_in_one_root(small: None) -> None:
+    """Keys chosen to be boundaries at several levels make chunks of one item; the levels above still get fewer."""
+    chosen = [key for key in (b"k%06d" % number for number in range(40_000)) if not rows.key_hash(key) & 127][:200]
+    memory, content = Memory(), dict.fromkeys(chosen, 1)
+    root = made(memory, content)
+    assert [found.key for found in scan(Reader(memory), root)] == chosen
+    del content[chosen[100]]
+    after, _, _ = changed(memory, root, {chosen[100]: None})
+    assert after.id == made(memory, content).id
+
+
+def test_a_small_cache_reads_the_same_and_stays_small() -> None:
+    memory, content = Memory(), big(20_000)
+    root = made(memory, content)
+    reader = Reader(memory, limit_bytes=200_000)
+    for _ in range(2):
+        assert [found.key for found in scan(reader, root)] == sorted(content)
+        assert reader._kept_bytes <= 200_000
+    assert reader.fetched > 70
+
+
+def test_a_history_of_single_edits_shares_all_else() -> None:
+    """Reused ranges keep id and place: a change brings only the chunks on its own path."""
+    memory, content = Memory(), big(30_000)
+    root = made(memory, content)
+    places = _places(memory, root)
+    for turn, key in enumerate(random.Random(3).sample(sorted(content), 20)):
+        root, sink, _ = changed(memory, root, {key: 1_000_000 + turn})
+        after = _places(memory, root)
+        assert len(after - places) == sink.written_ranges <= 4
+        places = after
+
+
+def _places(memory: Memory, root: Root) -> set[tuple[bytes, Place]]:
+    assert root.place is not None
+    found, pending, reader = set[tuple[bytes, Place]](), [(root.id, root.place)], Reader(memory)
+    while pending:
+        found.add(pending[-1])
+        chunk = reader.chunk(*pending.pop())
+        pending += [(child.id, child.place) for child in chunk.children] if isinstance(chunk, Node) else []
+    return found
