@@ -51,7 +51,7 @@ def main() -> int:
         signal.signal(number, lambda *_: told.set())
     peers = Peers(pfs=settings.pfs, jobs=settings.jobs, token=settings.service_token)
     try:
-        spec = read_spec(settings.spec)
+        spec = read_spec(settings.spec, workdir=settings.workdir)
     except BadSpec as mistake:
         return _report(peers, settings, str(mistake))
     return Worker(settings, spec, peers).run(told)
@@ -69,6 +69,7 @@ def _report(peers: Peers, settings: Settings, mistake: str) -> int:
         )
     except Trouble as trouble:
         log.warning("the mistake could not be reported: %s", trouble)
+    print(mistake, file=sys.stderr)  # the runtime shows a dead worker's last line
     return BAD_SPEC_STATUS
 
 

@@ -19,5 +19,6 @@ class Settings:
     memory_bytes: int = 64 << 20  # inputs up to this size are laid out in memory, bigger ones on disk
     lease_wait: timedelta = timedelta(seconds=20)
     keep_trying: timedelta = timedelta(minutes=2)  # how long a set waits for stores and services before it is returned
+    workdir: str = "/"  # where user code runs unless its transform says otherwise
     listen: str = "127.0.0.1:0"  # for pachyderm.worker.Worker
     log_level: str = "INFO"

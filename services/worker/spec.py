@@ -40,7 +40,7 @@ class WorkerSpec:
     err_stdin: tuple[str, ...]
     env: dict[str, str]
     accepted_codes: frozenset[int]
-    working_dir: str | None
+    working_dir: str
     run_as: RunAs | None
     tries: int
     timeout: float | None
@@ -54,8 +54,8 @@ class WorkerSpec:
         return pipeline
 
 
-def read_spec(path: Path) -> WorkerSpec:
-    """The spec in a file. Raises BadSpec."""
+def read_spec(path: Path, *, workdir: str = "/") -> WorkerSpec:
+    """The spec in a file. workdir: where user code runs unless the spec says otherwise. Raises BadSpec."""
     info = pps.PipelineInfo.FromString(path.read_bytes())
     details = info.details
     transform = details.transform
@@ -74,7 +74,7 @@ def read_spec(path: Path) -> WorkerSpec:
         err_stdin=tuple(transform.err_stdin),
         env=dict(transform.env),
         accepted_codes=frozenset(transform.accept_return_code),
-        working_dir=os.path.join("/", transform.working_dir) if transform.working_dir else None,
+        working_dir=os.path.join("/", transform.working_dir) if transform.working_dir else workdir,
         run_as=who(transform.user),
         tries=details.datum_tries or 3,
         timeout=timeout or None,

@@ -69,7 +69,7 @@ class _Walk:
             name = f"{path}/{entry.name}"
             if entry.is_file(follow_symlinks=False):
                 check_name(name)
-                yield Output(name, entry.path)
+                yield self._file(entry.path, name) if above else Output(name, entry.path)
             elif entry.is_dir(follow_symlinks=False):
                 yield from self.folder(entry.path, name, above)
             elif entry.is_symlink():
@@ -91,13 +91,17 @@ class _Walk:
             yield from self.folder(real, path, (*above, real))
         elif stat.S_ISREG(found.st_mode):
             check_name(path)
-            known = self._stand_ins.get(real)
-            if known is None and not _readable(found, self._run_as):
-                raise BadOutput(
-                    f"cannot upload file produced by the user code: {path} is a link to {_shown(real)},"
-                    " which the user code may not read"
-                )
-            yield Output(path, real, known)
+            yield self._file(real, path)
+
+    def _file(self, real: str, path: str) -> Output:
+        """A file that a link led to."""
+        known = self._stand_ins.get(real)
+        if known is None and not _readable(os.stat(real), self._run_as):
+            raise BadOutput(
+                f"cannot upload file produced by the user code: {path} is a link to {_shown(real)},"
+                " which the user code may not read"
+            )
+        return Output(path, real, known)
 
 
 def _entries(folder: str) -> list["os.DirEntry[str]"]:

@@ -281,15 +281,16 @@ def _sweep() -> None:
 
 
 def _children() -> list[int]:
-    mine = str(os.getpid())
+    """Pids of the children. /proc may be that of an outer namespace, where this process has another number."""
+    mine = os.readlink("/proc/self")
     found = []
     for name in os.listdir("/proc"):
         if name.isdecimal():
             try:
-                with open(f"/proc/{name}/stat", "rb") as stat:
-                    fields = stat.read().rpartition(b")")[2].split()
+                status = Path(f"/proc/{name}/status").read_text(errors="replace")
             except OSError:
                 continue
-            if fields[1].decode() == mine:
-                found.append(int(name))
+            fields = dict(line.partition(":")[::2] for line in status.splitlines())
+            if fields.get("PPid", "").strip() == mine:
+                found.append(int(fields.get("NSpid", name).split()[-1]))
     return found
