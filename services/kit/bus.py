@@ -7,6 +7,7 @@ Elsewhere: the outbox that makes news (outbox.py); the work queue and the log st
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -67,6 +68,7 @@ class Bus:
         self.client = client
         self.js: JetStreamContext = client.jetstream(timeout=5)
         self._listeners: set[Listener] = set()
+        self._delivered: deque[str] = deque(maxlen=QUEUE_BOUND)  # ids of news that came without the network
         self._news_ready = False
 
     @classmethod
@@ -91,7 +93,11 @@ class Bus:
             await self.js.publish(one.subject, one.SerializeToString(), headers={"Nats-Msg-Id": one.id})
 
     def deliver_here(self, news: events.News) -> None:
-        """Give news to this process's own listeners without the network."""
+        """Give news to this process's own listeners without the network; its echo from the server is passed over."""
+        self._delivered.append(news.id)
+        self._hear(news)
+
+    def _hear(self, news: events.News) -> None:
         for listener in self._listeners:
             if any(_matches(pattern, news.subject) for pattern in listener.subjects):
                 listener.hear(news)
@@ -161,7 +167,9 @@ class Bus:
         self._news_ready = True
 
     async def _on_message(self, message: Msg) -> None:
-        self.deliver_here(events.News.FromString(message.data))
+        news = events.News.FromString(message.data)
+        if news.id not in self._delivered:
+            self._hear(news)
 
 
 async def _handled(message: Msg, handle: Handler) -> None:

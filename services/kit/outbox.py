@@ -20,6 +20,7 @@ from services.kit.database import Database, KitBase, UtcTime
 log = logging.getLogger(__name__)
 BATCH = 500
 LOOK_AGAIN = timedelta(seconds=2)
+FORGET_EVERY = 1.0  # seconds
 
 
 class OutboxRow(KitBase):
@@ -51,6 +52,8 @@ class Relay:
     def __init__(self, db: Database, bus: Bus) -> None:
         self._db, self._bus = db, bus
         self._wake = asyncio.Event()
+        self._published: set[int] = set()  # rows whose news is out: deleted now and then, many in one write
+        self._forgot_at = 0.0
         db.on_commit(self._hear)
 
     def _hear(self, news: list[events.News]) -> None:
@@ -75,11 +78,20 @@ class Relay:
                 continue
 
     async def _publish_some(self) -> int:
-        rows = await self._db.read(_oldest)
+        found = await self._db.read(_oldest)
+        rows = [(seq, raw) for seq, raw in found if seq not in self._published]
         if rows:
             await self._bus.publish([events.News.FromString(raw) for _, raw in rows])
-            await self._db.run(_forget, [seq for seq, _ in rows])
-        return len(rows)
+            self._published.update(seq for seq, _ in rows)
+        await self._forget_now_and_then()
+        return len(found)
+
+    async def _forget_now_and_then(self) -> None:
+        """A row that a crash keeps from being deleted is published again; the bus knows its id and drops it."""
+        now = asyncio.get_running_loop().time()
+        if self._published and (len(self._published) >= BATCH // 2 or now - self._forgot_at >= FORGET_EVERY):
+            done, self._published, self._forgot_at = self._published, set(), now
+            await self._db.run(_forget, sorted(done))
 
 
 def _oldest(tx: Session) -> list[tuple[int, bytes]]:

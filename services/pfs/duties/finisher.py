@@ -8,12 +8,12 @@ import asyncio
 import logging
 from datetime import timedelta
 
-from services.kit.bus import Bus
+from services.kit.bus import Bus, Listener
 from services.kit.clock import Clock, fresh_id
 from services.kit.database import Database
 from services.kit.errors import Problem
 from services.pfs.domain.commits import CommitNumber
-from services.pfs.operations.finish import claim, finish, finishing_commits, publish
+from services.pfs.operations.finish import Outcome, Work, claim, finish, publish, ready_work
 from services.pfs.operations.stores import Stores
 
 log = logging.getLogger(__name__)
@@ -37,37 +37,54 @@ class Finisher:
         async with self._bus.listen(*subjects) as news, asyncio.TaskGroup() as tasks:
             while True:
                 news.drain()
-                try:
-                    waiting = await self._db.read(finishing_commits)
-                except Problem:
-                    log.exception("cannot look for commits to finish; trying again")
-                    waiting = []
-                for number in waiting:
-                    if number not in self._busy:
-                        self._busy.add(number)
-                        tasks.create_task(self._one(number))
-                await news.wait(LOOK_AGAIN)
+                ready, others_wait = await self._ready()
+                for work in ready:
+                    self._busy.add(work.number)
+                    tasks.create_task(self._one(work))
+                await self._cause_to_look(news, others_wait)
 
-    async def _one(self, number: CommitNumber) -> None:
-        """Finish one commit if it is its turn; whatever goes wrong, it is tried again at a later look."""
+    async def _cause_to_look(self, news: Listener, others_wait: bool) -> None:
+        """Return when there may be something to do: a commit that ends matters only to those that wait for it."""
+        while (one := await news.wait(LOOK_AGAIN)) is not None:
+            if others_wait or one.subject == "pfs.commit.finishing":
+                return
+
+    async def _ready(self) -> tuple[list[Work], bool]:
+        try:
+            return await self._db.read(ready_work, frozenset(self._busy))
+        except Problem:
+            log.exception("cannot look for commits to finish; trying again")
+            return [], True
+
+    async def _one(self, work: Work) -> None:
+        """Finish one commit; whatever goes wrong, it is tried again at a later look."""
         try:
             async with self._room:
-                work = await self._db.run(claim, number, self._holder, ttl=LEASE, now=self._clock.now())
-                if work is None:
-                    return
-                async with asyncio.TaskGroup() as tasks:
-                    holding = tasks.create_task(self._hold(number))
+                if work.small:
                     outcome = await asyncio.to_thread(finish, self._stores, work)
-                    holding.cancel()
-                now = self._clock.now()
-                await self._db.run(publish, number, outcome, self._holder, id=fresh_id(), now=now)
+                    await self._publish(work, outcome, None)
+                elif await self._claim(work.number):
+                    await self._publish(work, await self._held(work), self._holder)
         except Exception:
-            log.exception("finishing commit %d failed; it is tried again", number)
+            log.exception("finishing commit %d failed; it is tried again", work.number)
         finally:
-            self._busy.discard(number)
+            self._busy.discard(work.number)
+
+    async def _held(self, work: Work) -> Outcome:
+        """Finish while renewing the lease."""
+        async with asyncio.TaskGroup() as tasks:
+            holding = tasks.create_task(self._hold(work.number))
+            outcome = await asyncio.to_thread(finish, self._stores, work)
+            holding.cancel()
+        return outcome
 
     async def _hold(self, number: CommitNumber) -> None:
-        """Renew the lease while the work goes on."""
         while True:
             await asyncio.sleep(LEASE.total_seconds() / 3)
-            await self._db.run(claim, number, self._holder, ttl=LEASE, now=self._clock.now())
+            await self._claim(number)
+
+    async def _claim(self, number: CommitNumber) -> bool:
+        return await self._db.run(claim, number, self._holder, ttl=LEASE, now=self._clock.now())
+
+    async def _publish(self, work: Work, outcome: Outcome, holder: str | None) -> None:
+        await self._db.run(publish, work.number, outcome, holder, id=fresh_id(), now=self._clock.now())

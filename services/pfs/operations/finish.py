@@ -7,6 +7,7 @@ Elsewhere: who finishes what, and when (duties/finisher.py); merging (merge.py);
 """
 
 import time
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -23,11 +24,12 @@ from services.pfs.operations.merge import carry_out, first_trouble, merged_parts
 from services.pfs.operations.resolve import base_of
 from services.pfs.operations.stores import Stores
 from services.pfs.operations.tree_views import layers_of
-from services.pfs.storage.commits import CommitStore
 from services.pfs.storage.content_tables import LayerRow
-from services.pfs.storage.layers import decode_parts
+from services.pfs.storage.layers import Inline, decode_parts
 from services.pfs.storage.tables import CommitRow
 from services.pfs.storage.trees import root_of, tree_root
+
+SMALL_PARTS = 8
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,12 @@ class Work:
     layers: tuple[bytes, ...]
     failed: bool
     """Whether FinishCommit was given an error: then its tree is nobody's."""
+
+    @property
+    def small(self) -> bool:
+        """Whether it is done before a lease is taken. Finishing twice is harmless, and only one result is published."""
+        parts = [part for data in self.layers for part in decode_parts(data)]
+        return len(parts) <= SMALL_PARTS and all(isinstance(part, Inline) for part in parts)
 
 
 @dataclass(frozen=True)
@@ -53,24 +61,31 @@ class Outcome:
     validating: timedelta = timedelta(0)
 
 
-def finishing_commits(tx: Session) -> list[CommitNumber]:
-    """Commits that wait to be finished, oldest first."""
-    rows = select(CommitRow.number).where(CommitRow.finished.is_(None), CommitRow.finishing.is_not(None))
-    return [CommitNumber(number) for number in tx.scalars(rows.order_by(CommitRow.number))]
+def ready_work(tx: Session, busy: Collection[CommitNumber]) -> tuple[list[Work], bool]:
+    """The commits that can be finished now, oldest first, and whether others wait for their base.
+
+    busy: commits to leave out.
+    """
+    rows = select(CommitRow).where(CommitRow.finished.is_(None), CommitRow.finishing.is_not(None))
+    found: list[Work] = []
+    waiting = False
+    for row in tx.scalars(rows.order_by(CommitRow.number)):
+        if row.number in busy:
+            continue
+        commit = row.to_domain()
+        base = base_of(tx, commit)
+        if base is not None and base.finished is None:
+            waiting = True
+            continue
+        root = EMPTY if base is None else root_of(base.root, base.size_bytes)
+        layers = tuple(data for _, data in layers_of(tx, commit))
+        found.append(Work(commit.number, root, layers, bool(commit.error)))
+    return found, waiting
 
 
-def claim(tx: Session, number: CommitNumber, holder: str, *, ttl: timedelta, now: datetime) -> Work | None:
-    """Take on a commit. None: it is not FINISHING, its base is not FINISHED yet, or somebody else is at it."""
-    commit = CommitStore(tx).get(number)
-    if commit is None or commit.finishing is None or commit.finished is not None:
-        return None
-    base = base_of(tx, commit)
-    if base is not None and base.finished is None:
-        return None
-    if not take_lease(tx, duty(number), holder, ttl=ttl, now=now):
-        return None
-    root = EMPTY if base is None else root_of(base.root, base.size_bytes)
-    return Work(number, root, tuple(data for _, data in layers_of(tx, commit)), bool(commit.error))
+def claim(tx: Session, number: CommitNumber, holder: str, *, ttl: timedelta, now: datetime) -> bool:
+    """Take or renew the lease on finishing a commit. False: somebody else is at it."""
+    return take_lease(tx, duty(number), holder, ttl=ttl, now=now)
 
 
 def duty(number: CommitNumber) -> str:
@@ -100,9 +115,15 @@ def finish(stores: Stores, work: Work) -> Outcome:
     )
 
 
-def publish(tx: Session, number: CommitNumber, outcome: Outcome, holder: str, *, id: str, now: datetime) -> None:
-    """Make a commit FINISHED. Nothing happens when it is gone or FINISHED already."""
-    drop_lease(tx, duty(number), holder)
+def publish(
+    tx: Session, number: CommitNumber, outcome: Outcome, holder: str | None, *, id: str, now: datetime
+) -> None:
+    """Make a commit FINISHED. Nothing happens when it is gone or FINISHED already.
+
+    holder: of the lease, when one was taken.
+    """
+    if holder is not None:
+        drop_lease(tx, duty(number), holder)
     with Change(tx, id=id, now=now) as change:
         good = not outcome.error
         done: Commit | None = mark_finished(
