@@ -62,7 +62,6 @@ def environment(layout: Layout) -> dict[str, str]:
     return {
         **inherited,
         "PATH": f"{binaries.SCRIPTS}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
-        "MALLOC_ARENA_MAX": "2",  # each thread's own arena would keep tens of MB that it has used once
         MARK: str(layout.data_dir),
     }
 
@@ -70,12 +69,14 @@ def environment(layout: Layout) -> dict[str, str]:
 def _service(layout: Layout, name: str, port: int, settings: Mapping[str, str]) -> Part:
     folder = layout.data_dir / name
     folder.mkdir(exist_ok=True)
+    # Each thread's own arena would keep tens of MB that it has used once. Not for PPS: user code inherits from it.
+    memory = {"MALLOC_ARENA_MAX": "2"} if name != "pps" else {}
     values = {"DATABASE_URL": f"sqlite:///{folder / f'{name}.db'}", **settings}
     return Part(
         name=name,
         title=name.upper() if name != "jobs" else "Jobs",
         command=(sys.executable, "-m", f"services.{name}"),
-        env={f"{name.upper()}_{key}": value for key, value in values.items()},
+        env={**memory, **{f"{name.upper()}_{key}": value for key, value in values.items()}},
         port=port,
         ask=ask_grpc,
     )
