@@ -21,7 +21,10 @@ class Jobs(Calls):
 
     def wait_job(self, job: str | pps.Job) -> pps.JobInfo:
         """Wait until a job has ended, well or not: see its `state` and `reason`."""
-        request = pps.InspectJobRequest(job=names.job(job), wait=True)
+        info = self.inspect_job(job)  # when nobody answers, say so now
+        if info.state in ENDED:
+            return info
+        request = pps.InspectJobRequest(job=info.job, wait=True)
         return patiently(lambda: self.wait(self.pps.InspectJob, request))
 
     def list_jobs(

@@ -138,14 +138,15 @@ class Calls:
 
 def patiently(ask: Callable[[], Reply], patience: float = 60.0) -> Reply:
     """Repeat a wait while the server is away, for instance restarting, for at most `patience` seconds on end."""
-    gone_since: float | None = None
+    deadline: float | None = None
     while True:
         asked = time.monotonic()
         try:
             return ask()
         except Unavailable:
-            if gone_since is None or (asked - gone_since > patience / 2 and time.monotonic() - asked > 1):
-                gone_since = time.monotonic()  # it had answered in between
-            if time.monotonic() - gone_since > patience:
+            now = time.monotonic()
+            if deadline is None or now - asked > patience / 10:  # it was there for a while before it went away again
+                deadline = now + patience
+            if now > deadline:
                 raise
         time.sleep(0.5)

@@ -14,6 +14,7 @@ from tests.support.command_line import CommandLine, command
 from tests.support.servers import free_port
 
 WRONG_USE, NO_ANSWER = 2, 3
+JOB = "0123456789ab4def0123456789abcdef"
 
 
 @pytest.fixture
@@ -69,7 +70,9 @@ def test_a_wrong_spec_is_refused_before_the_server_is_asked(nobody: CommandLine)
     assert "trasnform" in done.err
 
 
-@pytest.mark.parametrize("words", ["list repo", "version", "logs edges -f", "get file a@b:/c", "wait commit a@b"])
+@pytest.mark.parametrize(
+    "words", ["list repo", "version", "logs edges -f", "get file a@b:/c", "wait commit a@b", f"wait job a@{JOB}"]
+)
 def test_nobody_there_is_said_within_seconds(nobody: CommandLine, words: str) -> None:
     asked = time.monotonic()
     done = nobody.run(*words.split())
@@ -87,6 +90,7 @@ def test_the_address_of_the_local_instance_is_found(tmp_path: Path) -> None:
     assert f"no datamill answers at {address};" in line.run("list", "repo").err
     other = f"grpc://localhost:{free_port()}"
     assert f"no datamill answers at {other};" in line.run("list", "repo", "--address", other).err
+    assert f"no datamill answers at {other};" in line.run("--address", other, "list", "repo").err
 
 
 def test_without_the_servers_up_says_where_they_are(tmp_path: Path) -> None:

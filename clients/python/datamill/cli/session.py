@@ -63,32 +63,28 @@ def command(group: click.Group, name: str) -> Callable[[Function], click.Command
     """Make a function a command of `group`; it gets the Session first. Adds --address and --project."""
 
     def made(function: Function) -> click.Command:
-        def run(address_option: str | None, project_option: str, **given: Any) -> Any:
-            session = Session(address(address_option), project_option)
+        def run(address_option: str | None, project_option: str | None, **given: Any) -> Any:
+            before = click.get_current_context().find_root().params  # the same options, said before the verb
+            project = project_option or before.get("project_option") or os.environ.get("DATAMILL_PROJECT")
+            session = Session(address(address_option or before.get("address_option")), project or DEFAULT_PROJECT)
             try:
                 return function(session, **given)
             finally:
                 session.close()
 
         update_wrapper(run, function)
-        result: click.Command = group.command(name, help=function.__doc__)(_with_where(run))
+        result: click.Command = group.command(name, help=function.__doc__)(with_where(run))
         return result
 
     return made
 
 
-def _with_where(function: Callable[..., Any]) -> Callable[..., Any]:
+def with_where(function: Function) -> Function:
+    """Add --address and --project."""
     shown = f"Where the server is. [default: DATAMILL_ADDRESS, the local instance, or {DEFAULT_ADDRESS}]"
     where = click.option("--address", "address_option", metavar="URL", help=shown)
-    which = click.option(
-        "--project",
-        "project_option",
-        envvar="DATAMILL_PROJECT",
-        default=DEFAULT_PROJECT,
-        show_default=True,
-        metavar="NAME",
-        help="The project of names that do not say one.",
-    )
+    project = "The project of names that do not say one. [default: DATAMILL_PROJECT, or default]"
+    which = click.option("--project", "project_option", metavar="NAME", help=project)
     return where(which(function))
 
 

@@ -7,6 +7,8 @@ import difflib
 
 import click
 
+from datamill.cli.session import with_where
+
 INSTEAD = {  # what people type, and what it is called here
     "create commit": "start commit",
     "create file": "put file",
@@ -55,7 +57,8 @@ class Words(click.Group):
 
 
 @click.group(cls=Words, context_settings={"help_option_names": ["-h", "--help"]})
-def root() -> None:
+@with_where
+def root(**_where: str | None) -> None:
     """Versioned data, and pipelines over what changed.
 
     \b
