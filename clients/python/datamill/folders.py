@@ -1,7 +1,8 @@
 """Whole folders in and out, by the shortest way that the server and this machine allow.
 
 In: packs straight to the store (upload.py) when the server has a content service and blake3 is installed, else one
-stream through the service. Out: one tar stream, unpacked here (local.py).
+stream through the service. Out: straight from the packs (download.py) when this machine shares the store's folder,
+else one tar stream, unpacked here (local.py).
 """
 
 import importlib
@@ -10,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from datamill import local, names
+from datamill import local, names, store
 from datamill.commits import Commits
 from datamill.errors import Failed, NotFound, Unsupported
 from datamill.files import Files, put_requests
@@ -69,11 +70,16 @@ class Folders(Repos, Commits, Files):
         info = self.inspect_file(where)
         path = PurePosixPath(info.file.path)
         below = path if info.file_type == pfs.FileType.DIR else path.parent
-        return local.unpack(
-            self.get_tar(pfs.File(commit=where.commit, path=literal(where.path))),
-            Path(folder),
-            below=str(below),
-            seen=lambda size: progress(0, size),
+        found = self._straight(where, Path(folder), str(below), progress)
+        return (
+            found
+            if found is not None
+            else local.unpack(
+                self.get_tar(pfs.File(commit=where.commit, path=literal(where.path))),
+                Path(folder),
+                below=str(below),
+                seen=lambda size: progress(0, size),
+            )
         )
 
     def _open_commit(self, ref: pfs.Commit) -> pfs.Commit | None:
@@ -100,6 +106,17 @@ class Folders(Repos, Commits, Files):
                 return [self._streamed(files, top, progress)]
             return ([small] if small else []) + ([self._streamed(files, top, progress)] if files else [])
         return [self._streamed(files, top, progress)]
+
+    def _straight(self, where: pfs.File, folder: Path, below: str, progress: Progress) -> int | None:
+        """How many files were read straight from the store; None when that is no way."""
+        if not importlib.util.find_spec("blake3"):
+            return None
+        download: Any = importlib.import_module("datamill.download")
+        try:
+            root = store.shared_root(self)
+            return None if root is None else int(download.fetch(self, where, root, folder, below, progress))
+        except (Unsupported, download.NotPlain):
+            return None
 
     def _streamed(self, files: Iterable[local.LocalFile], top: str, progress: Progress) -> str:
         def changes() -> Iterator[pfs.ModifyFileRequest]:

@@ -8,10 +8,10 @@ import os
 import queue
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from pathlib import Path
 
 from datamill.local import LocalFile
 from datamill.packs import Blob, Pack
+from datamill.store import shared_root
 from datamill.transport import Calls
 from datamill.wire import content_v1_pb2 as content
 
@@ -36,24 +36,12 @@ def file_set(
     return upload.run(files), upload.big
 
 
-def shares_store(calls: Calls) -> bool:
-    """Whether the store is a folder that this process sees too. Raises Unsupported."""
-    store = calls.call(calls.content.GetStore, content.GetStoreRequest())
-    if not store.probe_path or not store.probe_value:
-        return False
-    try:
-        found = Path(store.probe_path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError):
-        return False
-    return found.strip() == store.probe_value.strip()
-
-
 class _Upload:
     def __init__(self, calls: Calls, top: str, progress: Callable[[int, int], None]) -> None:
         self._calls = calls
         self._top = top
         self._progress = progress
-        self._shared = shares_store(calls)
+        self._shared = shared_root(calls) is not None
         self._spare: queue.SimpleQueue[Pack] = queue.SimpleQueue()
         for _ in range(PACKS):
             self._spare.put(Pack())
@@ -98,7 +86,7 @@ class _Upload:
         try:
             calls, api = self._calls, self._calls.content
             started = calls.call(api.StartPack, content.StartPackRequest())
-            if self._shared and started.incoming_path:
+            if self._shared and os.access(os.path.dirname(started.incoming_path), os.W_OK):
                 with open(started.incoming_path, "wb") as file:
                     file.write(pack.body())
                     file.write(pack.trailer())

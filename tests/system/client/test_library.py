@@ -11,7 +11,7 @@ import grpc
 import pytest
 
 import datamill
-from datamill import errors, upload
+from datamill import errors, store, upload
 from datamill.client import OpenCommit
 from datamill.wire import pfs_v2_pb2 as pfs
 from tests.support.servers import unique
@@ -171,9 +171,10 @@ def test_folders_in_and_out(
     if way == "plain stream":
         monkeypatch.setitem(sys.modules, "blake3", None)
     elif way == "packs through the service":
-        monkeypatch.setattr(upload, "shares_store", lambda _calls: False)
+        monkeypatch.setattr(upload, "shared_root", lambda _calls: None)
+        monkeypatch.setattr(store, "shared_root", lambda _calls: None)
     else:
-        assert upload.shares_store(client)
+        assert store.shared_root(client) is not None
     seen = [0, 0]
 
     def progress(files: int, size: int) -> None:
