@@ -31,6 +31,7 @@ from services.worker.spec import WorkerSpec
 from services.worker.telemetry.exporter import Exporter
 from services.worker.telemetry.spans import Attribute, LogContext, Span, SpanId, now
 
+NAMES_BYTES = 16 << 20  # of all outputs of a set: their names travel in one message
 SHOWN_INPUTS = 100  # of a datum's inputs, how many a log line can be found by
 SUCCESS, FAILED, RECOVERED = pps.DatumState.SUCCESS, pps.DatumState.FAILED, pps.DatumState.RECOVERED
 
@@ -48,6 +49,23 @@ class Bench:
     log_limit_bytes: int
 
 
+@dataclass(slots=True)
+class NameBudget:
+    """How many bytes of output names a set may still hand in."""
+
+    left: int = NAMES_BYTES
+
+    def take(self, paths: list[str]) -> None:
+        """Raises BadOutput when they do not fit."""
+        size = sum(len(path) + 4 for path in paths)
+        if size > self.left:
+            raise BadOutput(
+                f"the names of a datum set's output files take more than {NAMES_BYTES >> 20} MiB:"
+                " write fewer files, or put fewer datums into a set (datum_set_spec)"
+            )
+        self.left -= size
+
+
 @dataclass(frozen=True, slots=True)
 class SetInHand:
     """What is the same for every datum of a set."""
@@ -58,6 +76,7 @@ class SetInHand:
     packing: Packing
     outputs: Entries
     meta: Entries
+    names: NameBudget
 
 
 @dataclass(slots=True)
@@ -193,6 +212,7 @@ class DatumRun:
             stored.append((output.path, what))
             hand.meta.add(f"/pfs/{datum}/out{output.path}", datum, what)
         if counts:
+            hand.names.take([path for path, _ in stored])
             for path, what in stored:
                 hand.outputs.add(path, datum, what)
                 self._tally.outputs.append(path)

@@ -14,7 +14,7 @@ from google.protobuf.duration_pb2 import Duration
 from datamill.wire import content_v1_pb2 as content
 from datamill.wire import pfs_v2_pb2 as pfs
 from datamill.wire import work_v1_pb2 as work
-from services.worker.attempts import Bench, DatumRun, SetInHand
+from services.worker.attempts import Bench, DatumRun, NameBudget, SetInHand
 from services.worker.calls import Patience, Peers, Trouble, persist
 from services.worker.inputs.prefetch import Gone, Prefetch
 from services.worker.inputs.sources import Store
@@ -100,7 +100,7 @@ class SetRunner:
         )
         outputs, meta = Entries(scratch.spool("")), Entries(scratch.spool(""))
         try:
-            hand = SetInHand(datum_set, span, prefetch, packing, outputs, meta)
+            hand = SetInHand(datum_set, span, prefetch, packing, outputs, meta, NameBudget())
             results = [DatumRun(self._bench, hand, index).run() for index in range(len(datum_set.datums))]
             self._hand_in(hand, results)
         except Trouble as trouble:

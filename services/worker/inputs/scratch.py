@@ -82,6 +82,8 @@ class Scratch:
     def clear(self) -> None:
         """Remove whatever a set left."""
         self.unlink()
+        if os.path.isdir(self.out):
+            empty_folder(self.out)
         for name in _KEPT:
             empty_folder(f"{self.root}/{name}", keep=(os.path.basename(self.out), "stdin", "err_stdin"))
 

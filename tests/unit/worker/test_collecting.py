@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from datamill.wire import content_v1_pb2 as content
+from services.worker.attempts import NameBudget
 from services.worker.inputs.layout import LaidOut
 from services.worker.inputs.scratch import Scratch
 from services.worker.outputs.collecting import BadOutput, check_name, collect
@@ -143,3 +144,11 @@ def test_pfs_shows_one_datum_and_nothing_else(scratch: Scratch) -> None:
     scratch.clear()
     assert sorted(os.listdir(root)) == [".memory", ".scratch"]
     assert not os.path.exists(place)
+
+
+def test_names_of_outputs_have_a_budget() -> None:
+    budget = NameBudget(left=20)
+    budget.take(["/12345"])
+    with pytest.raises(BadOutput, match="put fewer datums into a set"):
+        budget.take(["/12345", "/1"])
+    budget.take(["/12345"])

@@ -12,9 +12,7 @@ def cut(*pieces: bytes) -> list[str]:
     return found + cutter.end()
 
 
-@given(
-    st.lists(st.text(st.characters(exclude_characters="\n\r", codec="utf-8"), min_size=1)), st.data()
-)
+@given(st.lists(st.text(st.characters(exclude_characters="\n\r", codec="utf-8"), min_size=1)), st.data())
 def test_lines_are_the_same_however_the_bytes_arrive(lines: list[str], data: st.DataObject) -> None:
     raw = "".join(f"{line}\n" for line in lines).encode()
     at = sorted(data.draw(st.lists(st.integers(0, len(raw)), max_size=5)))
