@@ -1,0 +1,226 @@
+"""File sets, and content written straight to the store, through the protocol of a real PFS."""
+
+import os
+import secrets
+from collections.abc import Sequence
+from pathlib import Path
+
+import grpc
+import pytest
+from blake3 import blake3
+
+from datamill.wire import content_v1_pb2 as content
+from datamill.wire import pfs_v2_pb2 as pfs
+from services.kit.packs import PackBuilder, cut
+from tests.system.pfs.driver import Change, Repo, delete, put, refused
+
+UNKNOWN, NOT_FOUND, INVALID = grpc.StatusCode.UNKNOWN, grpc.StatusCode.NOT_FOUND, grpc.StatusCode.INVALID_ARGUMENT
+
+
+@pytest.fixture
+def repo(pfs_channel: grpc.Channel) -> Repo:
+    return Repo(pfs_channel)
+
+
+def create(repo: Repo, *changes: Change) -> str:
+    return repo.api.CreateFileSet(iter(changes)).file_set_id
+
+
+def commit_of(file_set: str) -> pfs.Commit:
+    return pfs.Commit(id=file_set, repo=pfs.Repo(name="__filesets__", type="user"))
+
+
+def add(repo: Repo, commit: pfs.Commit, file_set: str) -> None:
+    repo.api.AddFileSet(pfs.AddFileSetRequest(commit=commit, file_set_id=file_set))
+
+
+def test_a_file_set_is_read_like_a_commit_and_attached_to_open_ones(repo: Repo) -> None:
+    made = create(repo, put("d/a", b"1"), put("b", b"2"), put("d/a", b"3"))
+    assert repo.walk("/", commit_of(made)) == ["/", "/b", "/d/", "/d/a"]
+    assert repo.read("/d/a", commit_of(made)) == b"13"
+    commit = repo.start()
+    add(repo, commit, made)
+    assert repo.read("/d/a", commit) == b"13"
+    add(repo, commit, create(repo, delete("b"), delete("d/a"), put("d/a", b"new")))
+    repo.finish(commit)
+    assert repo.glob("**") == ["/d/", "/d/a"]
+    assert repo.read("/d/a") == b"new"
+    with refused(UNKNOWN, "has already finished"):
+        add(repo, commit, made)
+
+
+def test_totals_and_differences_of_commits_as_file_sets(repo: Repo) -> None:
+    repo.modify(put("a", b"1"), put("b", b"2"))
+    repo.wait()
+    repo.modify(delete("a"), put("c", b"3"))
+    repo.wait()
+
+    def of(kind: pfs.GetFileSetRequest.FileSetType.ValueType, commit: pfs.Commit | None = None) -> pfs.Commit:
+        request = pfs.GetFileSetRequest(commit=commit or repo.head, type=kind)
+        return commit_of(repo.api.GetFileSet(request).file_set_id)
+
+    assert repo.glob("**", of(pfs.GetFileSetRequest.TOTAL)) == ["/b", "/c"]
+    assert repo.glob("**", of(pfs.GetFileSetRequest.DIFF)) == ["/c"]
+    commit = repo.start()
+    repo.modify(put("d", b"4"), commit=commit)
+    assert repo.glob("**", of(pfs.GetFileSetRequest.TOTAL, commit)) == ["/b", "/c", "/d"]
+    assert repo.glob("**", of(pfs.GetFileSetRequest.DIFF, commit)) == ["/d"]
+    with refused(NOT_FOUND, "get file set: "):
+        of(pfs.GetFileSetRequest.TOTAL, pfs.Commit(repo=repo.wire, id="none"))
+    repo.finish(commit)
+
+
+@pytest.mark.parametrize("compact", [False, True])
+def test_file_sets_are_layered_in_order(repo: Repo, compact: bool) -> None:
+    sets = [create(repo, put("a", b"1"), put("b", b"2")), create(repo, delete("b"), put("a", b"3"), put("c", b""))]
+    both = repo.api.ComposeFileSet(pfs.ComposeFileSetRequest(file_set_ids=sets, ttl_seconds=60, compact=compact))
+    assert repo.glob("**", commit_of(both.file_set_id)) == ["/a", "/c"]
+    assert repo.read("a", commit_of(both.file_set_id)) == b"13"
+    gone = repo.api.ComposeFileSet(pfs.ComposeFileSetRequest(file_set_ids=sets, ttl_seconds=-1))
+    with refused(UNKNOWN, "path does not exist"):
+        repo.glob("**", commit_of(gone.file_set_id))
+
+
+def test_renewing_has_limits_and_unknown_sets_are_named(repo: Repo) -> None:
+    made, unknown = create(repo, put("a", b"")), secrets.token_hex(16)
+
+    def renew(id: str, seconds: int) -> None:
+        repo.api.RenewFileSet(pfs.RenewFileSetRequest(file_set_id=id, ttl_seconds=seconds))
+
+    renew(made, 1800)
+    with refused(UNKNOWN, "ttl (0) must be at least one second"):
+        renew(made, 0)
+    with refused(UNKNOWN, "ttl (1801000000000) exceeds max ttl (1800000000000)"):
+        renew(made, 1801)
+    with refused(NOT_FOUND, f"tracker does not contain item: ({unknown})"):
+        renew(unknown, 60)
+    with refused(UNKNOWN, "parsing fileset.Token: too short"):
+        renew("abc", 60)
+    commit = repo.start()
+    with refused(UNKNOWN, "path does not exist"):
+        add(repo, commit, unknown)
+    with refused(UNKNOWN, "cannot set commit"):
+        create(repo, Change(set_commit=commit))
+    repo.finish(commit)
+
+
+def written_pack(repo: Repo, blobs: Sequence[bytes], *, spoil: bool = False) -> tuple[bytes, list[content.Extent]]:
+    """A pack written to where the service says, and the extents of its blobs."""
+    started = repo.content.StartPack(content.StartPackRequest())
+    pack = PackBuilder()
+    found = [pack.add(blob) for blob in blobs]
+    data = bytearray(pack.finish())
+    if spoil:
+        data[0] ^= 1
+    Path(started.incoming_path).write_bytes(data)
+    extents = [
+        content.Extent(
+            pack_id=started.pack_id,
+            offset_bytes=each.offset,
+            stored_bytes=each.stored_bytes,
+            size_bytes=len(blob),
+            digest=each.digest,
+        )
+        for each, blob in zip(found, blobs, strict=True)
+    ]
+    return started.pack_id, extents
+
+
+def entry(path: str, extents: Sequence[content.Extent], digest: bytes) -> content.Entry:
+    size = sum(extent.size_bytes for extent in extents)
+    return content.Entry(path=path, content=content.Content(size_bytes=size, digest=digest, extents=extents))
+
+
+def put_entries(repo: Repo, *entries: content.Entry) -> content.PutEntriesResponse:
+    """A file set made of these entries, each in a message of its own."""
+    answer: content.PutEntriesResponse = repo.content.PutEntries(
+        iter([content.PutEntriesRequest(entries=[each]) for each in entries])
+    )
+    return answer
+
+
+def resolve(repo: Repo, *wanted: content.Wanted) -> list[content.ResolvedFile]:
+    found = repo.content.ResolveFiles(content.ResolveFilesRequest(wanted=wanted))
+    return [file for answer in found for file in answer.files]
+
+
+def test_packs_written_to_the_store_become_files(repo: Repo) -> None:
+    big = blake3(b"big").digest(length=9 << 20)
+    lengths, chunks = cut(big, last=True), list[bytes]()
+    for length in lengths:
+        start = sum(map(len, chunks))
+        chunks.append(big[start : start + length])
+    pack, extents = written_pack(repo, [b"small", *chunks])
+    assert repo.content.SealPack(content.SealPackRequest(pack_id=pack)).blobs == len(chunks) + 1
+    assert repo.content.SealPack(content.SealPackRequest(pack_id=pack)).blobs == len(chunks) + 1
+    entries = [
+        entry("/d/small", extents[:1], extents[0].digest),
+        entry("/d/big", extents[1:], blake3(big).digest()),
+        entry("/empty", [], blake3(b"").digest()),
+        content.Entry(path="/gone", removed=True),
+    ]
+    answer = put_entries(repo, *entries)
+    assert (answer.entries, answer.ttl.seconds) == (4, 600)
+    repo.modify(put("gone", b""))
+    commit = repo.start()
+    for _ in range(2):  # attaching it again changes nothing
+        add(repo, commit, answer.file_set_id)
+    info = repo.finish(commit)
+    assert (info.error, info.details.size_bytes) == ("", len(big) + 5)
+    assert repo.glob("**") == ["/d/", "/d/big", "/d/small", "/empty"]
+    assert (repo.read("/d/big"), repo.read("/d/small"), repo.read("/empty")) == (big, b"small", b"")
+    wanted = [content.Wanted(commit=repo.head, path="/d"), content.Wanted(commit=repo.head, path="/empty")]
+    resolved = [
+        file for one in repo.content.ResolveFiles(content.ResolveFilesRequest(wanted=wanted)) for file in one.files
+    ]
+    assert [(file.wanted, file.path) for file in resolved] == [(0, "/d/big"), (0, "/d/small"), (1, "/empty")]
+    store = repo.content.GetStore(content.GetStoreRequest())
+    assert Path(store.probe_path).read_text() == store.probe_value
+    at = resolved[1].content.extents[0]
+    stored = Path(store.local_root, at.pack_id.hex()[:2], at.pack_id.hex())
+    with open(stored, "rb") as file:
+        assert os.pread(file.fileno(), at.stored_bytes, at.offset_bytes) == b"small"
+    with refused(NOT_FOUND, "file /none not found"):
+        list(
+            repo.content.ResolveFiles(
+                content.ResolveFilesRequest(wanted=[content.Wanted(commit=repo.head, path="/none")])
+            )
+        )
+
+
+def test_a_pack_can_be_sent_through_the_service(repo: Repo) -> None:
+    name, pack = secrets.token_bytes(16), PackBuilder()
+    pack.add(b"x" * 1000)
+    data = pack.finish()
+    repo.content.StartPack(content.StartPackRequest(pack_id=name))
+    pieces = [
+        content.PutPackRequest(pack_id=name if at == 0 else b"", data=data[at : at + 300])
+        for at in range(0, len(data), 300)
+    ]
+    assert repo.content.PutPack(iter(pieces)).size_bytes == len(data)
+    assert repo.content.SealPack(content.SealPackRequest(pack_id=name)).blobs == 1
+
+
+def test_what_is_not_what_it_says_does_not_count(repo: Repo) -> None:
+    spoiled, extents = written_pack(repo, [b"one", b"two"], spoil=True)
+    with refused(INVALID, "does not have the hash it is stored under"):
+        repo.content.SealPack(content.SealPackRequest(pack_id=spoiled))
+    with refused(INVALID, f"pack {spoiled.hex()} is not sealed"):
+        repo.content.PutEntries(
+            iter([content.PutEntriesRequest(entries=[entry("/a", extents[:1], extents[0].digest)])])
+        )
+    with refused(INVALID, "was never started"):
+        repo.content.SealPack(content.SealPackRequest(pack_id=secrets.token_bytes(16)))
+    good, (extent,) = written_pack(repo, [b"good"])
+    repo.content.SealPack(content.SealPackRequest(pack_id=good))
+    moved = content.Extent(pack_id=good, digest=extent.digest, offset_bytes=1, stored_bytes=3, size_bytes=3)
+    for bad, text in [
+        (entry("/a", [moved], extent.digest), "holds no such blob"),
+        (entry("/a", [extent], b"x" * 32), "its digest is not that of its only extent"),
+        (entry("/a", [], b"x" * 32), "its digest is not that of nothing"),
+        (content.Entry(path="/a", content=content.Content(size_bytes=9, digest=b"x" * 32)), "hold 0 bytes, not 9"),
+    ]:
+        with refused(INVALID, text):
+            put_entries(repo, bad)
+    with refused(UNKNOWN, "relative file paths are not allowed"):
+        put_entries(repo, entry("/../a", [], b""))
