@@ -4,6 +4,7 @@ Where the rows' bytes lie is decoded only when somebody asks: ids, keys, sizes a
 Elsewhere: ranges as bytes, and their ids (codec.py); where they are cut (chunking.py).
 """
 
+import struct
 from array import array
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
@@ -18,6 +19,7 @@ from services.kit.sortedmap.rows import Child, Edit, Place, Removed, Row
 
 TOMBSTONE = 255
 _DIGEST = 32
+_digests = struct.Struct("32s")
 _new_row: Callable[[tuple[bytes, int, int, bytes, Place | None]], Row] = partial(tuple.__new__, Row)
 
 Change = Row | Child | Removed
@@ -62,8 +64,7 @@ class Leaf:
         stop = len(self.keys) if stop is None else stop
         if stop - start < 4:
             return map(self.row, range(start, stop))
-        digests = self.digests
-        cut = [digests[at : at + _DIGEST] for at in range(_DIGEST * start, _DIGEST * stop, _DIGEST)]
+        cut = [digest for (digest,) in _digests.iter_unpack(self.digests[_DIGEST * start : _DIGEST * stop])]
         inside = slice(start, stop)
         places = self.places.all()[inside]
         return map(_new_row, zip(self.keys[inside], self.kinds[inside], self.sizes[inside], cut, places, strict=True))

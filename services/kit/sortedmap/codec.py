@@ -9,8 +9,9 @@ Elsewhere: what a decoded range can do (chunks.py); columns of numbers and block
 import struct
 from array import array
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
+from itertools import repeat
 
 from blake3 import blake3
 
@@ -31,6 +32,7 @@ _new_place: Callable[[tuple[bytes, int, int, int]], Place] = partial(tuple.__new
 _new_child: Callable[[tuple[bytes, bytes, bytes, Place, int, int, bytes]], Child] = partial(tuple.__new__, Child)
 
 Chunk = chunks.Chunk
+_Origin = tuple[bytes, Place]
 FindBase = Callable[[bytes, Place], Chunk]
 
 
@@ -100,8 +102,8 @@ def decode(data: bytes, id: bytes, place: Place, *, base: FindBase) -> Chunk:
             raise ValueError("it does not begin like a range")
         parts = _parts(data)
         if shape == NODE:
-            return _node(id, level, count, parts)
-        return _merged(id, count, parts, base) if shape == DELTA else _leaf(id, count, parts)
+            return _node((id, place), level, count, parts)
+        return _merged((id, place), count, parts, base) if shape == DELTA else _leaf((id, place), count, parts)
     except (ValueError, IndexError, struct.error) as error:
         raise CorruptRange(id, place, str(error)) from error
 
@@ -162,27 +164,32 @@ def _packed_places(places: Sequence[Place | None], sizes: Numbers) -> bytes:
 
 @dataclass(slots=True)
 class PackedPlaces:
-    """Places as a range holds them, unsqueezed when first asked for."""
+    """Places as a range holds them, unsqueezed when first asked for. Raises CorruptRange then."""
 
     squeezed: bytes
     sizes: Numbers
     """What stored lengths are differences to."""
+    origin: _Origin
+    """Id and place of the range, for errors."""
     _raw: bytes = b""
-    _named: int = field(default=0)
+    _named: int = 0
 
     def _open(self) -> tuple[bytes, int, int]:
         """Unsqueezed bytes, where their columns begin, and how many values each has."""
         if not self._raw:
-            raw = columns.unsqueeze(self.squeezed)
-            (self._named,) = _PART.unpack_from(raw)
+            try:
+                raw = columns.unsqueeze(self.squeezed)
+                (self._named,) = _PART.unpack_from(raw)
+            except (ValueError, struct.error) as error:
+                raise CorruptRange(*self.origin, str(error)) from error
             if len(raw) != _PART.size + 16 * self._named + 25 * len(self.sizes):
-                raise Corrupt("the places of a range's rows are cut short")
+                raise CorruptRange(*self.origin, "the places of its rows are cut short")
             self._raw = raw
         return self._raw, _PART.size + 16 * self._named, len(self.sizes)
 
     def _name(self, raw: bytes, number: int) -> bytes:
         if number >= self._named:
-            raise Corrupt("a place of a range's row names a pack that the range does not list")
+            raise CorruptRange(*self.origin, "a row lies in a pack that it does not list")
         return raw[_PART.size + 16 * number : _PART.size + 16 * number + 16]
 
     def __getitem__(self, index: int, /) -> Place | None:
@@ -198,49 +205,52 @@ class PackedPlaces:
         if not self.sizes:
             return []
         raw, at, count = self._open()
-        which, offsets, more = (
-            columns.unpack_numbers(raw[begin : begin + 8 * count], count)
-            for begin in (at, at + 8 * count, at + 16 * count)
-        )
-        names = [self._name(raw, number) for number in range(max(which) + 1)]
-        packs = [names[number] for number in which]
-        stored: Sequence[int] = self.sizes
-        if any(more):
-            stored = [(more + size) % _WRAP for more, size in zip(more, self.sizes, strict=True)]
-        made = map(_new_place, zip(packs, offsets, stored, raw[at + 24 * count :], strict=True))
+        which, offsets, more = (raw[begin : begin + 8 * count] for begin in range(at, at + 24 * count, 8 * count))
+        names = [self._name(raw, 0)]
+        packs: Iterable[bytes] = repeat(names[0], count)
+        if which.count(0) < len(which):
+            numbered = columns.unpack_numbers(which, count)
+            self._name(raw, max(numbered))
+            names = [self._name(raw, number) for number in range(self._named)]
+            packs = map(names.__getitem__, numbered)
+        stored: Iterable[int] = self.sizes
+        if more.count(0) < len(more):
+            added = columns.unpack_numbers(more, count)
+            stored = [(extra + size) % _WRAP for extra, size in zip(added, self.sizes, strict=True)]
+        columned = zip(packs, columns.unpack_numbers(offsets, count), stored, raw[at + 24 * count :], strict=True)
         if NO_PACK in names:
-            return [None if place[0] == NO_PACK else place for place in made]
-        return list(made)
+            return [None if place[0] == NO_PACK else place for place in map(_new_place, columned)]
+        return list(map(_new_place, columned))
 
 
-def _leaf(id: bytes, count: int, parts: list[bytes]) -> Leaf:
+def _leaf(origin: _Origin, count: int, parts: list[bytes]) -> Leaf:
     block, digests = columns.unsqueeze(parts[0]), parts[3]
     keys, ranged = columns.unblock_keys(block, count), columns.unsqueeze(parts[1])
     kinds, sizes = ranged[:count], columns.unpack_numbers(ranged[count:], count)
-    _check(_range_id(count, block, kinds, sizes, digests) == id and len(digests) == 32 * count)
-    return Leaf(keys, kinds, sizes, digests, PackedPlaces(parts[2], sizes))
+    _check(_range_id(count, block, kinds, sizes, digests) == origin[0] and len(digests) == 32 * count)
+    return Leaf(keys, kinds, sizes, digests, PackedPlaces(parts[2], sizes, origin))
 
 
-def _merged(id: bytes, count: int, parts: list[bytes], find: FindBase) -> Leaf:
+def _merged(origin: _Origin, count: int, parts: list[bytes], find: FindBase) -> Leaf:
     base_id, *at = _BASE.unpack(parts[0])
     place = Place(*at)
     base = find(base_id, place)
     if not isinstance(base, Leaf):
         raise ValueError("its base is no range")
-    edits = _edits(parts[1:], count)
+    edits = _edits(parts[1:], count, origin)
     leaf, _ = base.edited(edits)
-    _check(leaf_id(leaf) == id)
+    _check(leaf_id(leaf) == origin[0])
     leaf.base, leaf.delta = (base_id, place), edits
     return leaf
 
 
-def _edits(parts: list[bytes], count: int) -> list[Edit]:
+def _edits(parts: list[bytes], count: int, origin: _Origin) -> list[Edit]:
     keys = columns.unblock_keys(columns.unsqueeze(parts[0]), count)
     ranged = columns.unsqueeze(parts[1])
     kinds = ranged[:count]
     kept = count - kinds.count(TOMBSTONE)
     sizes = columns.unpack_numbers(ranged[count:], kept)
-    places = PackedPlaces(parts[2], sizes).all()
+    places = PackedPlaces(parts[2], sizes, origin).all()
     edits, at = list[Edit](), 0
     for key, kind in zip(keys, kinds, strict=True):
         if kind == TOMBSTONE:
@@ -251,14 +261,14 @@ def _edits(parts: list[bytes], count: int) -> list[Edit]:
     return edits
 
 
-def _node(id: bytes, level: int, count: int, parts: list[bytes]) -> Node:
+def _node(origin: _Origin, level: int, count: int, parts: list[bytes]) -> Node:
     first_block, last_block, ids = columns.unsqueeze(parts[0]), columns.unsqueeze(parts[1]), parts[4]
     firsts, lasts = columns.unblock_keys(first_block, count), columns.unblock_keys(last_block, count)
     sums = columns.unsqueeze(parts[2])
     rows = columns.unpack_numbers(sums[: 8 * count], count)
     sizes = columns.unpack_numbers(sums[8 * count : 16 * count], count)
-    _check(_node_id(level, count, first_block, last_block, ids, rows, sizes) == id)
-    places = PackedPlaces(parts[3], numbers([0] * count)).all()
+    _check(_node_id(level, count, first_block, last_block, ids, rows, sizes) == origin[0])
+    places = PackedPlaces(parts[3], numbers([0] * count), origin).all()
     if len(sums) != 32 * count or len(ids) != 32 * count or None in places:
         raise ValueError("a child has no place")
     cut = [ids[at : at + 32] for at in range(0, len(ids), 32)]
