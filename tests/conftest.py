@@ -1,5 +1,9 @@
 """Fixtures of every test: real servers, each started when the first test asks for it."""
 
+import os
+
+os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"  # its fork handlers abort children now and then; ours only exec
+
 from tests.support.servers import nats_url, pfs_address, pfs_channel, service_token, spine
 
 __all__ = ["nats_url", "pfs_address", "pfs_channel", "service_token", "spine"]
