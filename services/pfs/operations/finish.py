@@ -115,9 +115,7 @@ def finish(stores: Stores, work: Work) -> Outcome:
     )
 
 
-def publish(
-    tx: Session, number: CommitNumber, outcome: Outcome, holder: str | None, *, id: str, now: datetime
-) -> None:
+def publish(tx: Session, number: CommitNumber, outcome: Outcome, holder: str | None, *, id: str, now: datetime) -> None:
     """Make a commit FINISHED. Nothing happens when it is gone or FINISHED already.
 
     holder: of the lease, when one was taken.

@@ -10,8 +10,7 @@ from google.protobuf.empty_pb2 import Empty
 from google.protobuf.wrappers_pb2 import BytesValue
 
 from datamill.wire import pfs_v2_pb2 as pfs
-from services.kit.clock import Clock, fresh_id
-from services.kit.database import Database
+from services.kit.clock import fresh_id
 from services.kit.errors import Unsupported
 from services.kit.server import Context
 from services.kit.sortedmap.rows import EMPTY
@@ -25,21 +24,16 @@ from services.pfs.operations.contents import file_bytes, only_file, tar
 from services.pfs.operations.diff import Pair, changes
 from services.pfs.operations.files import clear_commit, find_target, land
 from services.pfs.operations.read import Page, Reading
-from services.pfs.operations.stores import Stores
-from services.pfs.operations.tree_views import TreeView, Views, parent_of
+from services.pfs.operations.tree_views import TreeView, parent_of
 from services.pfs.servicers import from_wire
+from services.pfs.servicers.base import Rpcs
 from services.pfs.servicers.batches import batches
 from services.pfs.servicers.file_wire import FileInfos
 from services.pfs.servicers.intake import Intake
 
 
-class FileRpcs:
-    """Mixed into the API."""
-
-    db: Database
-    clock: Clock
-    stores: Stores
-    views: Views
+class FileRpcs(Rpcs):
+    """Files."""
 
     async def ModifyFile(self, requests: AsyncIterator[pfs.ModifyFileRequest], context: Context) -> Empty:
         first = await anext(aiter(requests), None)
@@ -131,11 +125,13 @@ class FileRpcs:
                 old, old_path = await self._reading(request.old_file), request.old_file.path
             else:
                 old = await self._parent(request.new_file)
-        sides = _infos(new.view), _infos(old.view)
+        new_info, old_info = _infos(new.view), _infos(old.view)
 
         def message(pair: Pair) -> pfs.DiffFileResponse:
             now, was = pair
-            return pfs.DiffFileResponse(new_file=now and sides[0](now), old_file=was and sides[1](was))
+            return pfs.DiffFileResponse(
+                new_file=None if now is None else new_info(now), old_file=None if was is None else old_info(was)
+            )
 
         async for batch in batches(lambda: map(message, changes(new, old, request.new_file.path, old_path))):
             for response in batch:

@@ -10,9 +10,7 @@ from datetime import timedelta
 from google.protobuf.empty_pb2 import Empty
 
 from datamill.wire import pfs_v2_pb2 as pfs
-from services.kit.bus import Bus
-from services.kit.clock import Clock, fresh_id
-from services.kit.database import Database
+from services.kit.clock import fresh_id
 from services.kit.server import Context
 from services.pfs.domain.commits import Commit
 from services.pfs.domain.errors import prefixed
@@ -30,21 +28,15 @@ from services.pfs.operations.filesets import (
     renew_file_set,
     total_parts,
 )
-from services.pfs.operations.stores import Stores
-from services.pfs.operations.tree_views import LOOK_AGAIN, Sight, Views
+from services.pfs.operations.tree_views import LOOK_AGAIN, Sight
 from services.pfs.servicers import from_wire
+from services.pfs.servicers.base import Rpcs
 from services.pfs.servicers.intake import Intake
 from services.pfs.storage.layers import Part
 
 
-class FileSetRpcs:
-    """Mixed into the API."""
-
-    db: Database
-    bus: Bus
-    clock: Clock
-    stores: Stores
-    views: Views
+class FileSetRpcs(Rpcs):
+    """File sets."""
 
     async def CreateFileSet(
         self, requests: AsyncIterator[pfs.ModifyFileRequest], context: Context

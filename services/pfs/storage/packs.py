@@ -18,7 +18,7 @@ from services.pfs.domain.entries import Extent
 
 GAP_BYTES = 256 << 10  # a smaller hole between two blobs is read along
 SPAN_BYTES = 8 << 20  # at most so much in one read
-DIRECTORIES = 64  # how many packs' directories are remembered
+DIRECTORY_BLOBS = 100_000  # of so many blobs the places are remembered, by pack
 
 
 class ContentStore:
@@ -59,7 +59,7 @@ class ContentStore:
         found = {blob.digest: blob for blob in blobs}
         with self._lock:
             self._directories[pack] = found
-            while len(self._directories) > DIRECTORIES:
+            while len(self._directories) > 1 and sum(map(len, self._directories.values())) > DIRECTORY_BLOBS:
                 self._directories.popitem(last=False)
         return found
 

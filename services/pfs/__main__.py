@@ -1,0 +1,93 @@
+"""The file service as a process: the one place that knows every concrete class."""
+
+import asyncio
+import gc
+import os
+import sys
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import grpc
+
+from datamill.wire import admin_v2_pb2_grpc as admin_grpc
+from datamill.wire import content_v1_pb2_grpc as content_grpc
+from datamill.wire import pfs_v2_pb2_grpc as pfs_grpc
+from datamill.wire import transaction_v2_pb2_grpc as transaction_grpc
+from datamill.wire import trees_v1_pb2_grpc as trees_grpc
+from datamill.wire import versionpb_v2_pb2_grpc as version_grpc
+from services.kit import config
+from services.kit.bus import Bus
+from services.kit.clock import SystemClock
+from services.kit.database import Database
+from services.kit.errors import Unavailable
+from services.kit.migrations import NewerSchema, migrate
+from services.kit.objects.local import LocalObjects
+from services.kit.outbox import Relay
+from services.kit.server import PortInUse, Registration, serving, told_to_stop
+from services.kit.telemetry import start_telemetry
+from services.pfs.duties.finisher import Finisher
+from services.pfs.operations.projects import settle
+from services.pfs.operations.stores import Stores
+from services.pfs.operations.tree_views import Views
+from services.pfs.servicers.admin import AdminApi, VersionApi
+from services.pfs.servicers.api import PfsApi
+from services.pfs.servicers.content import ContentService
+from services.pfs.servicers.transactions import TransactionApi
+from services.pfs.servicers.trees import TreeService
+from services.pfs.settings import Settings
+
+MIGRATIONS = Path(__file__).parent / "storage" / "migrations"
+NAMES = (
+    "pfs_v2.API", "transaction_v2.API", "admin_v2.API", "versionpb_v2.API",
+    "datamill.content.v1.ContentService", "datamill.trees.v1.TreeService",
+)  # fmt: skip
+SWITCH_SECONDS = 0.0005  # hashing threads hand the interpreter over often, so that short calls stay short
+
+
+async def main(settings: Settings) -> None:
+    async with AsyncExitStack() as up:
+        clock, objects = SystemClock(), LocalObjects(settings.store_root)
+        db = up.enter_context(Database(settings.database_url))
+        migrate(db, MIGRATIONS)
+        await db.run(settle, clock.now())
+        bus = await up.enter_async_context(Bus.connect(settings.nats_url, name="pfs"))
+        stores = Stores.over(objects)
+        views = Views(db, bus, stores, clock)
+        incoming = settings.store_root / "incoming"
+        content = ContentService(db=db, stores=stores, views=views, clock=clock, incoming=incoming)
+        token = settings.service_token
+        api = PfsApi(db=db, bus=bus, clock=clock, stores=stores, views=views, service_token=token)
+        register = _registrations(api, TransactionApi(db=db, clock=clock, service_token=token), content, views)
+        duties = await up.enter_async_context(asyncio.TaskGroup())
+        finisher = Finisher(db, bus, stores, clock)
+        running = [duties.create_task(Relay(db, bus).run()), duties.create_task(finisher.run())]
+        await up.enter_async_context(serving(register, NAMES, at=settings.listen, drain=settings.drain))
+        gc.freeze()
+        await told_to_stop()
+        for duty in running:
+            duty.cancel()
+
+
+def _registrations(
+    api: PfsApi, transactions: TransactionApi, content: ContentService, views: Views
+) -> list[Registration]:
+    def everything(server: grpc.aio.Server) -> None:
+        pfs_grpc.add_APIServicer_to_server(api, server)
+        transaction_grpc.add_APIServicer_to_server(transactions, server)
+        admin_grpc.add_APIServicer_to_server(AdminApi(api.db), server)
+        version_grpc.add_APIServicer_to_server(VersionApi(), server)
+        content_grpc.add_ContentServiceServicer_to_server(content, server)
+        trees_grpc.add_TreeServiceServicer_to_server(TreeService(views), server)
+
+    return [everything]
+
+
+if __name__ == "__main__":
+    start_telemetry("pfs")
+    sys.setswitchinterval(SWITCH_SECONDS)
+    try:
+        found = config.read(Settings, prefix="PFS_", environ=os.environ)
+        start_telemetry("pfs", collector=found.otlp_collector, level=found.log_level)
+        asyncio.run(main(found))
+    except (config.ConfigError, PortInUse, NewerSchema, Unavailable) as mistake:
+        sys.exit(str(mistake))

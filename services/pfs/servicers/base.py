@@ -1,0 +1,36 @@
+"""What every servicer of pfs_v2.API is handed."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Concatenate, ParamSpec, TypeVar
+
+from services.kit.bus import Bus
+from services.kit.clock import Clock, fresh_id
+from services.kit.database import Database
+from services.kit.server import Context, is_service
+from services.pfs.operations.change import Change, changed
+from services.pfs.operations.stores import Stores
+from services.pfs.operations.tree_views import Views
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+@dataclass(kw_only=True, eq=False)
+class Rpcs:
+    """Shared by all nouns."""
+
+    db: Database
+    bus: Bus
+    clock: Clock
+    stores: Stores
+    views: Views
+    service_token: str
+
+    async def change(self, work: Callable[Concatenate[Change, P], T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run one operation as a change with a commit set id of its own."""
+        return await self.db.run(changed, work, fresh_id(), self.clock.now(), *args, **kwargs)
+
+    def by_service(self, context: Context) -> bool:
+        """Whether the caller is one of datamill's own services."""
+        return is_service(context, self.service_token)

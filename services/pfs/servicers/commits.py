@@ -1,0 +1,214 @@
+"""The commit and commit set methods of pfs_v2.API.
+
+Waits listen first, then read: news says "look", the database says what happened.
+"""
+
+from collections.abc import AsyncIterator
+from datetime import UTC, timedelta
+
+from google.protobuf.empty_pb2 import Empty
+from sqlalchemy.orm import Session
+
+from datamill.wire import pfs_v2_pb2 as pfs
+from services.kit.server import Context
+from services.pfs.domain.commits import Commit, CommitNumber, CommitView, Origin
+from services.pfs.domain.errors import CommitDeleted, Malformed
+from services.pfs.domain.keys import CommitRef, RepoKey
+from services.pfs.operations import listing
+from services.pfs.operations.commits import finish_commit, start_commit
+from services.pfs.operations.delete_commits import delete_one, delete_set
+from services.pfs.operations.listing import Filter
+from services.pfs.operations.resolve import resolve_commit
+from services.pfs.operations.views import commit_view
+from services.pfs.servicers import from_wire, to_wire
+from services.pfs.servicers.base import Rpcs
+from services.pfs.storage.commits import CommitStore
+
+LOOK_AGAIN = timedelta(seconds=2)
+PROGRESS = ("pfs.commit.*", "pfs.repo.deleted")
+
+
+class CommitRpcs(Rpcs):
+    """One commit at a time."""
+
+    async def StartCommit(self, request: pfs.StartCommitRequest, context: Context) -> pfs.Commit:
+        branch = from_wire.branch_key(request.branch) if request.HasField("branch") else None
+        parent = parent_of(request)
+        commit = await self.change(start_commit, branch, parent=parent, description=request.description)
+        return to_wire.bare_commit(commit.ref)
+
+    async def FinishCommit(self, request: pfs.FinishCommitRequest, context: Context) -> Empty:
+        ref = from_wire.some_commit(request.commit, request.HasField("commit"))
+        await self.change(finish_commit, ref, description=request.description, error=request.error, force=request.force)
+        return Empty()
+
+    async def InspectCommit(self, request: pfs.InspectCommitRequest, context: Context) -> pfs.CommitInfo:
+        ref = from_wire.some_commit(request.commit, request.HasField("commit"))
+        if request.wait <= pfs.CommitState.STARTED:
+            return to_wire.commit_info(await self.db.read(_inspected, ref))
+        commit = await self.db.read(resolve_commit, ref)
+        return to_wire.commit_info(await self._reached(commit, request.wait))
+
+    async def _reached(self, commit: Commit, state: int) -> CommitView:
+        """The commit once it is in `state`. Raises CommitDeleted."""
+        async with self.bus.listen(*PROGRESS) as news:
+            while True:
+                view, there = await self.db.read(_progress, commit.number, state)
+                if view is None:
+                    raise CommitDeleted(commit)
+                if there:
+                    return view
+                await news.wait(LOOK_AGAIN)
+
+    async def ListCommit(self, request: pfs.ListCommitRequest, context: Context) -> AsyncIterator[pfs.CommitInfo]:
+        left = request.number or -1
+        async for view in self._listed(request):
+            yield to_wire.commit_info(view)
+            left -= 1
+            if left == 0:
+                return
+
+    async def _listed(self, request: pfs.ListCommitRequest) -> AsyncIterator[CommitView]:
+        repo: RepoKey | None = from_wire.some_repo(request.repo, request.HasField("repo"))
+        assert repo is not None
+        if request.HasField("to") or request.HasField("from"):
+            async for view in self._chain(request, repo):
+                yield view
+            return
+        started = request.started_time.ToDatetime(tzinfo=UTC) if request.HasField("started_time") else None
+        wanted = Filter(
+            repo=repo if repo.name else None, origin=_origin(request), started=started, reverse=request.reverse
+        )
+        after: CommitNumber | None = None
+        while page := await self.db.read(listing.view_page, wanted, after):
+            for view in page:
+                yield view
+            after = page[-1].commit.number
+
+    async def _chain(self, request: pfs.ListCommitRequest, repo: RepoKey) -> AsyncIterator[CommitView]:
+        if not request.HasField("to"):
+            raise Malformed("cannot use `from` commit without `to` commit")
+        if request.reverse:
+            raise Malformed("cannot use 'Reverse' while also using 'From' or 'To'")
+        stop = from_wire.commit_ref(getattr(request, "from")) if request.HasField("from") else None
+        to: CommitRef | CommitNumber | None = from_wire.commit_ref(request.to)
+        origin = _origin(request)
+        while to is not None:
+            page = await self.db.read(listing.chain_page, to, stop, repo)
+            for view in page:
+                if origin is None or view.commit.origin is origin:
+                    yield view
+            to = page[-1].commit.parent if len(page) == listing.PAGE else None
+
+    async def SubscribeCommit(
+        self, request: pfs.SubscribeCommitRequest, context: Context
+    ) -> AsyncIterator[pfs.CommitInfo]:
+        repo = from_wire.some_repo(request.repo, request.HasField("repo"))
+        after: CommitNumber | None = None
+        if request.HasField("from"):
+            start = await self.db.read(resolve_commit, from_wire.commit_ref(getattr(request, "from")))
+            if start.repo != repo:
+                raise Malformed(f"the `from` commit needs to be from repo {repo}")
+            after = start.number
+        wanted = Filter(repo=repo, origin=_origin(request), branch=request.branch, reverse=True)
+        async with self.bus.listen(*PROGRESS) as news:
+            while True:
+                for commit in await self.db.read(listing.commit_page, wanted, after):
+                    try:
+                        view = await self._reached(commit, request.state)
+                    except CommitDeleted:
+                        view = None
+                    if view is not None:
+                        yield to_wire.commit_info(view)
+                    after = commit.number
+                await news.wait(LOOK_AGAIN)
+
+    async def SquashCommit(self, request: pfs.SquashCommitRequest, context: Context) -> pfs.SquashCommitResponse:
+        ref = from_wire.some_commit(request.commit, request.HasField("commit"))
+        await self.change(delete_one, ref, recursive=request.recursive, squash=True)
+        return pfs.SquashCommitResponse()
+
+    async def DropCommit(self, request: pfs.DropCommitRequest, context: Context) -> pfs.DropCommitResponse:
+        ref = from_wire.some_commit(request.commit, request.HasField("commit"))
+        await self.change(delete_one, ref, recursive=request.recursive, squash=False)
+        return pfs.DropCommitResponse()
+
+
+def parent_of(request: pfs.StartCommitRequest) -> CommitRef | None:
+    """A parent is in the branch's repo, whatever repo it names."""
+    if not request.HasField("parent"):
+        return None
+    repo = from_wire.repo_key(request.branch.repo)
+    return CommitRef(repo, request.parent.id, request.parent.branch.name)
+
+
+def _origin(request: pfs.ListCommitRequest | pfs.SubscribeCommitRequest) -> Origin | None:
+    return Origin(request.origin_kind) if request.origin_kind and not request.all else None
+
+
+def _inspected(tx: Session, ref: CommitRef) -> CommitView:
+    return commit_view(tx, resolve_commit(tx, ref))
+
+
+def _progress(tx: Session, number: CommitNumber, state: int) -> tuple[CommitView | None, bool]:
+    """The commit, None once it is deleted, and whether it is in `state`."""
+    commits = CommitStore(tx)
+    commit = commits.get(number)
+    if commit is None:
+        return None, False
+    if state == pfs.CommitState.READY and commit.finished is None:
+        above = commits.many(commits.upstream([number]).get(number, ()))
+        there = all(cause.finished is not None for cause in above.values())
+    else:
+        there = commit.finished is not None or state <= pfs.CommitState.STARTED
+    return (commit_view(tx, commit) if there else _bare(commit)), there
+
+
+def _bare(commit: Commit) -> CommitView:
+    return CommitView(commit=commit, parent=None, children=(), provenance=(), subvenance=())
+
+
+class CommitSetRpcs(CommitRpcs):
+    """All commits of one change."""
+
+    async def InspectCommitSet(
+        self, request: pfs.InspectCommitSetRequest, context: Context
+    ) -> AsyncIterator[pfs.CommitInfo]:
+        id = from_wire.commit_set(request.commit_set, request.HasField("commit_set"))
+        views = await self.db.read(listing.set_view, id)
+        if not request.wait:
+            for view in views:
+                yield to_wire.commit_info(view)
+            return
+        for view in views:
+            if view.commit.finished is not None:
+                yield to_wire.commit_info(view)
+        for view in views:
+            if view.commit.finished is None:
+                yield to_wire.commit_info(await self._reached(view.commit, pfs.CommitState.FINISHED))
+
+    async def ListCommitSet(
+        self, request: pfs.ListCommitSetRequest, context: Context
+    ) -> AsyncIterator[pfs.CommitSetInfo]:
+        project = from_wire.project_name(request.project) if request.HasField("project") else ""
+        seen, after = set[str](), None
+        while True:
+            ids, after = await self.db.read(listing.set_page, project, after)
+            for id in ids:
+                if id not in seen:
+                    seen.add(id)
+                    views = await self.db.read(listing.set_view, id)
+                    infos = map(to_wire.commit_info, views)
+                    yield pfs.CommitSetInfo(commit_set=pfs.CommitSet(id=id), commits=infos)
+            if after is None:
+                return
+
+    async def SquashCommitSet(self, request: pfs.SquashCommitSetRequest, context: Context) -> Empty:
+        id = from_wire.commit_set(request.commit_set, request.HasField("commit_set"))
+        await self.change(delete_set, id, squash=True)
+        return Empty()
+
+    async def DropCommitSet(self, request: pfs.DropCommitSetRequest, context: Context) -> Empty:
+        id = from_wire.required_set(request.commit_set, request.HasField("commit_set"))
+        await self.change(delete_set, id, squash=False)
+        return Empty()

@@ -1,0 +1,78 @@
+"""Requests as the domain's values: default project and type filled in, ids in lower case."""
+
+from collections.abc import Iterable
+
+from datamill.wire import pfs_v2_pb2 as pfs
+from services.pfs.domain.errors import Malformed, MissingField
+from services.pfs.domain.keys import USER, BranchKey, CommitRef, RepoKey
+from services.pfs.domain.names import DEFAULT_PROJECT, is_id
+
+
+def project_name(project: pfs.Project) -> str:
+    return project.name or DEFAULT_PROJECT
+
+
+def repo_key(repo: pfs.Repo) -> RepoKey:
+    return RepoKey(project_name(repo.project), repo.name, repo.type or USER)
+
+
+def some_repo(repo: pfs.Repo, given: bool) -> RepoKey:
+    """Raises Malformed when the request has no repo."""
+    if not given:
+        raise Malformed("repo cannot be nil")
+    return repo_key(repo)
+
+
+def branch_key(branch: pfs.Branch) -> BranchKey:
+    """Raises Malformed when the branch has no repo."""
+    if not branch.HasField("repo"):
+        raise Malformed("branch repo cannot be nil")
+    return BranchKey(repo_key(branch.repo), branch.name)
+
+
+def some_branch(branch: pfs.Branch, given: bool) -> BranchKey:
+    """Raises Malformed when the request has no branch."""
+    if not given:
+        raise Malformed("branch cannot be nil")
+    return branch_key(branch)
+
+
+def branch_keys(branches: Iterable[pfs.Branch]) -> list[BranchKey]:
+    return [branch_key(branch) for branch in branches]
+
+
+def commit_ref(commit: pfs.Commit | None) -> CommitRef:
+    """Raises Malformed when there is no commit, or it has no repo."""
+    if commit is None:
+        raise Malformed("commit cannot be nil")
+    if commit.HasField("repo"):
+        repo = commit.repo
+    elif commit.branch.HasField("repo"):
+        repo = commit.branch.repo
+    else:
+        raise Malformed("commit must have a repo")
+    id = commit.id.lower() if is_id(commit.id.lower()) else commit.id
+    return CommitRef(repo_key(repo), id, commit.branch.name)
+
+
+def maybe_commit(commit: pfs.Commit, given: bool) -> CommitRef | None:
+    return commit_ref(commit) if given else None
+
+
+def some_commit(commit: pfs.Commit, given: bool) -> CommitRef:
+    """Raises Malformed when the request has no commit."""
+    return commit_ref(commit if given else None)
+
+
+def commit_set(some: pfs.CommitSet, given: bool) -> str:
+    """Raises Malformed when the request has no commit set."""
+    if not given:
+        raise Malformed("commitset cannot be nil")
+    return some.id.lower()
+
+
+def required_set(some: pfs.CommitSet, given: bool) -> str:
+    """Raises MissingField when the request has no commit set."""
+    if not given:
+        raise MissingField("commit_set")
+    return some.id.lower()
