@@ -96,14 +96,20 @@ def own(path: str, run_as: RunAs | None) -> None:
 def remove(path: str) -> None:
     """Remove a file, a link or a whole folder, whatever modes user code gave it."""
     try:
+        _remove(path)
+    except PermissionError:
+        os.chmod(os.path.dirname(path), 0o700)
+        _remove(path)
+
+
+def _remove(path: str) -> None:
+    try:
         os.unlink(path)
     except FileNotFoundError:
-        return
+        pass
     except (IsADirectoryError, PermissionError):
         if not stat.S_ISDIR(os.lstat(path).st_mode):
-            os.chmod(os.path.dirname(path), 0o700)
-            os.unlink(path)
-            return
+            raise
         empty_folder(path)
         os.rmdir(path)
 

@@ -139,10 +139,11 @@ def _why_not_started(command: Command, env: dict[str, str], error: OSError) -> s
     name = command.argv[0]
     if command.cwd and error.filename == command.cwd:
         return f"cannot run in working directory {command.cwd!r}: {error.strerror}"
+    path = env.get("PATH", os.defpath)
+    if "/" not in name and not any(os.path.exists(f"{folder}/{name}") for folder in path.split(":")):
+        return f"command {name!r} not found in PATH ({path})"
     if isinstance(error, FileNotFoundError):
-        if "/" not in name:
-            return f"command {name!r} not found in PATH ({env.get('PATH', os.defpath)})"
-        if os.path.exists(name):
+        if "/" not in name or os.path.exists(name):
             return f"command {name!r} cannot be run: its interpreter is not there"
         return f"command {name!r} not found"
     return f"cannot run {name!r}: {error.strerror}"
