@@ -1,0 +1,106 @@
+"""The jobs service as a process: the one place that knows every concrete class."""
+
+import asyncio
+import gc
+import os
+import platform
+import secrets
+import sys
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import grpc
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2_grpc import add_TraceServiceServicer_to_server
+
+from datamill.wire.pps_v2_pb2_grpc import add_APIServicer_to_server
+from datamill.wire.work_v1_pb2_grpc import add_WorkServiceServicer_to_server
+from services.jobs.clients import Pfs, Pps
+from services.jobs.duties.driver import Driver
+from services.jobs.duties.follower import Follower
+from services.jobs.operations.activity import Activities
+from services.jobs.operations.creating import Creator
+from services.jobs.operations.logs import Logs
+from services.jobs.operations.planning import Planner
+from services.jobs.operations.queue import Queue
+from services.jobs.operations.steps import Tools
+from services.jobs.operations.wakes import Wakes
+from services.jobs.servicers.api import JobsApi
+from services.jobs.servicers.jobs import Parts
+from services.jobs.servicers.traces import Forwarder, TraceIntake
+from services.jobs.servicers.work import WorkService
+from services.jobs.settings import Settings
+from services.jobs.storage.objects import Indexes
+from services.kit import channels, config
+from services.kit.bus import Bus
+from services.kit.clock import SystemClock
+from services.kit.database import Database
+from services.kit.errors import Unavailable
+from services.kit.migrations import NewerSchema, migrate
+from services.kit.objects.local import LocalObjects
+from services.kit.outbox import Relay
+from services.kit.server import PortInUse, serving, told_to_stop
+from services.kit.telemetry import start_telemetry
+
+NAMES = ("pps_v2.API", "datamill.work.v1.WorkService", "opentelemetry.proto.collector.trace.v1.TraceService")
+MIGRATIONS = Path(__file__).parent / "storage" / "migrations"
+
+
+async def main(settings: Settings) -> None:
+    async with AsyncExitStack() as up:
+        db = up.enter_context(Database(settings.database_url))
+        migrate(db, MIGRATIONS)
+        bus = await up.enter_async_context(Bus.connect(settings.nats_url, name="jobs"))
+        to_pfs = await up.enter_async_context(channels.connect(settings.pfs, token=settings.service_token))
+        to_pps = await up.enter_async_context(channels.connect(settings.pps, token=settings.service_token))
+        pfs, pps = Pfs(to_pfs), Pps(to_pps)
+        indexes = Indexes.over(LocalObjects(settings.store_root))
+        logs = Logs(bus, keep=settings.keep_logs, keep_bytes=settings.keep_log_bytes)
+        planner = Planner(pfs, indexes, _scratch(settings.store_root))
+        tools = Tools(db, pfs, planner, indexes, Queue(bus), logs, Wakes(), SystemClock())
+        creator = Creator(db, pfs, pps, tools.clock)
+        driver = Driver(tools, holder=_holder(settings))
+        follower = Follower(tools, creator, pps, driver, bus)
+        forwarder, activities = Forwarder(settings.otlp_collector), Activities()
+        api = JobsApi(Parts(tools, creator, pps, bus, activities, settings.service_token))
+        work = WorkService(tools, activities, token=settings.service_token)
+        traces = TraceIntake(logs, forwarder, token=settings.service_token)
+
+        def register(server: grpc.aio.Server) -> None:
+            add_APIServicer_to_server(api, server)
+            add_WorkServiceServicer_to_server(work, server)
+            add_TraceServiceServicer_to_server(traces, server)  # type: ignore[no-untyped-call]
+
+        duties = await up.enter_async_context(asyncio.TaskGroup())
+        loops = (Relay(db, bus).run, driver.run, follower.follow, follower.reconcile, logs.run, forwarder.run)
+        running = [duties.create_task(loop()) for loop in loops]
+        await up.enter_async_context(serving([register], NAMES, at=settings.listen, drain=settings.drain))
+        gc.freeze()
+        await told_to_stop()
+        for duty in running:
+            duty.cancel()
+
+
+def _scratch(root: Path) -> Path:
+    """Where plans are written before they are objects; what a crash left there is removed."""
+    folder = root / ".plans"
+    folder.mkdir(parents=True, exist_ok=True)
+    for left in folder.iterdir():
+        left.unlink()
+    return folder
+
+
+def _holder(settings: Settings) -> str:
+    """Who holds leases. A replica is known by its address, so that it finds its own jobs again at once."""
+    if settings.listen.endswith(":0"):
+        return secrets.token_hex(8)
+    return f"{platform.node()} {settings.listen}"
+
+
+if __name__ == "__main__":
+    start_telemetry("jobs")
+    try:
+        found = config.read(Settings, prefix="JOBS_", environ=os.environ)
+        start_telemetry("jobs", collector=found.otlp_collector, level=found.log_level)
+        asyncio.run(main(found))
+    except (config.ConfigError, PortInUse, NewerSchema, Unavailable) as mistake:
+        sys.exit(str(mistake))

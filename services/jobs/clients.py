@@ -1,0 +1,241 @@
+"""What Jobs asks of PFS and PPS, in the words of this service. The only place here that makes such calls."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Sequence
+from dataclasses import dataclass
+
+import grpc
+
+from datamill.wire import content_v1_pb2 as content
+from datamill.wire import content_v1_pb2_grpc as content_grpc
+from datamill.wire import pfs_v2_pb2 as pfs
+from datamill.wire import pfs_v2_pb2_grpc as pfs_grpc
+from datamill.wire import pps_v2_pb2 as pps
+from datamill.wire import pps_v2_pb2_grpc as pps_grpc
+from datamill.wire import trees_v1_pb2 as trees
+from datamill.wire import trees_v1_pb2_grpc as trees_grpc
+from services.jobs.domain.errors import CommitGone, PipelineNotFound
+from services.jobs.domain.specs import PipelineSpec
+from services.jobs.spec_reader import read_spec
+
+ENTRIES_A_MESSAGE = 2000
+WAIT_SECONDS = 300.0
+FINISHED_ALREADY = "has already finished"
+FILE_SET_GONE = "path does not exist"
+
+
+class FileSetGone(Exception):
+    """A file set has run out, or PFS never had it."""
+
+
+@dataclass(frozen=True, slots=True)
+class CommitRef:
+    """A commit by the id of its set."""
+
+    project: str
+    repo: str
+    type: str
+    id: str
+
+    def wire(self) -> pfs.Commit:
+        return pfs.Commit(repo=self.wire_repo(), id=self.id)
+
+    def wire_repo(self) -> pfs.Repo:
+        return pfs.Repo(name=self.repo, type=self.type, project=pfs.Project(name=self.project))
+
+
+@dataclass(frozen=True, slots=True)
+class CommitFacts:
+    """What Jobs wants to know of a commit."""
+
+    ref: CommitRef
+    branch: str
+    auto: bool
+    open: bool
+    """Not closed for writing."""
+    finished: bool
+    error: str
+    parent: CommitRef | None
+    spec_commits: tuple[str, ...]
+    """Ids of the spec commits among what it was made from."""
+    made_from: tuple[CommitRef, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """A file or directory that a glob matched."""
+
+    path: str
+    size_bytes: int
+    digest: bytes
+    captures: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Pfs:
+    """The file service."""
+
+    channel: grpc.aio.Channel
+
+    async def commit(self, ref: CommitRef, *, finished: bool = False) -> CommitFacts:
+        """One commit; with `finished` it is waited for. Raises CommitGone."""
+        wait = pfs.CommitState.FINISHED if finished else pfs.CommitState.STARTED
+        request = pfs.InspectCommitRequest(commit=ref.wire(), wait=wait)
+        stub = pfs_grpc.APIStub(self.channel)
+        while True:
+            try:
+                return _facts(await stub.InspectCommit(request, timeout=WAIT_SECONDS if finished else None))
+            except grpc.aio.AioRpcError as error:
+                if error.code() is grpc.StatusCode.NOT_FOUND:
+                    raise CommitGone(error.details() or "") from error
+                if not (finished and error.code() is grpc.StatusCode.DEADLINE_EXCEEDED):
+                    raise
+
+    async def commits_of_set(self, id: str) -> list[CommitFacts]:
+        """The commits that share an id, upstream first; none when nobody knows the id."""
+        request = pfs.InspectCommitSetRequest(commit_set=pfs.CommitSet(id=id))
+        try:
+            found = pfs_grpc.APIStub(self.channel).InspectCommitSet(request, timeout=30)
+            return [_facts(info) async for info in found]
+        except grpc.aio.AioRpcError as error:
+            if error.code() is grpc.StatusCode.NOT_FOUND or "no commits" in (error.details() or ""):
+                return []
+            raise
+
+    async def open_commits(self, project: str, repo: str, branch: str) -> list[CommitFacts]:
+        """The unfinished commits at the end of a branch, oldest first."""
+        where = pfs.Repo(name=repo, type="user", project=pfs.Project(name=project))
+        at: CommitRef | None = None
+        found: list[CommitFacts] = []
+        try:
+            info = await pfs_grpc.APIStub(self.channel).InspectCommit(
+                pfs.InspectCommitRequest(commit=pfs.Commit(branch=pfs.Branch(repo=where, name=branch)))
+            )
+            facts = _facts(info)
+            while facts.open:
+                found.append(facts)
+                at = facts.parent
+                if at is None:
+                    break
+                facts = await self.commit(at)
+        except grpc.aio.AioRpcError as error:
+            if error.code() is not grpc.StatusCode.NOT_FOUND:
+                raise
+        except CommitGone:
+            pass
+        return found[::-1]
+
+    async def head(self, project: str, repo: str, type: str, branch: str) -> CommitFacts:
+        """The newest commit of a branch. Raises AioRpcError as PFS does."""
+        where = pfs.Repo(name=repo, type=type or "user", project=pfs.Project(name=project))
+        commit = pfs.Commit(branch=pfs.Branch(repo=where, name=branch))
+        return _facts(await pfs_grpc.APIStub(self.channel).InspectCommit(pfs.InspectCommitRequest(commit=commit)))
+
+    async def glob(self, ref: CommitRef, pattern: str) -> AsyncIterator[list[Match]]:
+        """Files and directories of a finished commit, in path order, in batches."""
+        request = trees.GlobTreeRequest(commit=ref.wire(), pattern=pattern)
+        async for batch in trees_grpc.TreeServiceStub(self.channel).GlobTree(request):
+            yield [Match(entry.path, entry.size_bytes, entry.digest, tuple(entry.captures)) for entry in batch.entries]
+
+    async def finish(self, ref: CommitRef, *, error: str = "") -> None:
+        """Close a commit for writing; no error when it is closed or gone already."""
+        request = pfs.FinishCommitRequest(commit=ref.wire(), error=error, force=True)
+        try:
+            await pfs_grpc.APIStub(self.channel).FinishCommit(request)
+        except grpc.aio.AioRpcError as refused:
+            if FINISHED_ALREADY not in (refused.details() or "") and refused.code() is not grpc.StatusCode.NOT_FOUND:
+                raise
+
+    async def clear(self, ref: CommitRef) -> None:
+        """Take away what an open commit has been given so far."""
+        await pfs_grpc.APIStub(self.channel).ClearCommit(pfs.ClearCommitRequest(commit=ref.wire()))
+
+    async def add_file_set(self, ref: CommitRef, file_set: str) -> None:
+        """Put a file set on top of an open commit. Raises FileSetGone."""
+        request = pfs.AddFileSetRequest(commit=ref.wire(), file_set_id=file_set)
+        try:
+            await pfs_grpc.APIStub(self.channel).AddFileSet(request)
+        except grpc.aio.AioRpcError as error:
+            if FILE_SET_GONE in (error.details() or ""):
+                raise FileSetGone(file_set) from error
+            raise
+
+    async def removal(self, entries: Iterable[tuple[str, str]]) -> str:
+        """A file set that takes away exactly these (path, datum). Returns its id."""
+
+        async def messages() -> AsyncIterator[content.PutEntriesRequest]:
+            batch = content.PutEntriesRequest()
+            for path, datum in entries:
+                batch.entries.add(path=path, datum=datum, removed=True)
+                if len(batch.entries) == ENTRIES_A_MESSAGE:
+                    yield batch
+                    batch = content.PutEntriesRequest()
+                    await asyncio.sleep(0)
+            yield batch
+
+        answer = await content_grpc.ContentServiceStub(self.channel).PutEntries(messages(), timeout=600)
+        return answer.file_set_id
+
+    async def delete_below(self, ref: CommitRef, folders: Sequence[str]) -> None:
+        """Delete folders, with all that is in them, from an open commit."""
+
+        async def messages() -> AsyncIterator[pfs.ModifyFileRequest]:
+            yield pfs.ModifyFileRequest(set_commit=ref.wire())
+            for folder in folders:
+                yield pfs.ModifyFileRequest(delete_file=pfs.DeleteFile(path=folder))
+
+        await pfs_grpc.APIStub(self.channel).ModifyFile(messages(), timeout=600)
+
+
+@dataclass(frozen=True)
+class Pps:
+    """The pipeline service."""
+
+    channel: grpc.aio.Channel
+
+    async def pipeline(self, project: str, name: str) -> PipelineSpec:
+        """The version in force. Raises PipelineNotFound."""
+        wanted = pps.Pipeline(name=name, project=pfs.Project(name=project))
+        request = pps.InspectPipelineRequest(pipeline=wanted, details=True)
+        try:
+            return read_spec(await pps_grpc.APIStub(self.channel).InspectPipeline(request))
+        except grpc.aio.AioRpcError as error:
+            if error.code() is grpc.StatusCode.NOT_FOUND:
+                raise PipelineNotFound(f"{project}/{name}") from error
+            raise
+
+    async def versions(self, project: str, name: str) -> list[PipelineSpec]:
+        """All versions, newest first; none when there is no such pipeline."""
+        wanted = pps.Pipeline(name=name, project=pfs.Project(name=project))
+        request = pps.ListPipelineRequest(pipeline=wanted, history=-1, details=True)
+        try:
+            return [read_spec(info) async for info in pps_grpc.APIStub(self.channel).ListPipeline(request, timeout=30)]
+        except grpc.aio.AioRpcError as error:
+            if error.code() is grpc.StatusCode.NOT_FOUND:
+                return []
+            raise
+
+    async def all(self) -> list[PipelineSpec]:
+        """Every pipeline's version in force."""
+        found = pps_grpc.APIStub(self.channel).ListPipeline(pps.ListPipelineRequest(details=True), timeout=30)
+        return [read_spec(info) async for info in found]
+
+
+def _ref(commit: pfs.Commit) -> CommitRef:
+    repo = commit.repo if commit.repo.name else commit.branch.repo
+    return CommitRef(repo.project.name or "default", repo.name, repo.type or "user", commit.id)
+
+
+def _facts(info: pfs.CommitInfo) -> CommitFacts:
+    above = [_ref(commit) for commit in info.direct_provenance]
+    return CommitFacts(
+        ref=_ref(info.commit),
+        branch=info.commit.branch.name,
+        auto=info.origin.kind == pfs.OriginKind.AUTO,
+        open=not info.HasField("finishing") and not info.HasField("finished"),
+        finished=info.HasField("finished"),
+        error=info.error,
+        parent=_ref(info.parent_commit) if info.HasField("parent_commit") else None,
+        spec_commits=tuple(ref.id for ref in above if ref.type == "spec"),
+        made_from=tuple(above),
+    )

@@ -1,0 +1,66 @@
+"""The problems of Jobs, with the sentences that clients match on."""
+
+from services.jobs.domain.jobs import JobKey
+from services.kit.errors import Invalid, NotFound, Problem, Refused, Unsupported
+
+
+class Wrong(Problem):
+    """A request that cannot be right; the protocol answers UNKNOWN with a fixed sentence."""
+
+
+class JobNotFound(NotFound):
+    """No such job."""
+
+    def __init__(self, key: JobKey) -> None:
+        super().__init__(f"job {key} not found")
+
+
+class JobDeleted(Problem):
+    """The job went away while somebody waited for it."""
+
+    def __init__(self, key: JobKey) -> None:
+        super().__init__(f"job {key} was deleted")
+
+
+class JobFinished(Problem):
+    """A final state is not left again."""
+
+    def __init__(self, key: JobKey) -> None:
+        super().__init__(f"job {key} has already finished")
+
+
+class PipelineNotFound(NotFound):
+    """No such pipeline."""
+
+    def __init__(self, pipeline: str) -> None:
+        super().__init__(f'pipeline "{pipeline}" not found')
+
+
+class DatumNotFound(NotFound):
+    """The job has no such datum."""
+
+    def __init__(self, datum: str, key: JobKey) -> None:
+        super().__init__(f"datum {datum} not found in job {key}")
+
+
+class NoDatumMatches(Problem):
+    """RestartDatum found nothing that runs now."""
+
+    def __init__(self, filters: list[str], job_id: str) -> None:
+        super().__init__(f"datum matching filter {filters} could not be found for job ID {job_id}")
+
+
+class NotBuilt(Unsupported):
+    """A part of the protocol that is refused by name."""
+
+
+class CommitGone(NotFound):
+    """A commit that a job needs was dropped."""
+
+
+class BadRequest(Invalid):
+    """A request that is wrong whatever the state."""
+
+
+class Superseded(Refused):
+    """The job has moved on since this step began; the step's work is dropped."""

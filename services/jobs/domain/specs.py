@@ -1,0 +1,32 @@
+"""What Jobs needs to know of a pipeline's version."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from services.jobs.domain.inputs import Input
+from services.jobs.domain.plans import SetRule
+
+
+@dataclass(frozen=True, slots=True)
+class PipelineSpec:
+    """One version of a pipeline. document: the whole of it as PPS sends it, kept for answers about its jobs."""
+
+    project: str
+    name: str
+    version: int
+    spec_commit: str
+    output_branch: str
+    tree: Input | None
+    """None: it has no datums (a spout)."""
+    salt: str
+    parallelism: int
+    sets: SetRule
+    job_timeout: timedelta | None
+    every_job: bool
+    runs_jobs: bool
+    stopped: bool
+    document: bytes
+
+    @property
+    def full_name(self) -> str:
+        return f"{self.project}/{self.name}"

@@ -1,0 +1,1 @@
+"""What Jobs does by itself: driving jobs, following news, reconciling."""

@@ -1,0 +1,166 @@
+"""Driving jobs: one task a pipeline takes its jobs in order of creation, under a lease a job.
+
+Jobs of different pipelines run side by side. Trouble with another service or the store ends a try, never a job; the
+next try goes on from the state in the database. A kill is a change of that state; the watcher sees it and drops the
+try.
+Elsewhere: the steps (operations/steps.py); which jobs there are (operations/creating.py); news (follower.py).
+"""
+
+import asyncio
+import logging
+import random
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+
+import grpc
+from nats.errors import Error as NatsError
+from sqlalchemy.orm import Session
+
+from services.jobs.clients import FileSetGone
+from services.jobs.domain.errors import CommitGone, Superseded
+from services.jobs.domain.jobs import COMMIT_REMOVED, TIMED_OUT, Job, JobState
+from services.jobs.operations import moving
+from services.jobs.operations.steps import JobSteps, Tools
+from services.jobs.operations.wakes import waited
+from services.jobs.spec_reader import read_document
+from services.jobs.storage.jobs import JobStore
+from services.kit.errors import Exhausted, Unavailable
+from services.kit.leases import drop_lease, take_lease
+
+log = logging.getLogger(__name__)
+LEASE = timedelta(seconds=15)
+WATCH_AGAIN = 3.0
+LOOK_AGAIN = 10.0
+TROUBLE = (grpc.aio.AioRpcError, NatsError, OSError, TimeoutError, Unavailable, Exhausted, FileSetGone, Superseded)
+
+
+class Driver:
+    """All jobs of this instance."""
+
+    def __init__(self, tools: Tools, *, holder: str) -> None:
+        self._t = tools
+        self._holder = holder
+        self._lines: dict[tuple[str, str], asyncio.Event] = {}
+        self._group: asyncio.TaskGroup | None = None
+
+    async def run(self) -> None:
+        """Drive until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            self._group = group
+            while True:
+                try:
+                    for project, pipeline in await self._t.db.read(_with_work):
+                        self.wake(project, pipeline)
+                except Exception:
+                    log.exception("cannot look for jobs now")
+                await asyncio.sleep(LOOK_AGAIN)
+
+    def wake(self, project: str, pipeline: str) -> None:
+        """There may be something to do for a pipeline's jobs."""
+        found = self._lines.get((project, pipeline))
+        if found is not None:
+            found.set()
+        elif self._group is not None:
+            self._lines[project, pipeline] = asyncio.Event()
+            self._group.create_task(self._drive(project, pipeline))
+
+    async def _drive(self, project: str, pipeline: str) -> None:
+        """A pipeline's jobs, one after another, until there are none."""
+        woken, pause = self._lines[project, pipeline], 0.1
+        try:
+            while True:
+                woken.clear()
+                try:
+                    jobs = await self._t.db.read(moving.unclosed_jobs, project, pipeline)
+                    if not jobs and not woken.is_set():
+                        return  # nothing is awaited from that look on, so no wake gets lost
+                    if not jobs or await self._try(jobs[0]):
+                        pause = 0.1
+                        continue
+                except Exception:
+                    log.exception("driving %s/%s: trying again", project, pipeline)
+                await waited(woken, pause * random.uniform(0.7, 1.0))
+                pause = min(pause * 2, 5.0)
+        finally:
+            del self._lines[project, pipeline]
+
+    async def _try(self, job: Job) -> bool:
+        """Drive a job as far as it goes. False: try again later."""
+        if not await self._t.db.run(_hold, job.number, self._holder, self._t.clock.now()):
+            return False
+        try:
+            await self._attempt(job)
+        except BaseExceptionGroup as group:
+            return await self._forgiven(job, list(_flat(group)))
+        finally:
+            await self._t.db.run(drop_lease, _duty(job.number), self._holder)
+        return True
+
+    async def _forgiven(self, job: Job, causes: list[BaseException]) -> bool:
+        """What trouble means for a job: nothing, but when its commits are gone."""
+        if any(isinstance(cause, CommitGone) for cause in causes):
+            log.info("job %s: its commit is gone", job.key)
+            now = self._t.clock.now()
+            await self._t.db.run(moving.end, job.number, JobState.KILLED, now=now, reason=COMMIT_REMOVED)
+            return True
+        for cause in causes:
+            expected = isinstance(cause, TROUBLE)
+            log.warning("job %s: %r; trying again", job.key, cause, exc_info=None if expected else cause)
+        return False
+
+    async def _attempt(self, job: Job) -> None:
+        async with asyncio.TaskGroup() as group:
+            steps = group.create_task(JobSteps(self._t, job.number).run())
+            if not job.final:
+                watcher = group.create_task(self._watch(job, steps))
+                steps.add_done_callback(lambda _: watcher.cancel())
+
+    async def _watch(self, job: Job, steps: "asyncio.Task[None]") -> None:
+        """Keep the lease; drop the steps when the job is killed from outside, and kill it when its time is up."""
+        document = await self._t.db.read(_document, job)
+        limit = None if document is None else read_document(document).job_timeout
+        async with self._t.wakes.listening(str(job.key)) as changed:
+            while True:
+                now = self._t.clock.now()
+                found = await self._t.db.read(moving.get_job, job.number)
+                if found is None:
+                    steps.cancel()
+                    return
+                if found.final:
+                    if found.state is JobState.KILLED:
+                        steps.cancel()  # the next try only closes the commits
+                    return
+                left = WATCH_AGAIN
+                if limit is not None and found.started is not None:
+                    left = min(left, (found.started + limit - now).total_seconds())
+                    if left <= 0:
+                        await self._t.db.run(moving.end, job.number, JobState.KILLED, now=now, reason=TIMED_OUT)
+                        continue
+                await waited(changed, max(left, 0.01))
+                if not await self._t.db.run(_hold, job.number, self._holder, self._t.clock.now()):
+                    steps.cancel()
+                    return
+
+
+def _duty(number: int) -> str:
+    return f"job/{number}"
+
+
+def _hold(tx: Session, number: int, holder: str, now: datetime) -> bool:
+    return take_lease(tx, _duty(number), holder, ttl=LEASE, now=now)
+
+
+def _document(tx: Session, job: Job) -> bytes | None:
+    return JobStore(tx).spec(job.key.project, job.key.pipeline, job.version)
+
+
+def _with_work(tx: Session) -> list[tuple[str, str]]:
+    return JobStore(tx).pipelines_with_work()
+
+
+def _flat(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
+    for cause in group.exceptions:
+        if isinstance(cause, BaseExceptionGroup):
+            yield from _flat(cause)
+        else:
+            yield cause

@@ -1,0 +1,143 @@
+"""Following the news of PFS and PPS, and looking at everything now and then, so that lost news costs only time.
+
+pfs.commit.started makes jobs, pfs.commit.deleted kills them; pps.pipeline.* kills those of older, stopped and deleted
+versions and makes what was missing. News says where to look; the owners say how it is.
+"""
+
+import asyncio
+import logging
+from collections import defaultdict
+from collections.abc import Awaitable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from datamill.wire.events_v1_pb2 import News
+from services.jobs.clients import Pps
+from services.jobs.domain.errors import PipelineNotFound
+from services.jobs.domain.jobs import (
+    COMMIT_REMOVED,
+    PIPELINE_DELETED,
+    PIPELINE_STOPPED,
+    PIPELINE_UPDATED,
+    JobKey,
+)
+from services.jobs.domain.specs import PipelineSpec
+from services.jobs.duties.driver import TROUBLE, Driver
+from services.jobs.operations import killing, moving
+from services.jobs.operations.creating import Creator
+from services.jobs.operations.steps import Tools
+from services.jobs.storage.jobs import JobStore
+from services.kit.bus import Bus
+
+log = logging.getLogger(__name__)
+RECONCILE = timedelta(seconds=20)
+FIRST = timedelta(seconds=2)
+SUBJECTS = ("pfs.commit.started", "pfs.commit.deleted", "pps.pipeline.*", "jobs.job.changed")
+PATIENCE = timedelta(minutes=1)
+
+
+@dataclass
+class Follower:
+    """Keeps jobs as commits and pipelines want them."""
+
+    tools: Tools
+    creator: Creator
+    pps: Pps
+    driver: Driver
+    bus: Bus
+    _turns: defaultdict[str, asyncio.Lock] = field(default_factory=lambda: defaultdict(asyncio.Lock))
+
+    async def follow(self) -> None:
+        """Follow the news until cancelled."""
+        async with self.bus.listen(*SUBJECTS) as listener, asyncio.TaskGroup() as group:
+            while True:
+                news = await listener.wait(PATIENCE)
+                if news is not None:
+                    group.create_task(self._heard(news))
+
+    async def reconcile(self) -> None:
+        """Look at every pipeline again and again until cancelled."""
+        pause = FIRST
+        while True:
+            try:
+                await self._look()
+                pause = RECONCILE
+            except TROUBLE as error:  # a peer that is still starting, most of the time
+                log.info("cannot reconcile now: %r", error)
+            except Exception:
+                log.exception("cannot reconcile")
+            await asyncio.sleep(pause.total_seconds())
+
+    async def _look(self) -> None:
+        known = {(spec.project, spec.name): spec for spec in await self.pps.all()}
+        at = self.tools.clock.now()
+        for spec in known.values():
+            await self._in_turn(f"{spec.project}/{spec.name}", self._settle(spec))
+        for project, pipeline in await self.tools.db.read(lambda tx: JobStore(tx).pipelines_with_work()):
+            if (project, pipeline) not in known:
+                await self._in_turn(f"{project}/{pipeline}", self._pipeline(project, pipeline, "", at))
+
+    async def _heard(self, news: News) -> None:
+        facts = news.facts
+        try:
+            match news.subject.split("."):
+                case ["pfs", "commit", what] if facts["type"] == "user":
+                    key = JobKey(facts["project"], facts["repo"], facts["id"])
+                    auto = facts["origin"] == "AUTO"
+                    if what == "deleted":
+                        await self._commit_gone(key)
+                    elif auto:
+                        await self._in_turn(key.owner, self._commit(key))
+                case ["pps", "pipeline", what]:
+                    project, name = facts["project"], facts["name"]
+                    at = news.at.ToDatetime(self.tools.clock.now().tzinfo)
+                    await self._in_turn(f"{project}/{name}", self._pipeline(project, name, what, at))
+                case ["jobs", "job", _]:
+                    self.tools.wakes.wake(news.key)
+                    if facts["pipeline"]:
+                        self.driver.wake(facts["project"], facts["pipeline"])
+        except TROUBLE as error:
+            log.warning("%s of %s: %r; the next look will do it", news.subject, news.key, error)
+        except Exception:
+            log.exception("%s of %s; the next look will do it", news.subject, news.key)
+
+    async def _in_turn(self, name: str, work: Awaitable[None]) -> None:
+        """Things of one pipeline happen in the order of their news, so that its jobs are made in the right order."""
+        async with self._turns[name]:
+            await work
+
+    async def _commit(self, key: JobKey) -> None:
+        if await self.creator.ensure(key) is not None:
+            self.driver.wake(key.project, key.pipeline)
+
+    async def _commit_gone(self, key: JobKey) -> None:
+        job = await self.tools.db.read(moving.find_job, key)
+        if job is not None:
+            await killing.kill(self.tools, job, COMMIT_REMOVED)
+
+    async def _pipeline(self, project: str, name: str, what: str, at: datetime) -> None:
+        try:
+            spec = await self.pps.pipeline(project, name)
+        except PipelineNotFound:
+            await self._forget(project, name, at)
+            return
+        if what == "deleted":  # and made again since
+            await self._forget(project, name, at)
+        await self._settle(spec)
+
+    async def _settle(self, spec: PipelineSpec) -> None:
+        """Kill what must not run, make what is missing."""
+        for job in await self.tools.db.read(killing.open_jobs, spec.project, spec.name):
+            if spec.stopped:
+                await killing.kill(self.tools, job, PIPELINE_STOPPED)
+            elif job.version < spec.version:
+                await killing.kill(self.tools, job, PIPELINE_UPDATED)
+        if spec.runs_jobs and await self.creator.ensure_pipeline(spec):
+            self.driver.wake(spec.project, spec.name)
+
+    async def _forget(self, project: str, name: str, before: datetime) -> None:
+        for job in await self.tools.db.read(killing.open_jobs, project, name):
+            if job.created <= before:
+                await killing.kill(self.tools, job, PIPELINE_DELETED)
+        for job in await self.tools.db.run(killing.forget_pipeline, project, name, before):
+            self.tools.wakes.wake(str(job.key))

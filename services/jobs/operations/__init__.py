@@ -1,0 +1,1 @@
+"""What Jobs does: making, driving, planning, leasing, counting, reading."""

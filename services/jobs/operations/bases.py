@@ -1,0 +1,54 @@
+"""The base of a job: the nearest ancestor of its commits that is good and has a job, whose datums may be skipped."""
+
+from dataclasses import dataclass
+
+from sqlalchemy.orm import Session
+
+from services.jobs.clients import CommitRef, Pfs
+from services.jobs.domain.errors import CommitGone
+from services.jobs.domain.jobs import Job, JobKey, JobState
+from services.jobs.operations.results import commits_of
+from services.jobs.storage.jobs import JobStore
+from services.kit.database import Database
+from services.kit.sortedmap.rows import EMPTY, Root
+
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    """root: the datums that the commits' content holds already.
+
+    unknown: the content comes from a commit that no job vouches for, so it has to go.
+    """
+
+    root: Root
+    unknown: bool = False
+
+
+async def find_base(db: Database, pfs: Pfs, job: Job) -> Base:
+    """Walk from the output commit's parent upwards."""
+    output, _ = commits_of(job)
+    parent = (await pfs.commit(output)).parent
+    while parent is not None:
+        facts = await pfs.commit(parent)
+        if facts.error:
+            parent = facts.parent
+            continue
+        key = JobKey(job.key.project, job.key.pipeline, facts.ref.id)
+        root = await db.read(_root_of_good, key)
+        if root is not None and not await _meta_failed(pfs, facts.ref):
+            return Base(root)
+        return Base(EMPTY, unknown=True)
+    return Base(EMPTY)
+
+
+def _root_of_good(tx: Session, key: JobKey) -> Root | None:
+    jobs = JobStore(tx)
+    found = jobs.find(key)
+    return None if found is None or found.state is not JobState.SUCCESS else jobs.root(found.number)
+
+
+async def _meta_failed(pfs: Pfs, output: CommitRef) -> bool:
+    try:
+        return bool((await pfs.commit(CommitRef(output.project, output.repo, "meta", output.id))).error)
+    except CommitGone:
+        return True

@@ -1,0 +1,102 @@
+"""Moving jobs from state to state: transactions that check where the job stands, and tell of the move."""
+
+from dataclasses import replace
+from datetime import datetime
+
+from sqlalchemy.orm import Session
+
+from services.jobs.domain.errors import Superseded
+from services.jobs.domain.jobs import Counters, Job, JobKey, JobState, Stats
+from services.jobs.operations.planning import Plan
+from services.jobs.storage.jobs import JobStore
+from services.jobs.storage.sets import SetStore
+from services.kit.outbox import Outbox
+from services.kit.sortedmap.rows import Root
+
+
+def get_job(tx: Session, number: int) -> Job | None:
+    return JobStore(tx).get(number)
+
+
+def find_job(tx: Session, key: JobKey) -> Job | None:
+    return JobStore(tx).find(key)
+
+
+def unclosed_jobs(tx: Session, project: str, pipeline: str) -> list[Job]:
+    return JobStore(tx).unclosed(project, pipeline)
+
+
+def create_job(
+    tx: Session, key: JobKey, *, version: int, output_branch: str, document: bytes, traceparent: str, now: datetime
+) -> Job:
+    """Make a job; the one that is there already when there is one."""
+    jobs = JobStore(tx)
+    found = jobs.find(key)
+    if found is not None:
+        return found
+    jobs.keep_spec(key.project, key.pipeline, version, document)
+    made = jobs.add(key, version=version, output_branch=output_branch, traceparent=traceparent, now=now)
+    _tell(tx, made, now)
+    return made
+
+
+def move(tx: Session, number: int, to: JobState, *, of: JobState, now: datetime, reason: str = "") -> Job:
+    """Take a job from one state to the next. Raises Superseded when it is somewhere else by now."""
+    jobs = JobStore(tx)
+    job = jobs.get(number)
+    if job is None or job.state is not of:
+        raise Superseded(f"job {number} is not {of.name} any more")
+    moved = job.moved(to, now=now, reason=reason)
+    jobs.save(moved)
+    _tell(tx, moved, now)
+    return moved
+
+
+def run(tx: Session, number: int, plan: Plan, *, now: datetime) -> Job:
+    """STARTING to RUNNING, with the plan's sets. Raises Superseded."""
+    job = move(tx, number, JobState.RUNNING, of=JobState.STARTING, now=now)
+    jobs = JobStore(tx)
+    counters = Counters(total=plan.total, skipped=plan.skipped)
+    job = replace(job, counters=counters, stats=Stats(), first_failed="")
+    jobs.save(job)
+    jobs.row(number).plan = plan.key
+    jobs.set_root(number, plan.root, indexed=False)
+    SetStore(tx).replace(number, plan.ranges)
+    return job
+
+
+def indexed(tx: Session, number: int, root: Root) -> None:
+    """Record the whole datum index of a job that has run."""
+    JobStore(tx).set_root(number, root, indexed=True)
+
+
+def end(tx: Session, number: int, to: JobState, *, now: datetime, reason: str) -> Job | None:
+    """End a job from outside: kill it. None: it has ended, or is gone."""
+    jobs = JobStore(tx)
+    job = jobs.get(number)
+    if job is None or job.final:
+        return None
+    ended = job.moved(to, now=now, reason=reason)
+    jobs.save(ended)
+    SetStore(tx).forget(number)
+    _tell(tx, ended, now)
+    return ended
+
+
+def close(tx: Session, number: int) -> None:
+    """The commits of a final job are finished: nothing is left to do for it."""
+    jobs = JobStore(tx)
+    job = jobs.get(number)
+    if job is not None and job.final:
+        jobs.save(replace(job, closed=True))
+
+
+def remove(tx: Session, job: Job, *, now: datetime) -> None:
+    """Forget a job."""
+    JobStore(tx).remove(job.number)
+    Outbox(tx).add("jobs.job.changed", str(job.key), at=now, facts={"state": "DELETED"})
+
+
+def _tell(tx: Session, job: Job, now: datetime) -> None:
+    facts = {"state": job.state.name, "project": job.key.project, "pipeline": job.key.pipeline, "id": job.key.id}
+    Outbox(tx).add("jobs.job.changed", str(job.key), at=now, facts=facts)

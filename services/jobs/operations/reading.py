@@ -1,0 +1,101 @@
+"""Reading jobs and datums: lists with their filters and pages, and the datum index of a job that may still run."""
+
+import heapq
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import ColumnElement
+from sqlalchemy.orm import Session
+
+from services.jobs.domain.jobs import Job
+from services.jobs.domain.records import Record, read_record
+from services.jobs.storage.jobs import JobStore, in_projects
+from services.jobs.storage.objects import Indexes, read_directory
+from services.jobs.storage.sets import SetStore
+from services.jobs.storage.tables import JobRow
+from services.kit.sortedmap.rows import Root, Row
+from services.kit.sortedmap.tree import get, scan
+
+PAGE = 200
+
+
+@dataclass(frozen=True, slots=True)
+class JobFilter:
+    """Which jobs. history: versions of the pipeline to go back, -1 for all, only with a pipeline; marker: exclusive."""
+
+    pipeline: tuple[str, str] | None = None
+    projects: tuple[str, ...] = ()
+    history: int = 0
+    marker: datetime | None = None
+    reverse: bool = False
+
+
+def list_jobs(tx: Session, wanted: JobFilter, after: int | None, number: int) -> list[Job]:
+    """A page of jobs, newest first, or oldest first when reverse. after: the last job of the page before."""
+    conditions: list[ColumnElement[bool]] = []
+    if wanted.pipeline is not None:
+        project, name = wanted.pipeline
+        conditions += [JobRow.project == project, JobRow.pipeline == name]
+        if wanted.history >= 0:
+            newest = JobStore(tx).last(project, name)
+            conditions.append(JobRow.version >= (0 if newest is None else newest.version - wanted.history))
+    if wanted.projects:
+        conditions.append(in_projects(wanted.projects))
+    if wanted.marker is not None:
+        conditions.append(JobRow.created > wanted.marker if wanted.reverse else JobRow.created < wanted.marker)
+    return JobStore(tx).select(*conditions, newest_first=not wanted.reverse, number=number, after=after)
+
+
+def jobs_of_set(tx: Session, id: str) -> list[Job]:
+    return JobStore(tx).of_set(id)
+
+
+def document_of(tx: Session, job: Job) -> bytes | None:
+    """The spec that a job runs with."""
+    return JobStore(tx).spec(job.key.project, job.key.pipeline, job.version)
+
+
+@dataclass(frozen=True, slots=True)
+class DatumView:
+    """The datums of a job so far: what it took over, and what its sets have added since."""
+
+    root: Root
+    added: tuple[str, ...]
+
+
+def datum_view(tx: Session, number: int) -> DatumView:
+    jobs = JobStore(tx)
+    if jobs.is_indexed(number):
+        return DatumView(jobs.root(number), ())
+    return DatumView(jobs.root(number), tuple(one.records for one in SetStore(tx).with_records(number)))
+
+
+def find_record(indexes: Indexes, view: DatumView, id: bytes) -> Record | None:
+    """One datum. Blocks."""
+    for name in view.added:
+        for row in read_directory(indexes.objects, name):
+            if row.key == id:
+                return read_record(indexes.record(row))
+    row_in_root = get(indexes.reader, view.root, id)
+    return None if row_in_root is None else read_record(indexes.record(row_in_root))
+
+
+def records_page(indexes: Indexes, rows: Iterator[Row], most: int = PAGE) -> Sequence[Record]:
+    """The next records of an iteration; none at its end. Blocks."""
+    found = []
+    for row in rows:
+        found.append(read_record(indexes.record(row)))
+        if len(found) == most:
+            break
+    return found
+
+
+def rows_of(indexes: Indexes, view: DatumView, marker: bytes, *, reverse: bool) -> Iterator[Row]:
+    """Rows with ids after the marker, ascending; or before it (all without one), descending when reverse. Blocks."""
+    low = marker + b"\x00" if marker and not reverse else b""
+    high = marker if marker and reverse else None
+    rows = scan(indexes.reader, view.root, low, high, reverse=reverse)
+    more = [row for name in view.added for row in read_directory(indexes.objects, name) if row.key >= low]
+    more = sorted(row for row in more if high is None or row.key < high)
+    return heapq.merge(rows, reversed(more) if reverse else more, key=lambda row: row.key, reverse=reverse)

@@ -1,0 +1,113 @@
+"""Results of sets: the first answer for a set counts, whatever happens in between.
+
+Three steps, each of which can be repeated: TAKEN with the first answer (from here on no other counts), its files are
+attached to the commits, DONE with its counters. A set found TAKEN after a crash goes on at the second step.
+"""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from sqlalchemy.orm import Session
+
+from services.jobs.clients import CommitRef, FileSetGone, Pfs
+from services.jobs.domain.datums import DatumState
+from services.jobs.domain.jobs import Counters, Job, JobState, Stats
+from services.jobs.domain.records import Record
+from services.jobs.domain.sets import DatumSet, SetState
+from services.jobs.storage.jobs import JobStore
+from services.jobs.storage.sets import SetStore
+from services.kit.outbox import Outbox
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """What a set adds to its job."""
+
+    counters: Counters
+    stats: Stats
+    first_failed: str
+
+
+def tally(records: Sequence[Record]) -> Tally:
+    """Sum up a set."""
+    states = [record.state for record in records]
+    stats = Stats()
+    for record in records:
+        stats = stats.plus(record.stats)
+    failed = next((record.id for record in records if record.state is DatumState.FAILED), "")
+    counters = Counters(
+        processed=states.count(DatumState.SUCCESS),
+        failed=states.count(DatumState.FAILED),
+        recovered=states.count(DatumState.RECOVERED),
+    )
+    return Tally(counters, stats, failed)
+
+
+def take_results(
+    tx: Session, number: int, index: int, *, records: str, output_files: str, meta_files: str, worker: str
+) -> bool:
+    """Let this answer be the one that counts. False: another one came first, or the job needs none any more."""
+    job, sets = JobStore(tx).get(number), SetStore(tx)
+    found = sets.get(number, index)
+    if job is None or found is None or job.state is not JobState.RUNNING or found.state is not SetState.OPEN:
+        return False
+    row = sets.row(number, index)
+    row.state, row.records, row.worker = SetState.TAKEN, records, worker
+    row.output_files, row.meta_files, row.lease_until = output_files, meta_files, None
+    return True
+
+
+def count_results(tx: Session, number: int, index: int, added: Tally, *, now: datetime) -> bool:
+    """Count a TAKEN set, once. True: it was the last of the job."""
+    jobs, sets = JobStore(tx), SetStore(tx)
+    job, found = jobs.get(number), sets.get(number, index)
+    if job is None or found is None or found.state is not SetState.TAKEN:
+        return False
+    sets.row(number, index).state = SetState.DONE
+    row = jobs.row(number)
+    more, stats = job.counters.plus(added.counters), job.stats.plus(added.stats)
+    failed = job.first_failed or added.first_failed
+    jobs.save(replace(job, counters=more, stats=stats, first_failed=failed))
+    tx.flush()
+    last = sets.left(number) == 0
+    if last:
+        Outbox(tx).add("jobs.job.changed", str(job.key), at=now, facts={"state": JobState(row.state).name})
+    return last
+
+
+def reopen(tx: Session, number: int, index: int) -> None:
+    """Let a TAKEN set run again: its file sets are gone before they were attached."""
+    found = SetStore(tx).get(number, index)
+    if found is not None and found.state is SetState.TAKEN:
+        row = SetStore(tx).row(number, index)
+        row.state, row.records, row.output_files, row.meta_files, row.lease = SetState.OPEN, "", "", "", ""
+
+
+def taken_sets(tx: Session, number: int) -> list[DatumSet]:
+    return SetStore(tx).in_state(number, SetState.TAKEN)
+
+
+async def attach(pfs: Pfs, job: Job, *, output_files: str, meta_files: str) -> bool:
+    """Put a set's files on the job's commits. False: they are gone."""
+    output, meta = commits_of(job)
+    wanted = [(output, output_files), (meta, meta_files)]
+    try:
+        await asyncio.gather(*(pfs.add_file_set(ref, files) for ref, files in wanted if files))
+    except FileSetGone as gone:
+        log.warning("file set %s of job %s is gone: the set runs again", gone, job.key)
+        return False
+    return True
+
+
+def commits_of(job: Job) -> tuple[CommitRef, CommitRef]:
+    """A job's output and meta commits."""
+    key = job.key
+    return (
+        CommitRef(key.project, key.pipeline, "user", key.id),
+        CommitRef(key.project, key.pipeline, "meta", key.id),
+    )

@@ -1,0 +1,243 @@
+"""The steps of a job: each looks where the job stands, does its part, and can be repeated.
+
+Elsewhere: who runs them, and kills (duties/driver.py); planning (planning.py); results of sets (results.py).
+"""
+
+import asyncio
+import heapq
+import logging
+from dataclasses import dataclass
+
+from services.jobs.clients import CommitFacts, CommitRef, Pfs
+from services.jobs.domain.datums import Leaf
+from services.jobs.domain.inputs import leaves
+from services.jobs.domain.jobs import Job, JobKey, JobState, datum_failed, unrunnable
+from services.jobs.domain.records import read_record
+from services.jobs.domain.sets import DatumSet, SetState
+from services.jobs.domain.specs import PipelineSpec
+from services.jobs.operations import moving, results
+from services.jobs.operations.bases import Base, find_base
+from services.jobs.operations.logs import Logs
+from services.jobs.operations.planning import Plan, Planner, outputs_of
+from services.jobs.operations.queue import Line, Queue
+from services.jobs.operations.results import attach, commits_of
+from services.jobs.operations.wakes import Wakes, waited
+from services.jobs.spec_reader import read_document
+from services.jobs.storage.jobs import JobStore
+from services.jobs.storage.objects import Indexes, read_directory, records_key
+from services.jobs.storage.sets import SetStore
+from services.kit.clock import Clock
+from services.kit.database import Database
+from services.kit.sortedmap.change import apply
+from services.kit.sortedmap.rows import Root, Row
+
+log = logging.getLogger(__name__)
+LOOK_AGAIN = 2.0
+QUEUE_LOST_AFTER = 3
+"""Looks in a row that find fewer messages than sets before these are queued again."""
+
+
+@dataclass(frozen=True)
+class Tools:
+    """What the steps work with."""
+
+    db: Database
+    pfs: Pfs
+    planner: Planner
+    indexes: Indexes
+    queue: Queue
+    logs: Logs
+    wakes: Wakes
+    clock: Clock
+
+
+class JobSteps:
+    """One job, from where it stands to its end. A fresh one is made after any trouble."""
+
+    def __init__(self, tools: Tools, number: int) -> None:
+        self._t = tools
+        self._number = number
+        self._fresh = False
+        """Whether nothing can have been put on the job's commits yet."""
+
+    async def run(self) -> None:
+        """Go on until the job has ended and its commits are closed."""
+        while (job := await self._t.db.read(moving.get_job, self._number)) is not None and not job.closed:
+            match job.state:
+                case JobState.CREATED:
+                    await self._move(JobState.STARTING, of=JobState.CREATED)
+                    self._fresh = True
+                case JobState.STARTING:
+                    await self._start(job)
+                case JobState.RUNNING:
+                    await self._work(job)
+                case JobState.FINISHING:
+                    await self._finish(job)
+                case _:
+                    await close_commits(self._t, job)
+
+    async def _move(self, to: JobState, *, of: JobState, reason: str = "") -> Job:
+        job = await self._t.db.run(moving.move, self._number, to, of=of, now=self._t.clock.now(), reason=reason)
+        self._say(job, f"job is {to.name}" + (f": {reason}" if reason else ""))
+        return job
+
+    def _say(self, job: Job, text: str) -> None:
+        key = job.key
+        self._t.logs.say(key.project, key.pipeline, key.id, text, at=self._t.clock.now())
+
+    async def _start(self, job: Job) -> None:
+        spec = await self._spec(job)
+        assert spec.tree is not None
+        tree = list(dict.fromkeys(leaves(spec.tree)))
+        async with asyncio.TaskGroup() as group:
+            waits = [group.create_task(self._input(job.key, leaf)) for leaf in tree]
+        inputs = dict(zip(tree, (wait.result() for wait in waits), strict=True))
+        failed = [leaf.name for leaf, facts in inputs.items() if facts.error]
+        if failed:
+            await self._move(JobState.UNRUNNABLE, of=JobState.STARTING, reason=unrunnable(failed))
+            return
+        base = await find_base(self._t.db, self._t.pfs, job)
+        plan = await self._t.planner.plan(spec, {leaf: facts.ref for leaf, facts in inputs.items()}, base.root)
+        await self._prepare(job, base, plan)
+        job = await self._t.db.run(moving.run, self._number, plan, now=self._t.clock.now())
+        await self._t.queue.put(line_of(job), job.number, range(len(plan.ranges)))
+        self._say(job, f"job is RUNNING: {plan.to_run} datums in {len(plan.ranges)} sets, {plan.skipped} skipped")
+
+    async def _input(self, key: JobKey, leaf: Leaf) -> CommitFacts:
+        """The finished commit that the job reads for a leaf: that of its own set, or what the set was made from."""
+        return await self._t.pfs.commit(CommitRef(leaf.project, leaf.repo, leaf.repo_type, key.id), finished=True)
+
+    async def _spec(self, job: Job) -> PipelineSpec:
+        key = job.key
+        document = await self._t.db.read(lambda tx: JobStore(tx).spec(key.project, key.pipeline, job.version))
+        assert document is not None, "a version is kept as long as its jobs"
+        return read_document(document)
+
+    async def _prepare(self, job: Job, base: Base, plan: Plan) -> None:
+        """Take away from the commits what datums wrote that are gone or run again."""
+        output, meta = commits_of(job)
+        if not self._fresh:  # an earlier try may have left something
+            await asyncio.gather(self._t.pfs.clear(output), self._t.pfs.clear(meta))
+        self._fresh = False
+        if base.unknown or plan.wipes:
+            await asyncio.gather(*(self._t.pfs.delete_below(ref, ["/"]) for ref in (output, meta)))
+        elif plan.removed:
+            await self._remove(output, meta, plan.removed)
+
+    async def _remove(self, output: CommitRef, meta: CommitRef, rows: tuple[Row, ...]) -> None:
+        entries = await asyncio.to_thread(lambda: list(outputs_of(self._t.indexes, rows)))
+        if entries:
+            await self._t.pfs.add_file_set(output, await self._t.pfs.removal(entries))
+        ids = [row.key.hex() for row in rows]
+        await self._t.pfs.delete_below(meta, [f"/{top}/{id}/" for id in ids for top in ("meta", "pfs")])
+
+    async def _work(self, job: Job) -> None:
+        """Wait until every set is DONE; carry on with those that were TAKEN when a process died."""
+        short = 0
+        async with self._t.wakes.listening(str(job.key)) as changed:
+            await self._resume(job)
+            while await self._t.db.read(lambda tx: SetStore(tx).left(job.number)):
+                changed_in_time = await waited(changed, LOOK_AGAIN)
+                found = await self._t.db.read(moving.get_job, job.number)
+                if found is None or found.state is not JobState.RUNNING:
+                    return
+                if not changed_in_time:
+                    await self._resume(found)
+                    short = await self._lost_from_queue(found, short)
+        ended = await self._t.db.read(moving.get_job, job.number)
+        if ended is None or ended.state is not JobState.RUNNING:
+            return
+        job = ended
+        await self._index(job)
+        if job.counters.failed:
+            await self._move(JobState.FAILURE, of=JobState.RUNNING, reason=datum_failed(job.first_failed))
+        else:
+            await self._move(JobState.FINISHING, of=JobState.RUNNING)
+
+    async def _resume(self, job: Job) -> None:
+        for one in await self._t.db.read(results.taken_sets, job.number):
+            await settle(self._t, job, one)
+
+    async def _lost_from_queue(self, job: Job, short: int) -> int:
+        """Queue sets again that the queue has lost. Returns how many looks in a row found some missing."""
+        open_sets = await self._t.db.read(lambda tx: SetStore(tx).in_state(job.number, SetState.OPEN))
+        now = self._t.clock.now()
+        waiting = await self._t.queue.waiting(line_of(job), job.number)
+        if waiting >= len(open_sets):
+            return 0
+        if short + 1 < QUEUE_LOST_AFTER:
+            return short + 1
+        again = [one.index for one in open_sets if not one.held(now)]
+        log.warning("the queue lost sets of job %s: %d are queued again", job.key, len(again))
+        await self._t.queue.put(line_of(job), job.number, again)
+        return 0
+
+    async def _index(self, job: Job) -> None:
+        """Write the datum index: what was taken over, and what has run."""
+
+        def build(start: Root, names: list[str]) -> Root:
+            rows = heapq.merge(*(read_directory(self._t.indexes.objects, name) for name in names))
+            sink = self._t.indexes.sink()
+            root = apply(self._t.indexes.reader, start, rows, sink)
+            sink.flush()
+            return root
+
+        if await self._t.db.read(lambda tx: JobStore(tx).is_indexed(job.number)):
+            return
+        start = await self._t.db.read(lambda tx: JobStore(tx).root(job.number))
+        sets = await self._t.db.read(lambda tx: SetStore(tx).with_records(job.number))
+        root = await asyncio.to_thread(build, start, [one.records for one in sets])
+        await self._t.db.run(moving.indexed, job.number, root)
+
+    async def _finish(self, job: Job) -> None:
+        output, meta = commits_of(job)
+        await self._t.pfs.finish(output)
+        error = (await self._t.pfs.commit(output, finished=True)).error
+        await self._t.pfs.finish(meta, error=error)
+        error = error or (await self._t.pfs.commit(meta, finished=True)).error
+        to = JobState.FAILURE if error else JobState.SUCCESS
+        await self._move(to, of=JobState.FINISHING, reason=error)
+
+
+async def close_commits(tools: Tools, job: Job) -> None:
+    """Finish the commits of a job that has ended, with its reason when it ended badly."""
+    for ref in commits_of(job):
+        await tools.pfs.finish(ref, error="" if job.state is JobState.SUCCESS else job.reason)
+    await tools.queue.forget_job(line_of(job), job.number)
+    plan = await tools.db.read(lambda tx: JobStore(tx).plan(job.number))
+    await tools.db.run(moving.close, job.number)
+    if plan:
+        await asyncio.to_thread(tools.indexes.objects.delete, plan)
+
+
+async def settle(tools: Tools, job: Job, one: DatumSet) -> bool:
+    """Bring a TAKEN set to DONE: attach its files, count it. False: its files are gone and it runs again."""
+    if not await attach(tools.pfs, job, output_files=one.output_files, meta_files=one.meta_files):
+        await tools.db.run(results.reopen, one.job, one.index)
+        await tools.queue.put(line_of(job), one.job, [one.index])
+        return False
+
+    def read() -> results.Tally:
+        key = records_key(bytes.fromhex(one.records))
+        objects = tools.indexes.objects
+        rows = read_directory(objects, one.records)
+        return results.tally([read_record(objects.get_range(key, *_span(row))) for row in rows])
+
+    await count(tools, job, one.index, await asyncio.to_thread(read))
+    return True
+
+
+async def count(tools: Tools, job: Job, index: int, added: results.Tally) -> None:
+    """Count a set whose files are attached; wake the driver after the last one."""
+    if await tools.db.run(results.count_results, job.number, index, added, now=tools.clock.now()):
+        tools.wakes.wake(str(job.key))
+
+
+def line_of(job: Job) -> Line:
+    """The queue of a job's sets."""
+    return Line(job.key.project, job.key.pipeline, job.version)
+
+
+def _span(row: Row) -> tuple[int, int]:
+    assert row.place is not None
+    return row.place.offset, row.place.stored

@@ -1,0 +1,29 @@
+"""pps_v2.API as far as Jobs owns it; the gateway sends the other methods to PPS."""
+
+from collections.abc import AsyncIterator
+
+from google.protobuf.empty_pb2 import Empty
+
+from datamill.wire import pps_v2_pb2 as pps
+from datamill.wire.pps_v2_pb2_grpc import APIServicer
+from services.jobs.domain.errors import Wrong
+from services.jobs.servicers.datums import DatumRpcs
+from services.jobs.servicers.jobs import JobRpcs, Parts
+from services.jobs.servicers.logs import LogRpcs
+from services.kit.server import Context
+
+
+class JobsApi(JobRpcs, DatumRpcs, LogRpcs, APIServicer):
+    """All nouns together."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._p = parts
+
+    async def RunPipeline(self, request: pps.RunPipelineRequest, context: Context) -> Empty:
+        raise Wrong("unimplemented")
+
+    async def GetKubeEvents(self, request: pps.LokiRequest, context: Context) -> AsyncIterator[pps.LokiLogMessage]:
+        """The runtimes of this instance have no such events."""
+        nothing: tuple[pps.LokiLogMessage, ...] = ()
+        for message in nothing:
+            yield message

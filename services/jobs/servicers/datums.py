@@ -1,0 +1,150 @@
+"""The datum methods of pps_v2.API: what a job has done, and what an input would give.
+
+Elsewhere: the index that they read (operations/reading.py), planning (operations/planning.py).
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
+
+from google.protobuf.empty_pb2 import Empty
+from sqlalchemy.orm import Session
+
+from datamill.wire import pfs_v2_pb2 as pfs
+from datamill.wire import pps_v2_pb2 as pps
+from services.jobs.domain.datums import Datum, DatumState, datum_id
+from services.jobs.domain.errors import DatumNotFound, JobNotFound, NoDatumMatches, Wrong
+from services.jobs.domain.inputs import leaves
+from services.jobs.domain.jobs import Job, JobKey
+from services.jobs.domain.records import Record, read_planned
+from services.jobs.domain.sets import DatumSet
+from services.jobs.operations import leasing, moving, reading
+from services.jobs.operations.activity import Activity
+from services.jobs.servicers import from_wire, to_wire
+from services.jobs.servicers.jobs import Parts
+from services.jobs.spec_reader import has_cron, read_tree, sorted_tree
+from services.jobs.storage.jobs import JobStore
+from services.kit.server import Context
+
+HEX_BYTES = 32
+CRON = "can't list datums with a cron input, there will be no datums until the pipeline is created"
+
+
+class DatumRpcs:
+    """Datums."""
+
+    _p: Parts
+
+    async def InspectDatum(self, request: pps.InspectDatumRequest, context: Context) -> pps.DatumInfo:
+        if not request.HasField("datum") or not request.datum.id:
+            raise Wrong("must specify a datum")
+        if not request.datum.HasField("job") or not request.datum.job.id:
+            raise Wrong("must specify a job")
+        job = await self._job(from_wire.job(request.datum.job))
+        id = _id(request.datum.id)
+        view = await self._p.tools.db.read(reading.datum_view, job.number)
+        found = None if id is None else await asyncio.to_thread(reading.find_record, self._p.tools.indexes, view, id)
+        if found is None:
+            raise DatumNotFound(request.datum.id, job.key)
+        return _info(job, found)
+
+    async def ListDatum(self, request: pps.ListDatumRequest, context: Context) -> AsyncIterator[pps.DatumInfo]:
+        if request.HasField("job") and request.HasField("input"):
+            raise Wrong("cannot specify both job and input")
+        if request.reverse and request.number <= 0:
+            raise Wrong("number must be > 0 when reverse is set")
+        states = set(request.filter.state)
+        found = self._of_input(request) if request.HasField("input") else self._of_job(request)
+        sent = 0
+        async for info in found:
+            if states and info.state not in states:
+                continue
+            yield info
+            sent += 1
+            if request.number and sent >= request.number:
+                return
+
+    async def _of_job(self, request: pps.ListDatumRequest) -> AsyncIterator[pps.DatumInfo]:
+        job = await self._job(from_wire.job(request.job))
+        view = await self._p.tools.db.read(reading.datum_view, job.number)
+        indexes, marker = self._p.tools.indexes, _id(request.paginationMarker) or b""
+        rows = await asyncio.to_thread(reading.rows_of, indexes, view, marker, reverse=request.reverse)
+        while page := await asyncio.to_thread(reading.records_page, indexes, rows):
+            for record in page:
+                yield _info(job, record)
+
+    async def _of_input(self, request: pps.ListDatumRequest) -> AsyncIterator[pps.DatumInfo]:
+        if has_cron(request.input):
+            raise Wrong(CRON)
+        tree = read_tree(sorted_tree(request.input), from_wire.DEFAULT_PROJECT)
+        commits = {}
+        for leaf in dict.fromkeys(leaves(tree)):
+            head = await self._p.tools.pfs.head(leaf.project, leaf.repo, leaf.repo_type, leaf.branch)
+            commits[leaf] = head.ref
+        found: dict[bytes, Datum] = {}
+        async for batch in self._p.tools.planner.datums(tree, commits):
+            for datum in batch:
+                found.setdefault(datum_id(datum), datum)
+        marker = _id(request.paginationMarker)
+        for id in sorted(found, reverse=request.reverse):
+            if marker is None or (id < marker if request.reverse else id > marker):
+                datum = found[id]
+                yield pps.DatumInfo(datum=pps.Datum(id=id.hex()), data=to_wire.files(datum))
+
+    async def RestartDatum(self, request: pps.RestartDatumRequest, context: Context) -> Empty:
+        job = await self._job(from_wire.job(request.job))
+        filters = list(request.data_filters)
+        key, cancelled = job.key, False
+        for one in self._p.activities.of_job(key.project, key.pipeline, key.id):
+            if one.started is not None and one.matches(filters):
+                datums = await self._at_work(job, one)
+                self._p.activities.cancel(one.worker, datums)
+                cancelled = cancelled or bool(datums)
+        if not cancelled:
+            raise NoDatumMatches(filters, key.id)
+        return Empty()
+
+    async def _at_work(self, job: Job, one: Activity) -> list[str]:
+        """Ids of the datums with these inputs in what a worker holds."""
+        held, plan = await self._p.tools.db.read(_held, job, one.worker)
+        paths, found = [path for path, _ in one.data], list[str]()
+        for each in held:
+            data = await asyncio.to_thread(self._p.tools.indexes.objects.get_range, plan, each.begin, each.length)
+            planned = map(read_planned, data.splitlines())
+            found += [datum.id for datum in planned if [file.path for file in datum.inputs] == paths]
+        return found
+
+    async def _job(self, key: JobKey) -> Job:
+        job = await self._p.tools.db.read(moving.find_job, key)
+        if job is None:
+            raise JobNotFound(key)
+        return job
+
+
+def _held(tx: Session, job: Job, worker: str) -> tuple[Sequence[DatumSet], str]:
+    held = leasing.held_by(tx, worker, job.key.project, job.key.pipeline)
+    return [one for one in held if one.job == job.number], JobStore(tx).plan(job.number)
+
+
+def _id(text: str) -> bytes | None:
+    """A datum id's bytes; None when the text is none."""
+    try:
+        raw = bytes.fromhex(text)
+    except ValueError:
+        return None
+    return raw if len(raw) == HEX_BYTES else None
+
+
+def _info(job: Job, record: Record) -> pps.DatumInfo:
+    """A datum as a job shows it: SKIPPED when another job ran it, whose name it then bears."""
+    ran = replace(job.key, id=record.job)
+    state = record.state if record.job == job.key.id else DatumState.SKIPPED
+    meta = to_wire.repo(job.key.project, job.key.pipeline, "meta")
+    where = pfs.Commit(repo=meta, branch=pfs.Branch(repo=meta, name=job.output_branch), id=job.key.id)
+    return pps.DatumInfo(
+        datum=pps.Datum(job=to_wire.job(ran), id=record.id),
+        state=int(state),  # type: ignore[arg-type]  # the numbers are the protocol's
+        stats=to_wire.stats(record.stats),
+        pfs_state=pfs.File(commit=where, path=f"/pfs/{record.id}"),
+        data=to_wire.files(record.inputs),
+    )

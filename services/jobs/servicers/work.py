@@ -1,0 +1,229 @@
+"""datamill.work.v1: handing out datum sets and taking their results.
+
+Elsewhere: the queue (operations/queue.py), leases (operations/leasing.py), results (operations/results.py).
+"""
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from datetime import timedelta
+
+from sqlalchemy.orm import Session
+
+from datamill.wire import pps_v2_pb2 as pps
+from datamill.wire import work_v1_pb2 as work
+from datamill.wire.work_v1_pb2_grpc import WorkServiceServicer
+from services.jobs.domain.datums import DatumState
+from services.jobs.domain.errors import BadRequest, JobNotFound
+from services.jobs.domain.jobs import Job, JobKey, Stats
+from services.jobs.domain.records import Planned, Record, read_planned, record_line
+from services.jobs.domain.sets import LEASE, DatumSet, SetState
+from services.jobs.operations import leasing, moving, results
+from services.jobs.operations.activity import Activities, Activity
+from services.jobs.operations.leasing import Leased, Refusal
+from services.jobs.operations.queue import Line, Taken
+from services.jobs.operations.steps import Tools, count, settle
+from services.jobs.servicers import from_wire, to_wire
+from services.jobs.storage.jobs import JobStore
+from services.jobs.storage.objects import write_records
+from services.jobs.storage.sets import SetStore
+from services.kit.server import Context, require_service
+
+LONGEST_WAIT = timedelta(seconds=60)
+NOT_FOUND_YET = timedelta(seconds=1)
+DATUM_STATES = {
+    pps.DatumState.SUCCESS: DatumState.SUCCESS,
+    pps.DatumState.FAILED: DatumState.FAILED,
+    pps.DatumState.RECOVERED: DatumState.RECOVERED,
+}
+
+
+class WorkService(WorkServiceServicer):
+    """For workers only: every call needs the service token."""
+
+    def __init__(self, tools: Tools, activities: Activities, *, token: str) -> None:
+        self._t = tools
+        self._activities = activities
+        self._token = token
+
+    async def LeaseSet(self, request: work.LeaseSetRequest, context: Context) -> work.LeaseSetResponse:
+        require_service(context, self._token)
+        project, name = from_wire.pipeline(request.pipeline)
+        await self._free(request.worker, project, name)
+        self._activities.leased(request.worker)
+        wait = min(request.max_wait.ToTimedelta(), LONGEST_WAIT)
+        until = asyncio.get_running_loop().time() + wait.total_seconds()
+        line = Line(project, name, request.pipeline_version)
+        while True:
+            left = max(until - asyncio.get_running_loop().time(), 0.0)
+            taken = await self._t.queue.take(line, timedelta(seconds=left))
+            if taken is None:
+                return work.LeaseSetResponse()
+            leased = await self._lease(taken, request)
+            if leased is not None:
+                return work.LeaseSetResponse(set=await self._set(leased, taken.handle))
+
+    async def _free(self, worker: str, project: str, pipeline: str) -> None:
+        """A worker holds one set at a time, so one that asks has given up what it, or its predecessor, held."""
+        held = await self._t.db.read(leasing.held_by, worker, project, pipeline)
+        if held:
+            for handle in await self._t.db.run(leasing.free_all, held):
+                await self._t.queue.give_back(handle, timedelta())
+
+    async def _lease(self, taken: Taken, request: work.LeaseSetRequest) -> Leased | None:
+        answer = await self._t.db.run(
+            leasing.lease_set,
+            taken.job,
+            taken.index,
+            request.pipeline_version,
+            worker=request.worker,
+            incarnation=request.incarnation,
+            handle=taken.handle,
+            now=self._t.clock.now(),
+        )
+        if isinstance(answer, Leased):
+            return answer
+        if answer is Refusal.STALE:
+            await self._t.queue.done(taken.handle)
+        else:
+            await self._t.queue.give_back(taken.handle, NOT_FOUND_YET)
+        return None
+
+    async def _set(self, leased: Leased, handle: str) -> work.DatumSet:
+        datums = await self._planned(leased.plan, leased.set)
+        return work.DatumSet(
+            lease=handle,
+            lease_ttl=to_wire.duration(LEASE),
+            job=to_wire.job(leased.job.key),
+            index=leased.set.index,
+            datums=map(to_wire.work_datum, datums),
+            output_commit=to_wire.output_commit(leased.job),
+            traceparent=leased.job.traceparent,
+        )
+
+    async def _planned(self, plan: str, one: DatumSet) -> list[Planned]:
+        objects = self._t.indexes.objects
+        data = await asyncio.to_thread(objects.get_range, plan, one.begin, one.length)
+        return [read_planned(line) for line in data.splitlines()]
+
+    async def RenewLease(self, request: work.RenewLeaseRequest, context: Context) -> work.RenewLeaseResponse:
+        require_service(context, self._token)
+        key = from_wire.job(request.job)
+        job = await self._t.db.read(moving.find_job, key)
+        if job is None:
+            return work.RenewLeaseResponse(held=False, reason="the job was deleted")
+        now = self._t.clock.now()
+        fate = await self._t.db.read(leasing.lease_fate, job.number, request.index, request.lease, now)
+        if fate.held:
+            await self._t.queue.keep(request.lease)
+        if fate.extend:
+            await self._t.db.run(leasing.extend_lease, job.number, request.index, request.lease, now)
+        cancelled = self._activities.cancellations(request.worker) if fate.held else ()
+        return work.RenewLeaseResponse(held=fate.held, reason=fate.reason, cancel_datum_ids=cancelled)
+
+    async def CompleteSet(self, request: work.CompleteSetRequest, context: Context) -> work.CompleteSetResponse:
+        require_service(context, self._token)
+        job = await self._job(from_wire.job(request.job))
+        one, plan = await self._t.db.read(_set_and_plan, job.number, request.index)
+        counted = False
+        if one is not None and not job.final:
+            if one.state is SetState.OPEN:
+                counted = await self._complete(job, one, plan, request)
+            elif one.state is SetState.TAKEN:  # an earlier call was cut off between counting and attaching
+                await settle(self._t, job, one)
+        await self._t.queue.done(request.lease)
+        return work.CompleteSetResponse(counted=counted or (one is not None and one.lease == request.lease))
+
+    async def _complete(self, job: Job, one: DatumSet, plan: str, request: work.CompleteSetRequest) -> bool:
+        planned = await self._planned(plan, one)
+        records = _records(job, planned, request.results)
+        objects = self._t.indexes.objects
+        stored = await asyncio.to_thread(write_records, objects, [_entry(record) for record in records])
+        took = await self._t.db.run(
+            results.take_results,
+            job.number,
+            one.index,
+            records=stored,
+            output_files=request.output_file_set_id,
+            meta_files=request.meta_file_set_id,
+            worker=request.worker,
+        )
+        if took:
+            await self._settle(job, one.index, results.tally(records), request)
+        return took
+
+    async def _settle(self, job: Job, index: int, tally: results.Tally, request: work.CompleteSetRequest) -> None:
+        attached = await results.attach(
+            self._t.pfs, job, output_files=request.output_file_set_id, meta_files=request.meta_file_set_id
+        )
+        if attached:
+            await count(self._t, job, index, tally)
+            return
+        one = await self._t.db.read(lambda tx: SetStore(tx).get(job.number, index))
+        if one is not None:
+            await settle(self._t, job, one)
+
+    async def ReturnSet(self, request: work.ReturnSetRequest, context: Context) -> work.ReturnSetResponse:
+        require_service(context, self._token)
+        job = await self._job(from_wire.job(request.job))
+        one = await self._t.db.read(lambda tx: SetStore(tx).get(job.number, request.index))
+        if one is not None and one.lease == request.lease:
+            await self._t.db.run(leasing.free_all, [one])
+        await self._t.queue.give_back(request.lease, request.delay.ToTimedelta())
+        text = f"datum set {request.index} was given back: {request.reason}"
+        key = job.key
+        self._t.logs.say(key.project, key.pipeline, key.id, text, at=self._t.clock.now())
+        return work.ReturnSetResponse()
+
+    async def ReportActivity(
+        self, request: work.ReportActivityRequest, context: Context
+    ) -> work.ReportActivityResponse:
+        require_service(context, self._token)
+        project, name = from_wire.pipeline(request.pipeline)
+        now = self._t.clock.now()
+        if request.fatal:
+            text = f"worker {request.worker} cannot go on: {request.fatal}"
+            self._t.logs.say(project, name, "", text, at=now)
+        job_id = request.job.id if request.HasField("job") else ""
+        status = request.datum_status
+        data = tuple((file.path, file.hash.hex()) for file in status.data)
+        started = status.started.ToDatetime(now.tzinfo) if status.HasField("started") else None
+        self._activities.report(Activity(request.worker, project, name, job_id, started, data))
+        return work.ReportActivityResponse()
+
+    async def _job(self, key: JobKey) -> Job:
+        job = await self._t.db.read(moving.find_job, key)
+        if job is None:
+            raise JobNotFound(key)
+        return job
+
+
+def _set_and_plan(tx: Session, number: int, index: int) -> tuple[DatumSet | None, str]:
+    return SetStore(tx).get(number, index), JobStore(tx).plan(number)
+
+
+def _records(job: Job, planned: Sequence[Planned], answers: Iterable[work.DatumResult]) -> list[Record]:
+    """One record for each datum of the set. Raises BadRequest."""
+    known = {answer.datum_id: answer for answer in answers}
+    missing = [datum.id for datum in planned if datum.id not in known]
+    if missing or len(known) != len(planned):
+        raise BadRequest(f"results are for {len(known)} datums, the set has {len(planned)}; missing: {missing[:3]}")
+    return [_record(job, datum, known[datum.id]) for datum in planned]
+
+
+def _record(job: Job, datum: Planned, answer: work.DatumResult) -> Record:
+    state = DATUM_STATES.get(answer.state)
+    if state is None:
+        raise BadRequest(f"datum {answer.datum_id} has no final state")
+    took = answer.stats
+    stats = Stats(
+        took.download_time.ToTimedelta(),
+        took.process_time.ToTimedelta(),
+        took.upload_time.ToTimedelta(),
+        took.download_bytes,
+        took.upload_bytes,
+    )
+    return Record(datum.id, datum.hash, datum.inputs, job.key.id, state, answer.reason, stats, tuple(answer.outputs))
+
+
+def _entry(record: Record) -> tuple[bytes, bytes, DatumState, bytes]:
+    return bytes.fromhex(record.id), bytes.fromhex(record.hash), record.state, record_line(record)

@@ -1,0 +1,23 @@
+"""Settings of the jobs service, read once from JOBS_<FIELD>."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """store_root: folder of plans, records and datum indexes; otlp_collector: where spans are forwarded, or empty."""
+
+    database_url: str
+    nats_url: str
+    pfs: str  # "host:port"
+    pps: str  # "host:port"
+    store_root: Path
+    listen: str = "127.0.0.1:7030"
+    service_token: str = ""
+    otlp_collector: str = ""
+    log_level: str = "INFO"
+    drain: timedelta = timedelta(seconds=10)
+    keep_logs: timedelta = timedelta(days=7)
+    keep_log_bytes: int = 1 << 30

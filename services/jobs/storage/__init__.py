@@ -1,0 +1,1 @@
+"""Rows of the jobs database, and the objects of its own store."""

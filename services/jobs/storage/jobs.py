@@ -1,0 +1,171 @@
+"""Rows of jobs and of pipeline versions, inside the caller's transaction."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import ColumnElement, delete, func, select
+from sqlalchemy.orm import Session
+
+from services.jobs.domain.jobs import FINAL, Counters, Job, JobKey, JobState, Stats
+from services.jobs.storage.tables import JobRow, SetRow, SpecRow
+from services.kit.sortedmap.rows import EMPTY, Place, Root
+
+MICROSECOND = timedelta(microseconds=1)
+
+
+@dataclass(frozen=True)
+class JobStore:
+    """Rows of jobs; never commits."""
+
+    tx: Session
+
+    def get(self, number: int) -> Job | None:
+        row = self.tx.get(JobRow, number)
+        return None if row is None else to_domain(row)
+
+    def find(self, key: JobKey) -> Job | None:
+        found = self.tx.scalars(select(JobRow).where(*_named(key))).first()
+        return None if found is None else to_domain(found)
+
+    def row(self, number: int) -> JobRow:
+        """The row itself, for those that change it."""
+        found = self.tx.get(JobRow, number, with_for_update=True)
+        assert found is not None
+        return found
+
+    def add(self, key: JobKey, *, version: int, output_branch: str, traceparent: str, now: datetime) -> Job:
+        row = JobRow(
+            project=key.project,
+            pipeline=key.pipeline,
+            id=key.id,
+            version=version,
+            output_branch=output_branch,
+            traceparent=traceparent,
+            state=JobState.CREATED,
+            reason="",
+            created=now,
+        )
+        self.tx.add(row)
+        self.tx.flush()
+        return to_domain(row)
+
+    def save(self, job: Job) -> None:
+        """Write what may change about a job."""
+        row = self.row(job.number)
+        row.state, row.reason, row.restart, row.closed = job.state, job.reason, job.restart, job.closed
+        row.started, row.finished, row.first_failed = job.started, job.finished, job.first_failed
+        row.total, row.processed, row.skipped = job.counters.total, job.counters.processed, job.counters.skipped
+        row.failed, row.recovered = job.counters.failed, job.counters.recovered
+        row.download_us, row.process_us = job.stats.download // MICROSECOND, job.stats.process // MICROSECOND
+        row.upload_us = job.stats.upload // MICROSECOND
+        row.download_bytes, row.upload_bytes = job.stats.download_bytes, job.stats.upload_bytes
+        self.tx.flush()
+
+    def remove(self, number: int) -> None:
+        self.tx.execute(delete(SetRow).where(SetRow.job == number))
+        self.tx.execute(delete(JobRow).where(JobRow.number == number))
+
+    def of_pipeline(self, project: str, pipeline: str) -> list[Job]:
+        """All jobs of a pipeline, newest first."""
+        return self.select(JobRow.project == project, JobRow.pipeline == pipeline)
+
+    def drop_specs(self, project: str, pipeline: str) -> None:
+        """Forget the versions of a pipeline that no job refers to."""
+        used = select(JobRow.version).where(JobRow.project == project, JobRow.pipeline == pipeline)
+        of_it = (SpecRow.project == project, SpecRow.pipeline == pipeline)
+        self.tx.execute(delete(SpecRow).where(*of_it, SpecRow.version.not_in(used)))
+
+    def pipelines_with_work(self) -> list[tuple[str, str]]:
+        """Pipelines with jobs that are not over, or not tidied up."""
+        rows = select(JobRow.project, JobRow.pipeline).where(JobRow.closed.is_(False)).distinct()
+        return [(row.project, row.pipeline) for row in self.tx.execute(rows)]
+
+    def unclosed(self, project: str, pipeline: str) -> list[Job]:
+        """A pipeline's jobs that are not over, or not tidied up, oldest first."""
+        of_it = (JobRow.closed.is_(False), JobRow.project == project, JobRow.pipeline == pipeline)
+        return [to_domain(row) for row in self.tx.scalars(select(JobRow).where(*of_it).order_by(JobRow.number))]
+
+    def select(
+        self, *conditions: ColumnElement[bool], newest_first: bool = True, number: int = 0, after: int | None = None
+    ) -> list[Job]:
+        """Jobs by order of creation. after: number of the last job of the page before."""
+        rows = select(JobRow).where(*conditions)
+        if after is not None:
+            rows = rows.where(JobRow.number < after if newest_first else JobRow.number > after)
+        rows = rows.order_by(JobRow.number.desc() if newest_first else JobRow.number)
+        return [to_domain(row) for row in self.tx.scalars(rows.limit(number) if number else rows)]
+
+    def of_set(self, id: str) -> list[Job]:
+        return self.select(JobRow.id == id, newest_first=False)
+
+    def last(self, project: str, pipeline: str) -> Job | None:
+        return next(iter(self.select(JobRow.project == project, JobRow.pipeline == pipeline, number=1)), None)
+
+    def count_open(self) -> int:
+        return self.tx.scalar(select(func.count()).where(JobRow.state.not_in([int(state) for state in FINAL]))) or 0
+
+    def set_root(self, number: int, root: Root, *, indexed: bool) -> None:
+        row = self.row(number)
+        row.root_id, row.root_rows, row.indexed = root.id, root.rows, indexed
+        row.root_pack = None if root.place is None else root.place.pack
+        if root.place is not None:
+            row.root_offset, row.root_stored = root.place.offset, root.place.stored
+        self.tx.flush()
+
+    def root(self, number: int) -> Root:
+        """The datum index, as far as it is built; EMPTY before there is a plan."""
+        row = self.tx.get(JobRow, number)
+        if row is None or row.root_id is None or row.root_pack is None:
+            return EMPTY
+        return Root(row.root_id, Place(row.root_pack, row.root_offset, row.root_stored), row.root_rows, 0)
+
+    def is_indexed(self, number: int) -> bool:
+        row = self.tx.get(JobRow, number)
+        return row is not None and row.indexed
+
+    def plan(self, number: int) -> str:
+        row = self.tx.get(JobRow, number)
+        return "" if row is None else row.plan
+
+    def keep_spec(self, project: str, pipeline: str, version: int, document: bytes) -> None:
+        if self.tx.get(SpecRow, (project, pipeline, version)) is None:
+            self.tx.add(SpecRow(project=project, pipeline=pipeline, version=version, document=document))
+
+    def spec(self, project: str, pipeline: str, version: int) -> bytes | None:
+        row = self.tx.get(SpecRow, (project, pipeline, version))
+        return None if row is None else row.document
+
+
+def in_projects(projects: Sequence[str]) -> ColumnElement[bool]:
+    return JobRow.project.in_(projects)
+
+
+def _named(key: JobKey) -> tuple[ColumnElement[bool], ...]:
+    return JobRow.project == key.project, JobRow.pipeline == key.pipeline, JobRow.id == key.id
+
+
+def to_domain(row: JobRow) -> Job:
+    return Job(
+        number=row.number,
+        key=JobKey(row.project, row.pipeline, row.id),
+        version=row.version,
+        output_branch=row.output_branch,
+        state=JobState(row.state),
+        created=row.created,
+        reason=row.reason,
+        started=row.started,
+        finished=row.finished,
+        restart=row.restart or 0,
+        counters=Counters(row.total or 0, row.processed or 0, row.skipped or 0, row.failed or 0, row.recovered or 0),
+        stats=Stats(
+            (row.download_us or 0) * MICROSECOND,
+            (row.process_us or 0) * MICROSECOND,
+            (row.upload_us or 0) * MICROSECOND,
+            row.download_bytes or 0,
+            row.upload_bytes or 0,
+        ),
+        first_failed=row.first_failed or "",
+        closed=bool(row.closed),
+        traceparent=row.traceparent,
+    )

@@ -1,0 +1,87 @@
+"""Rows of datum sets, inside the caller's transaction."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy.orm import Session
+
+from services.jobs.domain.jobs import JobState
+from services.jobs.domain.sets import DatumSet, SetState
+from services.jobs.storage.tables import JobRow, SetRow
+
+
+@dataclass(frozen=True)
+class SetStore:
+    """Rows of sets; never commits."""
+
+    tx: Session
+
+    def replace(self, job: int, ranges: Sequence[tuple[int, int, int]]) -> None:
+        """Give a job its sets. ranges: (begin, length, datums) in the plan object."""
+        self.tx.execute(delete(SetRow).where(SetRow.job == job))
+        rows = [
+            {
+                "job": job, "index": index, "state": int(SetState.OPEN), "begin": begin, "length": length,
+                "datums": datums, "worker": "", "incarnation": "", "lease": "", "records": "", "output_files": "",
+                "meta_files": "",
+            }
+            for index, (begin, length, datums) in enumerate(ranges)
+        ]  # fmt: skip
+        if rows:
+            self.tx.execute(insert(SetRow), rows)
+
+    def get(self, job: int, index: int) -> DatumSet | None:
+        row = self.tx.get(SetRow, (job, index))
+        return None if row is None else _to_domain(row)
+
+    def row(self, job: int, index: int) -> SetRow:
+        found = self.tx.get(SetRow, (job, index), with_for_update=True)
+        assert found is not None
+        return found
+
+    def in_state(self, job: int, state: SetState) -> list[DatumSet]:
+        rows = select(SetRow).where(SetRow.job == job, SetRow.state == int(state)).order_by(SetRow.index)
+        return [_to_domain(row) for row in self.tx.scalars(rows)]
+
+    def with_records(self, job: int) -> list[DatumSet]:
+        rows = select(SetRow).where(SetRow.job == job, SetRow.records != "").order_by(SetRow.index)
+        return [_to_domain(row) for row in self.tx.scalars(rows)]
+
+    def left(self, job: int) -> int:
+        """Sets that are not DONE."""
+        left = select(func.count()).select_from(SetRow)
+        return self.tx.scalar(left.where(SetRow.job == job, SetRow.state != int(SetState.DONE))) or 0
+
+    def held_by(self, worker: str, project: str, pipeline: str) -> list[DatumSet]:
+        """What a worker has leased and not answered."""
+        rows = (
+            select(SetRow)
+            .join(JobRow, JobRow.number == SetRow.job)
+            .where(SetRow.worker == worker, SetRow.state == int(SetState.OPEN), SetRow.lease != "")
+            .where(JobRow.project == project, JobRow.pipeline == pipeline, JobRow.state == int(JobState.RUNNING))
+        )
+        return [_to_domain(row) for row in self.tx.scalars(rows)]
+
+    def lease(self, job: int, index: int, *, worker: str, incarnation: str, lease: str, until: datetime) -> None:
+        row = self.row(job, index)
+        row.worker, row.incarnation, row.lease, row.lease_until = worker, incarnation, lease, until
+
+    def free(self, job: int, index: int) -> None:
+        row = self.row(job, index)
+        row.worker, row.incarnation, row.lease, row.lease_until = "", "", "", None
+
+    def extend(self, job: int, index: int, until: datetime) -> None:
+        self.row(job, index).lease_until = until
+
+    def forget(self, job: int) -> None:
+        """Free everything a job's workers hold; they learn of it when they renew."""
+        self.tx.execute(update(SetRow).where(SetRow.job == job).values(lease="", lease_until=None))
+
+
+def _to_domain(row: SetRow) -> DatumSet:
+    return DatumSet(
+        row.job, row.index, SetState(row.state), row.begin, row.length, row.datums, row.worker, row.incarnation,
+        row.lease, row.lease_until, row.records, row.output_files, row.meta_files,
+    )  # fmt: skip

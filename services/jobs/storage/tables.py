@@ -1,0 +1,93 @@
+"""The tables of the jobs database. Times are UTC; ids that users see are text, those inside are numbers."""
+
+from datetime import datetime
+from typing import Any, ClassVar
+
+from sqlalchemy import BigInteger, ForeignKey, Index, LargeBinary, MetaData, UniqueConstraint
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from services.kit.database import UtcTime
+
+
+class Base(DeclarativeBase):
+    """Tables of Jobs."""
+
+    metadata = MetaData()
+    type_annotation_map: ClassVar[dict[Any, Any]] = {datetime: UtcTime, bytes: LargeBinary}
+
+
+class SpecRow(Base):
+    """A version of a pipeline, as PPS described it when its first job was made."""
+
+    __tablename__ = "specs"
+    project: Mapped[str] = mapped_column(primary_key=True)
+    pipeline: Mapped[str] = mapped_column(primary_key=True)
+    version: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    document: Mapped[bytes]
+
+
+class JobRow(Base):
+    """A job. Durations are microseconds."""
+
+    __tablename__ = "jobs"
+    __table_args__ = (
+        UniqueConstraint("project", "pipeline", "id"),
+        Index("jobs_by_id", "id"),
+        Index("jobs_by_created", "created"),
+        Index("jobs_open", "closed", "project", "pipeline", "number"),
+    )
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    project: Mapped[str]
+    pipeline: Mapped[str]
+    id: Mapped[str]
+    version: Mapped[int]
+    output_branch: Mapped[str]
+    traceparent: Mapped[str]
+    state: Mapped[int]
+    reason: Mapped[str]
+    created: Mapped[datetime]
+    started: Mapped[datetime | None]
+    finished: Mapped[datetime | None]
+    restart: Mapped[int] = mapped_column(default=0)
+    total: Mapped[int] = mapped_column(default=0)
+    processed: Mapped[int] = mapped_column(default=0)
+    skipped: Mapped[int] = mapped_column(default=0)
+    failed: Mapped[int] = mapped_column(default=0)
+    recovered: Mapped[int] = mapped_column(default=0)
+    download_us: Mapped[int] = mapped_column(BigInteger, default=0)
+    process_us: Mapped[int] = mapped_column(BigInteger, default=0)
+    upload_us: Mapped[int] = mapped_column(BigInteger, default=0)
+    download_bytes: Mapped[int] = mapped_column(BigInteger, default=0)
+    upload_bytes: Mapped[int] = mapped_column(BigInteger, default=0)
+    first_failed: Mapped[str] = mapped_column(default="")
+    closed: Mapped[bool] = mapped_column(default=False)
+    plan: Mapped[str] = mapped_column(default="")
+    """Object key of the datums that run; "" before there is a plan."""
+    indexed: Mapped[bool] = mapped_column(default=False)
+    """Whether the root holds the job's own datums already, or only what it took over."""
+    root_id: Mapped[bytes | None]
+    root_pack: Mapped[bytes | None]
+    root_offset: Mapped[int] = mapped_column(BigInteger, default=0)
+    root_stored: Mapped[int] = mapped_column(BigInteger, default=0)
+    root_rows: Mapped[int] = mapped_column(BigInteger, default=0)
+
+
+class SetRow(Base):
+    """A set of datums that runs in one go. begin, length: its range of the plan object."""
+
+    __tablename__ = "sets"
+    __table_args__ = (Index("sets_by_worker", "worker", "state"),)
+    job: Mapped[int] = mapped_column(ForeignKey("jobs.number", ondelete="CASCADE"), primary_key=True)
+    index: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    state: Mapped[int]
+    begin: Mapped[int] = mapped_column(BigInteger)
+    length: Mapped[int] = mapped_column(BigInteger)
+    datums: Mapped[int]
+    worker: Mapped[str] = mapped_column(default="")
+    incarnation: Mapped[str] = mapped_column(default="")
+    lease: Mapped[str] = mapped_column(default="")
+    lease_until: Mapped[datetime | None]
+    records: Mapped[str] = mapped_column(default="")
+    """Object key of the results, once they were taken."""
+    output_files: Mapped[str] = mapped_column(default="")
+    meta_files: Mapped[str] = mapped_column(default="")
