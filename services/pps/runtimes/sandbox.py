@@ -52,7 +52,7 @@ def command(scratch: Path, inner: list[str], *, own_proc: bool) -> list[str]:
 
 @functools.cache
 def proc_of_its_own() -> bool:
-    """Whether a sandbox can have its own /proc; in some containers it cannot. Raises NoSandbox when none can be made."""
+    """Whether a sandbox can have its own /proc; in some containers it cannot. Raises NoSandbox when there is none."""
     errors = []
     for own in (True, False):
         words = command(Path(tempfile.gettempdir()), ["true"], own_proc=own)
