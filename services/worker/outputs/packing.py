@@ -33,24 +33,20 @@ class Packing:
         self._shared = shared
         self._spool = spool
         self._patience = patience
-        self._known: dict[bytes, content.Content] = {}
+        self._known: dict[bytes, content.Extent] = {}
         self._pack: _Pack | None = None
 
     def know(self, what: content.Content) -> None:
         """Content that is in the store already."""
         if len(self._known) < KNOWN_LIMIT:
-            self._known[what.digest] = what
+            for extent in what.extents:
+                self._known[extent.digest] = extent
 
     def add(self, data: bytes) -> content.Content:
         """Content of at most BIG_FILE_BYTES. Raises Trouble."""
         digest = blake3(data).digest()
-        known = self._known.get(digest)
-        if known is None:
-            known = content.Content(size_bytes=len(data), digest=digest)
-            if data:
-                known.extents.append(self._store(data, digest))
-            self.know(known)
-        return known
+        extents = [self._store(data, digest)] if data else []
+        return content.Content(size_bytes=len(data), digest=digest, extents=extents)
 
     def add_file(self, path: str) -> content.Content:
         """The content of a file. Raises Trouble, or OSError when the file cannot be read."""
@@ -94,16 +90,18 @@ class Packing:
                 at += length
             data = data[at:]
         made.digest = whole.digest()
-        self.know(made)
         return made
 
     def _store(self, data: bytes, digest: bytes) -> content.Extent:
+        known = self._known.get(digest)
+        if known is not None:
+            return known
         if self._pack is not None and self._pack.full:
             self.seal()
         if self._pack is None:
             self._pack = _Pack(self._peers, self._start(), self._patience, shared=self._shared, spool=self._spool)
         blob = self._pack.add(data, digest)
-        return content.Extent(
+        extent = content.Extent(
             pack_id=self._pack.id,
             offset_bytes=blob.offset,
             stored_bytes=blob.stored_bytes,
@@ -111,6 +109,9 @@ class Packing:
             size_bytes=len(data),
             digest=digest,
         )
+        if len(self._known) < KNOWN_LIMIT:
+            self._known[digest] = extent
+        return extent
 
     def _start(self) -> content.StartPackResponse:
         request = content.StartPackRequest(pack_id=os.urandom(16))
