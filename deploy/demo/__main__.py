@@ -6,6 +6,7 @@ examples/image-quality/README.md; here is only the order of things.
 
 import argparse
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -152,6 +153,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="make demo", description="The image-quality example, end to end.")
     parser.add_argument("--result", type=Path, default=ROOT / "demo-result", help="where sheet and tables are put")
     result: Path = parser.parse_args().result.absolute()
+    for earlier in ("before", "after", "logs"):
+        shutil.rmtree(result / earlier, ignore_errors=True)
     result.mkdir(parents=True, exist_ok=True)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the instance is stopped then, too
     console = Console(highlight=False, soft_wrap=not sys.stdout.isatty())

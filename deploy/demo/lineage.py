@@ -17,8 +17,7 @@ class Origin:
     path: str
     hash: str
     datum: str = ""
-    job: str = ""
-    state: str = ""
+    job: str = ""  # the one that ran the datum; later ones may have skipped it
     read: list["Origin"] = field(default_factory=list)
 
 
@@ -40,7 +39,6 @@ def _traced(client: Client, info: pfs.FileInfo, commit: str, stem: str, into: fr
         return origin
     datum = _reading(client, f"{repo}@{commit}", stem)
     origin.datum, origin.job = datum.datum.id, f"{repo}@{datum.datum.job.id or commit}"
-    origin.state = pps.DatumState.Name(datum.state).lower()
     origin.read = [_traced(client, read, read.file.commit.id, stem, into) for read in datum.data]
     return origin
 

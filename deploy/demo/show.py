@@ -90,17 +90,17 @@ def ran_table(names: Sequence[str], found: Found, title: str) -> Table:
 
 def lineage_tree(origin: Origin, title: str) -> Tree:
     """Where a file comes from, one branch for each file that was read."""
-    tree = Tree(f"[bold]{title}[/]")
+    tree = Tree(f"[bold]{title}[/], each file with its commit and the beginning of its hash")
     _grow(tree, origin)
     return tree
 
 
 def _grow(tree: Tree, origin: Origin) -> None:
     name = f"{origin.repo}@{origin.commit[:8]}:{origin.path}"
-    branch = tree.add(f"[cyan]{name}[/]  hash {origin.hash[:12]}…")
+    branch = tree.add(f"[cyan]{name}[/]  {origin.hash[:8]}")
     if not origin.datum:
         return
-    branch = branch.add(f"[dim]datum {origin.datum[:12]}… of job {origin.job[:-24]}, {origin.state}, read[/]")
+    branch = branch.add(f"[dim]datum {origin.datum[:8]} of job {origin.job[:-24]} read[/]")
     for read in origin.read:
         _grow(branch, read)
 

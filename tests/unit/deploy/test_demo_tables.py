@@ -57,11 +57,11 @@ def test_what_ran_is_counted_per_pipeline() -> None:
 
 def test_a_tree_shows_each_file_below_what_was_made_from_it() -> None:
     picture = Origin("images", "c" * 32, "/judge/x.png", "ab" * 32)
-    verdict = Origin("vol", "d" * 32, "/judge/x.json", "cd" * 32, "e" * 64, f"vol@{'d' * 32}", "success", [picture])
+    verdict = Origin("vol", "d" * 32, "/judge/x.json", "cd" * 32, "e" * 64, f"vol@{'d' * 32}", [picture])
     lines = _printed(show.lineage_tree(verdict, "x")).splitlines()
     assert "vol@dddddddd:/judge/x.json" in lines[1]
-    assert "job vol@dddddddd, success" in lines[2]
-    assert "images@cccccccc:/judge/x.png  hash abababababab" in lines[3]
+    assert "datum eeeeeeee of job vol@dddddddd read" in lines[2]
+    assert "images@cccccccc:/judge/x.png  abababab" in lines[3]
 
 
 def test_progress_and_counts() -> None:
