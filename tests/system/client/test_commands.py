@@ -227,7 +227,7 @@ def test_a_job_that_fails_fails_the_wait(line: CommandLine, repo: str) -> None:
         (("repo: {repo}", "repo: nothing_here"), "not found"),
         (("transform:", "trasnform:"), "transform"),
         (("glob:", "glub:"), "glob"),
-        (("{{name: {name}}}", "{{name: {repo}}}"), "same name"),
+        (("{{name: {name}}}", "{{name: {repo}}}"), "cannot be its own input"),
         (("image: none:1", "image: 5"), "image"),
     ],
 )

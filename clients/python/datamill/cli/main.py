@@ -6,17 +6,20 @@
 
 import importlib
 import os
+import re
 import sys
+from contextlib import suppress
 
 import click
 import grpc
 
-from datamill.cli.session import Unsuccessful
+from datamill.cli.session import ReaderLeft, Unsuccessful
 from datamill.cli.verbs import root
 from datamill.errors import DatamillError, Invalid, NotFound, Timeout, Unavailable, Unsupported
 
 COMMANDS = ("instance", "projects", "repos", "commits", "files", "transfers", "pipelines", "jobs", "logs")
 FAILED, WRONG_USE, NO_ANSWER, INTERRUPTED, NO_READER = 1, 2, 3, 130, 141
+MISSING = re.compile(r"\b(pipeline|branch|repo|project|job) [^:]*not found")
 
 
 def main() -> None:
@@ -34,7 +37,7 @@ def run(args: list[str]) -> int:
         return code if isinstance(code, int) else 0
     except (KeyboardInterrupt, click.Abort):
         return INTERRUPTED
-    except BrokenPipeError:
+    except (BrokenPipeError, ReaderLeft):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains once more at exit
         return NO_READER
     except click.exceptions.NoArgsIsHelpError as error:
@@ -46,18 +49,22 @@ def run(args: list[str]) -> int:
     except (Unavailable, Timeout) as error:
         return _say(f"{error}{_next(error)}", NO_ANSWER)
     except DatamillError as error:
-        local = isinstance(error, Invalid) and not isinstance(
-            error.__cause__, grpc.RpcError
-        )  # refused before anybody was asked
+        asked = isinstance(error.__cause__, grpc.RpcError)
+        local = isinstance(error, Invalid) and not asked
         return _say(f"{error}{_next(error)}", WRONG_USE if local else FAILED)
     except Unsuccessful as error:
         return _say(str(error), FAILED)
     except OSError as error:
         return _say(f"{error.filename}: {error.strerror}" if error.filename else str(error), FAILED)
+    except Exception as error:  # a mistake of ours
+        if os.environ.get("DATAMILL_TRACEBACK"):
+            raise
+        return _say(f"unexpected {type(error).__name__}: {error} (DATAMILL_TRACEBACK=1 shows where)", FAILED)
 
 
 def _say(text: str, code: int) -> int:
-    sys.stdout.flush()
+    with suppress(BrokenPipeError):
+        sys.stdout.flush()
     sys.stderr.write("datamill: " + " ".join(text.split("\n")) + "\n")
     return code
 
@@ -69,10 +76,8 @@ def _next(error: DatamillError) -> str:
         return "; start one with `datamill up`, or say where it is with --address or DATAMILL_ADDRESS"
     if "Use GetFileTAR instead" in text:
         return "; use -r to get a folder or several files"
-    if isinstance(error, NotFound):
-        for noun in ("pipeline", "branch", "repo", "project", "job"):
-            if text.startswith(noun):
-                return f"; `datamill list {noun}` shows what there is"
+    if isinstance(error, NotFound) and (missing := MISSING.search(text)):
+        return f"; `datamill list {missing[1]}` shows what there is"
     if isinstance(error, Unsupported):
         return " (this server does not offer it)"
     return ""

@@ -39,6 +39,10 @@ class Unsuccessful(Exception):
     """What was waited for or needed ended badly. The text says what."""
 
 
+class ReaderLeft(Exception):
+    """Nobody reads the output any more. Not an OSError, which click would take for its own."""
+
+
 class Session:
     """One run of the command line. Connects when a command first needs the server."""
 
@@ -69,6 +73,8 @@ def command(group: click.Group, name: str) -> Callable[[Function], click.Command
             session = Session(address(address_option or before.get("address_option")), project or DEFAULT_PROJECT)
             try:
                 return function(session, **given)
+            except BrokenPipeError as error:
+                raise ReaderLeft from error
             finally:
                 session.close()
 
