@@ -19,12 +19,11 @@ from services.kit.sortedmap.rows import EMPTY, Root
 from services.pfs.domain.commits import Commit, CommitNumber
 from services.pfs.operations.change import Change
 from services.pfs.operations.commits import mark_finished
-from services.pfs.operations.files import record_index
 from services.pfs.operations.merge import carry_out, first_trouble, merged_parts
 from services.pfs.operations.resolve import base_of
 from services.pfs.operations.stores import Stores
 from services.pfs.operations.tree_views import layers_of
-from services.pfs.storage.content_tables import LayerRow
+from services.pfs.storage.content_tables import INDEX, LIVE, LayerRow, PackRow
 from services.pfs.storage.layers import Inline, decode_parts
 from services.pfs.storage.tables import CommitRow
 from services.pfs.storage.trees import root_of, tree_root
@@ -135,5 +134,5 @@ def publish(tx: Session, number: CommitNumber, outcome: Outcome, holder: str | N
         )
         if done is None or done.error:
             return  # an errored commit is read as its layers over its base, and nobody builds on it
-        record_index(tx, outcome.packs, now)
+        tx.add_all(PackRow(name=name, kind=INDEX, state=LIVE, at=now) for name in outcome.packs)
         tx.execute(delete(LayerRow).where(LayerRow.commit == number))
