@@ -102,6 +102,7 @@ class DatumRun:
         self._output = OutputLog(self._emit, limit_bytes=bench.log_limit_bytes)
         self._tally = _Tally()
         self._env: dict[str, str] = {}
+        self._env_file = b""
 
     def run(self) -> work.DatumResult:
         """Raises Trouble, or Gone when the set is lost."""
@@ -131,8 +132,9 @@ class DatumRun:
         root = bench.scratch.root
         added = environment.of_datum(self._datum, self._hand.datum_set, root=root)
         self._env = bench.base_env | added
+        self._env_file = environment.as_file(self._env)
         bench.scratch.fresh_out()
-        bench.scratch.link(laid.place, {item.name for item in self._datum.inputs}, environment.as_file(self._env))
+        bench.scratch.link(laid.place, {item.name for item in self._datum.inputs}, self._env_file)
         timeout = bench.spec.timeout
         deadline = None if timeout is None else time.monotonic() + timeout
         began = now()
@@ -236,7 +238,7 @@ class DatumRun:
         for name, path, what in laid.files:
             kept = nothing if nothing is not None and name in empty else what
             hand.meta.add(f"/pfs/{datum}/{name}{path}", datum, kept)
-        hand.meta.add(f"/pfs/{datum}/.env", datum, hand.packing.add(environment.as_file(self._env)))
+        hand.meta.add(f"/pfs/{datum}/.env", datum, hand.packing.add(self._env_file))
         document = meta.document(self._bench.spec, hand.datum_set, self._index, result)
         hand.meta.add(f"/meta/{datum}/meta", datum, hand.packing.add(document))
 

@@ -26,6 +26,7 @@ from services.worker.telemetry.spans import Attribute, LogContext, Span, SpanId,
 log = logging.getLogger(__name__)
 FOR_EVER = 1e9
 RETURN_SECONDS = 15.0
+LAST_LINES_SECONDS = 2.0
 RETURN_DELAY = timedelta(seconds=3)
 
 
@@ -123,6 +124,7 @@ class SetRunner:
         ]
         upload = Span("upload", hand.span.child(), hand.span.span, began, now(), _of(hand.datum_set))
         self._bench.exporter.span(upload)
+        self._bench.exporter.flush(LAST_LINES_SECONDS)  # who sees the job's end then sees all of its log
         request = work.CompleteSetRequest(
             lease=hand.datum_set.lease,
             job=hand.datum_set.job,
