@@ -39,7 +39,7 @@ from services.kit.migrations import NewerSchema, migrate
 from services.kit.objects.local import LocalObjects
 from services.kit.outbox import Relay
 from services.kit.server import PortInUse, serving, told_to_stop
-from services.kit.telemetry import start_telemetry
+from services.kit.telemetry import start_logging, start_telemetry
 
 NAMES = ("pps_v2.API", "datamill.work.v1.WorkService", "opentelemetry.proto.collector.trace.v1.TraceService")
 MIGRATIONS = Path(__file__).parent / "storage" / "migrations"
@@ -97,7 +97,7 @@ def _holder(settings: Settings) -> str:
 
 
 if __name__ == "__main__":
-    start_telemetry("jobs")
+    start_logging("jobs")
     try:
         found = config.read(Settings, prefix="JOBS_", environ=os.environ)
         start_telemetry("jobs", collector=found.otlp_collector, level=found.log_level)

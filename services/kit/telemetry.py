@@ -34,13 +34,18 @@ class JsonLines(logging.Formatter):
         return json.dumps(entry, ensure_ascii=False)
 
 
-def start_telemetry(service: str, *, collector: str = "", level: str = "INFO") -> None:
-    """Set up logging, and tracing too: spans go to `collector` ("host:port", OTLP over gRPC) when it is not empty."""
+def start_logging(service: str, *, level: str = "INFO") -> None:
+    """Log to stderr from now on; may be called again with another level."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines(service))
     logging.basicConfig(level=level, handlers=[handler], force=True)
     logging.getLogger("nats").setLevel(logging.WARNING)
     logging.getLogger("alembic").setLevel(logging.WARNING)
+
+
+def start_telemetry(service: str, *, collector: str = "", level: str = "INFO") -> None:
+    """Set up logging, and tracing too: spans go to `collector` ("host:port", OTLP over gRPC) when it is not empty."""
+    start_logging(service, level=level)
     from opentelemetry.sdk.resources import Resource  # noqa: PLC0415 - costs 10 MiB, only where tracing is set up
     from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415
 

@@ -24,7 +24,7 @@ from services.kit.migrations import NewerSchema, migrate
 from services.kit.objects.local import LocalObjects
 from services.kit.outbox import Relay
 from services.kit.server import PortInUse, Registration, serving, told_to_stop
-from services.kit.telemetry import start_telemetry
+from services.kit.telemetry import start_logging, start_telemetry
 from services.pfs.duties.finisher import Finisher
 from services.pfs.operations.projects import settle
 from services.pfs.operations.stores import Stores
@@ -83,7 +83,7 @@ def _registrations(
 
 
 if __name__ == "__main__":
-    start_telemetry("pfs")
+    start_logging("pfs")
     sys.setswitchinterval(SWITCH_SECONDS)
     try:
         found = config.read(Settings, prefix="PFS_", environ=os.environ)

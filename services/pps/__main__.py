@@ -18,7 +18,7 @@ from services.kit.errors import Unavailable
 from services.kit.migrations import NewerSchema, migrate
 from services.kit.outbox import Relay
 from services.kit.server import PortInUse, serving, told_to_stop
-from services.kit.telemetry import start_telemetry
+from services.kit.telemetry import start_logging, start_telemetry
 from services.pps.clients import Jobs, Repos
 from services.pps.duties.groups import Groups
 from services.pps.duties.reconciler import Reconciler
@@ -61,7 +61,7 @@ async def main(settings: Settings) -> None:
 
 
 if __name__ == "__main__":
-    start_telemetry("pps")
+    start_logging("pps")
     try:
         found = config.read(Settings, prefix="PPS_", environ=os.environ)
         start_telemetry("pps", collector=found.otlp_collector, level=found.log_level)
