@@ -11,7 +11,7 @@ from typing import Self, TypeVar
 
 import grpc
 
-from datamill.errors import Cancelled, Invalid, Unavailable, translated
+from datamill.errors import Invalid, Unavailable, translated
 from datamill.wire import content_v1_pb2_grpc, pfs_v2_pb2_grpc, pps_v2_pb2_grpc, versionpb_v2_pb2_grpc
 
 Request = TypeVar("Request")
@@ -129,9 +129,7 @@ class Calls:
         try:
             yield from replies
         except grpc.RpcError as error:
-            raised = translated(error, self.address)
-            if not isinstance(raised, Cancelled):
-                raise raised from error
+            raise translated(error, self.address) from error
         finally:
             replies.cancel()
 

@@ -143,7 +143,7 @@ def test_files(line: CommandLine, repo: str, tmp_path: Path) -> None:
     line.ok("delete", "file", f"{repo}@master:/in", "-r")
     assert len(raw(line, "list", "file", f"{repo}@master", "-r")) == 4
     folder = line.run("get", "file", f"{repo}@master:/copies")
-    assert (folder.code, "use -r" in folder.err) == (1, True)
+    assert (folder.code, "Use -r to get a folder" in folder.err) == (1, True)
     missing = line.run("get", "file", f"{repo}@master:/nothing", "-o", str(tmp_path / "saved"))
     assert (missing.code, "file /nothing not found" in missing.err) == (1, True)
     assert (tmp_path / "saved").read_text() == "one\nmore\n"

@@ -14,6 +14,7 @@ from datamill.cli.pipelines import history_of, input_text
 from datamill.cli.session import EVERYWHERE, RAW, Session, Unsuccessful, command
 from datamill.client import Client
 from datamill.jobs import ENDED
+from datamill.transport import patiently
 from datamill.wire import pfs_v2_pb2 as pfs
 from datamill.wire import pps_v2_pb2 as pps
 
@@ -159,10 +160,12 @@ def _watched(client: Client, job: pps.Job) -> pps.JobInfo:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True) as bars:
         task = bars.add_task(names.shown_pipeline(job.pipeline), total=None)
-        while (info := client.inspect_job(job)).state not in ENDED:
+        info = client.inspect_job(job)
+        while info.state not in ENDED:
             words = f"{names.shown_pipeline(job.pipeline)} {_state(info)}"
             bars.update(task, total=info.data_total or None, completed=_done(info), description=words)
             time.sleep(LOOK_SECONDS)
+            info = patiently(lambda: client.inspect_job(job))
         return info
 
 

@@ -65,6 +65,7 @@ def run(args: list[str]) -> int:
 def _say(text: str, code: int) -> int:
     with suppress(BrokenPipeError):
         sys.stdout.flush()
+    text = text.replace("Use GetFileTAR instead", "Use -r to get a folder or several files")
     sys.stderr.write("datamill: " + " ".join(text.split("\n")) + "\n")
     return code
 
@@ -74,8 +75,6 @@ def _next(error: DatamillError) -> str:
     text = error.message
     if isinstance(error, Unavailable) and "no datamill answers" in text:
         return "; start one with `datamill up`, or say where it is with --address or DATAMILL_ADDRESS"
-    if "Use GetFileTAR instead" in text:
-        return "; use -r to get a folder or several files"
     if isinstance(error, NotFound) and (missing := MISSING.search(text)):
         return f"; `datamill list {missing[1]}` shows what there is"
     if isinstance(error, Unsupported):

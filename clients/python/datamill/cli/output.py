@@ -23,6 +23,7 @@ from rich.text import Text
 
 Item = TypeVar("Item", bound=Message)
 Row = Sequence[str]
+WIDE = 100_000  # columns: the terminal wraps what is too long, so that ids can be copied and nothing is cut off
 BATCH = 1000  # rows aligned together, so that a long list starts to print at once
 GOOD = {"success", "running", "finished", "processed"}
 BAD = {"failure", "failed", "killed", "unrunnable", "crashing", "error"}
@@ -74,10 +75,10 @@ def _table(headers: Row, rows: list[Row], *, with_headers: bool) -> None:
     if people_watch():
         table = Table(box=None, show_header=with_headers, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
         for header in headers:
-            table.add_column(header, overflow="fold")
+            table.add_column(header, no_wrap=True)
         for row in rows:
             table.add_row(*(_coloured(cell) for cell in row))
-        Console(highlight=False).print(table)
+        Console(highlight=False, width=WIDE).print(table)
         return
     lines = [headers, *rows] if with_headers else rows
     widths = [max(len(line[column]) for line in lines) for column in range(len(headers))]
