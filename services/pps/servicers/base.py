@@ -1,5 +1,6 @@
 """What every servicer of this service is handed."""
 
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -9,8 +10,8 @@ from services.kit.clock import Clock
 from services.kit.database import Database
 from services.kit.errors import Invalid
 from services.pps.clients import Jobs, Repos
-from services.pps.duties.groups import Groups
-from services.pps.duties.reconciler import Reconciler
+from services.pps.domain.names import PipelineKey
+from services.pps.runtimes.port import GroupStatus
 
 
 class Named(Protocol):
@@ -18,6 +19,22 @@ class Named(Protocol):
 
     @property
     def pipeline(self) -> pps.Pipeline: ...
+
+
+class Groups(Protocol):
+    """The duty that keeps worker groups."""
+
+    def status(self, key: PipelineKey) -> GroupStatus: ...
+
+
+class Reconciler(Protocol):
+    """The duty that carries intents out."""
+
+    def working_on(self, key: PipelineKey) -> AbstractAsyncContextManager[None]: ...
+
+    async def finish(self, key: PipelineKey, doing: str) -> None: ...
+
+    def nudge(self) -> None: ...
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
