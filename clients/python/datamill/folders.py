@@ -1,8 +1,8 @@
 """Whole folders in and out, by the shortest way that the server and this machine allow.
 
-In: packs straight to the store (upload.py) when the server has a content service and blake3 is installed, else one
-stream through the service. Out: straight from the packs (download.py) when this machine shares the store's folder,
-else one tar stream, unpacked here (local.py).
+In: packs straight to the store (bulk/upload.py) when the server has a content service and blake3 is installed, else one
+stream through the service. Out: straight from the packs (bulk/download.py) when this machine shares the store's folder,
+else one tar stream, unpacked here (bulk/local.py).
 """
 
 import importlib
@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from datamill import local, names, store
+from datamill import names
+from datamill.bulk import local, store
 from datamill.commits import Commits
 from datamill.errors import Failed, NotFound, Unsupported
 from datamill.files import Files, put_requests
@@ -99,7 +100,7 @@ class Folders(Repos, Commits, Files):
 
     def _file_sets(self, files: Iterable[local.LocalFile], top: str, progress: Progress) -> list[str]:
         if importlib.util.find_spec("blake3"):
-            upload: Any = importlib.import_module("datamill.upload")
+            upload: Any = importlib.import_module("datamill.bulk.upload")
             try:
                 small, files = upload.file_set(self, files, top, progress)
             except Unsupported:  # a server without a content service; nothing has been read yet
@@ -111,7 +112,7 @@ class Folders(Repos, Commits, Files):
         """How many files were read straight from the store; None when that is no way."""
         if not importlib.util.find_spec("blake3"):
             return None
-        download: Any = importlib.import_module("datamill.download")
+        download: Any = importlib.import_module("datamill.bulk.download")
         try:
             root = store.shared_root(self)
             return None if root is None else int(download.fetch(self, where, root, folder, below, progress))

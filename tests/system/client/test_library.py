@@ -11,7 +11,8 @@ import grpc
 import pytest
 
 import datamill
-from datamill import errors, store, upload
+from datamill import errors
+from datamill.bulk import store, upload
 from datamill.client import OpenCommit
 from datamill.wire import pfs_v2_pb2 as pfs
 from tests.support.servers import unique

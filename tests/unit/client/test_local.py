@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from datamill.bulk.local import unpack, walk
 from datamill.errors import Corrupt, Invalid
-from datamill.local import unpack, walk
 
 
 def tar(*members: tuple[str, bytes | None, bytes]) -> Iterator[bytes]:

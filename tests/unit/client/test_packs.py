@@ -6,7 +6,7 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from datamill.packs import TARGET_BYTES, WHOLE_BYTES, Blob, Pack
+from datamill.bulk.packs import TARGET_BYTES, WHOLE_BYTES, Blob, Pack
 from services.kit import packs as store
 
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from blake3 import blake3
 
+from datamill.bulk.local import inside
 from datamill.errors import Corrupt
-from datamill.local import inside
 from datamill.transport import Calls
 from datamill.wire import content_v1_pb2 as content
 from datamill.wire import pfs_v2_pb2 as pfs

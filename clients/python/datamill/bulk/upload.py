@@ -9,9 +9,9 @@ import queue
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
-from datamill.local import LocalFile
-from datamill.packs import Blob, Pack
-from datamill.store import shared_root
+from datamill.bulk.local import LocalFile
+from datamill.bulk.packs import Blob, Pack
+from datamill.bulk.store import shared_root
 from datamill.transport import Calls
 from datamill.wire import content_v1_pb2 as content
 

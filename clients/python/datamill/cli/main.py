@@ -30,7 +30,7 @@ def main() -> None:
 def run(args: list[str]) -> int:
     """Run one command; the exit code. Never raises for what a user may do wrong."""
     for name in COMMANDS:
-        importlib.import_module(f"datamill.cli.{name}")
+        importlib.import_module(f"datamill.cli.commands.{name}")
     try:
         code = root.main(args, prog_name="datamill", standalone_mode=False)
         sys.stdout.flush()

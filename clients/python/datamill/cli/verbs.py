@@ -1,4 +1,4 @@
-"""The verbs of the command line. Nouns register their commands with them (repos.py, commits.py, files.py, …).
+"""The verbs of the command line. Nouns register their commands with them (commands/).
 
 Plural nouns are accepted (`list repos`), and an unknown word is answered with the nearest one there is.
 """

@@ -9,8 +9,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from datamill import names
 from datamill.cli import specs, verbs
+from datamill.cli.commands.pipelines import history_of, input_text
 from datamill.cli.output import enum_word, length_of, listing, one, size, span, when
-from datamill.cli.pipelines import history_of, input_text
 from datamill.cli.session import EVERYWHERE, RAW, Session, Unsuccessful, command
 from datamill.client import Client
 from datamill.jobs import ENDED

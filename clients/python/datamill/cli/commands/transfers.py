@@ -8,13 +8,14 @@ from pathlib import Path, PurePosixPath
 
 import click
 
-from datamill import local, names
+from datamill import names
+from datamill.bulk import local
+from datamill.bulk.local import LocalFile
 from datamill.cli import verbs
 from datamill.cli.output import transfer
 from datamill.cli.session import Session, command
 from datamill.files import put_requests
 from datamill.folders import literal
-from datamill.local import LocalFile
 from datamill.wire import pfs_v2_pb2 as pfs
 
 FEW = 16  # files that go in one plain stream
