@@ -1,7 +1,7 @@
 """What Jobs asks of PFS and PPS, in the words of this service. The only place here that makes such calls."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
 
 import grpc
@@ -176,15 +176,27 @@ class Pfs:
         answer = await content_grpc.ContentServiceStub(self.channel).PutEntries(messages(), timeout=600)
         return answer.file_set_id
 
-    async def delete_below(self, ref: CommitRef, folders: Sequence[str]) -> None:
-        """Delete folders, with all that is in them, from an open commit."""
+    async def delete_below(self, ref: CommitRef, folders: Iterable[tuple[str, str]]) -> None:
+        """Delete from an open commit what datums have in folders. folders: (path with "/" behind, datum)."""
 
         async def messages() -> AsyncIterator[pfs.ModifyFileRequest]:
             yield pfs.ModifyFileRequest(set_commit=ref.wire())
-            for folder in folders:
-                yield pfs.ModifyFileRequest(delete_file=pfs.DeleteFile(path=folder))
+            for path, datum in folders:
+                yield pfs.ModifyFileRequest(delete_file=pfs.DeleteFile(path=path, datum=datum))
 
         await pfs_grpc.APIStub(self.channel).ModifyFile(messages(), timeout=600)
+
+    async def entries(self, ref: CommitRef) -> list[tuple[str, str]]:
+        """Every file of a commit, and the datum that wrote it. None when there is no such commit."""
+        request = pfs.WalkFileRequest(file=pfs.File(commit=ref.wire(), path="/"))
+        try:
+            walk = pfs_grpc.APIStub(self.channel).WalkFile(request)
+            infos = [info async for info in walk]
+        except grpc.aio.AioRpcError as error:
+            if error.code() is grpc.StatusCode.NOT_FOUND:
+                return []
+            raise
+        return [(info.file.path, info.file.datum) for info in infos if info.file_type == pfs.FileType.FILE]
 
 
 @dataclass(frozen=True)

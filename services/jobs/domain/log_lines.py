@@ -78,7 +78,7 @@ class LogBatch:
         fields: dict[str, Any] = {"w": self.worker, "u": self.user, "m": self.master, "l": self.lines}
         if self.paths:
             fields |= {"p": self.paths, "h": self.hashes}
-        return json.dumps(fields, separators=(",", ":")).encode()
+        return json.dumps(fields, separators=(",", ":"), ensure_ascii=False).encode()
 
     def matches(self, filters: Sequence[str]) -> bool:
         """Whether every filter names an input: by path, or by hash as hex or base64."""
@@ -105,12 +105,12 @@ def batch_from(subject: str, fields: dict[str, Any]) -> LogBatch:
 
 
 def in_parts(batch: LogBatch, most_bytes: int) -> Iterator[LogBatch]:
-    """The batch, in pieces that each hold at most so many bytes of text, or one line."""
+    """The batch, in pieces that each take at most so many bytes, or hold one line."""
     part: list[tuple[int, str]] = []
     size = 0
     for at, text in batch.lines:
         for piece in _pieces(text, most_bytes):
-            cost = len(piece.encode("utf-8", "replace")) + LINE_COST
+            cost = len(json.dumps(piece, ensure_ascii=False).encode()) + LINE_COST
             if part and size + cost > most_bytes:
                 yield replace(batch, lines=tuple(part))
                 part, size = [], 0
@@ -121,7 +121,7 @@ def in_parts(batch: LogBatch, most_bytes: int) -> Iterator[LogBatch]:
 
 
 def _pieces(text: str, most_bytes: int) -> Iterator[str]:
-    """A line longer than a message is cut; characters take at most four bytes, six when JSON escapes them."""
+    """A line longer than a message is cut; a character takes at most six bytes, when JSON escapes it."""
     step = max(1, most_bytes // 6)
     if len(text) <= step:
         yield text

@@ -17,11 +17,11 @@ from services.kit.sortedmap.rows import EMPTY, Root
 class Base:
     """root: the datums that the commits' content holds already.
 
-    unknown: the content comes from a commit that no job vouches for, so it has to go.
+    unknown: id of the commit that the content comes from when no job vouches for it, so it has to go; else "".
     """
 
     root: Root
-    unknown: bool = False
+    unknown: str = ""
 
 
 async def find_base(db: Database, pfs: Pfs, job: Job) -> Base:
@@ -37,7 +37,7 @@ async def find_base(db: Database, pfs: Pfs, job: Job) -> Base:
         root = await db.read(_root_of_good, key)
         if root is not None and not await _meta_failed(pfs, facts.ref):
             return Base(root)
-        return Base(EMPTY, unknown=True)
+        return Base(EMPTY, unknown=facts.ref.id)
     return Base(EMPTY)
 
 

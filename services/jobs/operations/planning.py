@@ -32,7 +32,6 @@ class Plan:
     """What a job does. ranges: (begin, length, datums) of each set in the object `key`.
 
     root: the base's index without what is removed; removed: those rows, with the base's records.
-    wipes: nothing of the base stays, so its commits' content goes whole.
     """
 
     key: str
@@ -41,7 +40,6 @@ class Plan:
     skipped: int
     root: Root
     removed: tuple[Row, ...]
-    wipes: bool
 
     @property
     def to_run(self) -> int:
@@ -99,11 +97,10 @@ class Draft:
             elif fate is not Fate.GONE:
                 runs[at] = 1
         removed = tuple(rows[id] for id in sorted(rows))
-        wipes = base.rows > 0 and skipped == 0
-        root = EMPTY if wipes else self._without(indexes, base, removed)
+        root = self._without(indexes, base, removed) if skipped else EMPTY
         running = [at for at in range(len(self)) if runs[at]]
         key, ranges = self._store(indexes, running, spec)
-        return Plan(key, ranges, len(order), skipped, root, removed, wipes)
+        return Plan(key, ranges, len(order), skipped, root, removed)
 
     @staticmethod
     def _without(indexes: Indexes, base: Root, removed: tuple[Row, ...]) -> Root:

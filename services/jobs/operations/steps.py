@@ -6,7 +6,7 @@ Elsewhere: who runs them, and kills (duties/driver.py); planning (planning.py); 
 import asyncio
 import heapq
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from services.jobs.clients import CommitFacts, CommitRef, Pfs
 from services.jobs.domain.datums import Leaf
@@ -119,17 +119,18 @@ class JobSteps:
         if not self._fresh:  # an earlier try may have left something
             await asyncio.gather(self._t.pfs.clear(output), self._t.pfs.clear(meta))
         self._fresh = False
-        if base.unknown or plan.wipes:
-            await asyncio.gather(*(self._t.pfs.delete_below(ref, ["/"]) for ref in (output, meta)))
-        elif plan.removed:
-            await self._remove(output, meta, plan.removed)
+        if base.unknown:
+            for ref in (output, meta):
+                await self._remove_entries(ref, await self._t.pfs.entries(replace(ref, id=base.unknown)))
+        if plan.removed:
+            entries = await asyncio.to_thread(lambda: list(outputs_of(self._t.indexes, plan.removed)))
+            await self._remove_entries(output, entries)
+            ids = [row.key.hex() for row in plan.removed]
+            await self._t.pfs.delete_below(meta, [(f"/{top}/{id}/", id) for id in ids for top in ("meta", "pfs")])
 
-    async def _remove(self, output: CommitRef, meta: CommitRef, rows: tuple[Row, ...]) -> None:
-        entries = await asyncio.to_thread(lambda: list(outputs_of(self._t.indexes, rows)))
+    async def _remove_entries(self, ref: CommitRef, entries: list[tuple[str, str]]) -> None:
         if entries:
-            await self._t.pfs.add_file_set(output, await self._t.pfs.removal(entries))
-        ids = [row.key.hex() for row in rows]
-        await self._t.pfs.delete_below(meta, [f"/{top}/{id}/" for id in ids for top in ("meta", "pfs")])
+            await self._t.pfs.add_file_set(ref, await self._t.pfs.removal(entries))
 
     async def _work(self, job: Job) -> None:
         """Wait until every set is DONE; carry on with those that were TAKEN when a process died."""

@@ -18,7 +18,7 @@ from services.jobs.domain.inputs import leaves
 from services.jobs.domain.jobs import Job, JobKey
 from services.jobs.domain.records import Record, read_planned
 from services.jobs.domain.sets import DatumSet
-from services.jobs.operations import leasing, moving, reading
+from services.jobs.operations import leasing, reading
 from services.jobs.operations.activity import Activity
 from services.jobs.servicers import from_wire, to_wire
 from services.jobs.servicers.jobs import Parts
@@ -115,7 +115,7 @@ class DatumRpcs:
         return found
 
     async def _job(self, key: JobKey) -> Job:
-        job = await self._p.tools.db.read(moving.find_job, key)
+        job = await self._p.creator.ensure(key)
         if job is None:
             raise JobNotFound(key)
         return job

@@ -8,7 +8,6 @@ from datamill.wire import pps_v2_pb2 as pps
 from services.jobs.domain.errors import NotBuilt, PipelineNotFound, Wrong
 from services.jobs.domain.jobs import JobKey
 from services.jobs.domain.log_lines import LogBatch, subject_of
-from services.jobs.operations import moving
 from services.jobs.servicers import from_wire, to_wire
 from services.jobs.servicers.jobs import Parts
 from services.kit.errors import NotFound
@@ -64,7 +63,7 @@ class LogRpcs:
         return subject_of(key.project, key.pipeline, key.id, datum), await self._job_since(key, request, since)
 
     async def _job_since(self, key: JobKey, request: pps.GetLogsRequest, since: datetime) -> datetime:
-        job = await self._p.tools.db.read(moving.find_job, key)
+        job = await self._p.creator.ensure(key)
         if job is None:
             raise NotFound(f'could not get job information for "{key.id}"')
         return since if request.since.ToTimedelta() else job.created - SKEW

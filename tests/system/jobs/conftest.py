@@ -1,0 +1,97 @@
+"""PFS, PPS and Jobs without workers: PPS starts /bin/false in their place, and the tests do the work."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import grpc
+import pytest
+
+from datamill.wire import pfs_v2_pb2 as pfs
+from datamill.wire.pfs_v2_pb2_grpc import APIStub as PfsStub
+from tests.support.servers import (
+    SERVING,
+    Running,
+    channel,
+    free_port,
+    nats_command,
+    running,
+    service_command,
+    settings,
+    unique,
+)
+from tests.system.jobs.hands import Bench, repo
+
+
+@dataclass
+class Instance:
+    """The processes; `jobs` can be killed and started again at the same address, on the same data."""
+
+    root: Path
+    token: str
+    at: dict[str, str]
+    nats_port: int
+    up: dict[str, tuple[ExitStack, Running]]
+
+    def start(self, name: str) -> None:
+        stack = ExitStack()
+        if name == "nats":
+            command, env, ready = nats_command(self.root / "nats", self.nats_port), {}, r"Server is ready"
+        else:
+            command, ready = service_command(name), SERVING
+            nats_url = f"nats://127.0.0.1:{self.nats_port}"
+            env = settings(name, self.root, nats_url=nats_url, token=self.token, listen=self.at[name])
+            env |= {
+                "JOBS_PFS": self.at["pfs"],
+                "JOBS_PPS": self.at["pps"],
+                "PPS_PFS": self.at["pfs"],
+                "PPS_JOBS": self.at["jobs"],
+                "PPS_WORKER_PYTHON": "/bin/false",
+            }
+        self.up[name] = stack, stack.enter_context(running(command, env=env, ready=ready))
+
+    def kill(self, name: str) -> None:
+        stack, process = self.up.pop(name)
+        process.kill()
+        stack.close()
+
+    def restart(self, name: str) -> None:
+        self.kill(name)
+        self.start(name)
+
+    def log(self, name: str) -> str:
+        return self.up[name][1].log
+
+    def stop(self) -> None:
+        for name in list(self.up)[::-1]:
+            self.up.pop(name)[0].close()
+
+
+@pytest.fixture(scope="module")
+def instance(tmp_path_factory: pytest.TempPathFactory, service_token: str) -> Iterator[Instance]:
+    at = {name: f"127.0.0.1:{free_port()}" for name in ("pfs", "jobs", "pps")}
+    found = Instance(tmp_path_factory.mktemp("jobs"), service_token, at, free_port(), {})
+    try:
+        for name in ("nats", "pfs", "jobs", "pps"):
+            found.start(name)
+        yield found
+    finally:
+        found.stop()
+
+
+@pytest.fixture(scope="module")
+def channels(instance: Instance) -> Iterator[dict[str, grpc.Channel]]:
+    with ExitStack() as stack:
+        made = {name: stack.enter_context(channel(address)) for name, address in instance.at.items()}
+        for one in made.values():
+            grpc.channel_ready_future(one).result(10)
+        yield made
+
+
+@pytest.fixture
+def bench(instance: Instance, channels: dict[str, grpc.Channel]) -> Bench:
+    """A repo and a name for a pipeline, new for each test."""
+    made = Bench(channels["pfs"], channels["pps"], channels["jobs"], instance.token, unique("p"), unique("in"))
+    PfsStub(channels["pfs"]).CreateRepo(pfs.CreateRepoRequest(repo=repo(made.source)))
+    return made

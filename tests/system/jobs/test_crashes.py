@@ -1,0 +1,109 @@
+"""Jobs and NATS killed in the middle: nothing is lost, nothing counts twice, outputs are the same."""
+
+import shutil
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import grpc
+import pytest
+
+from datamill.wire import pps_v2_pb2 as pps
+from datamill.wire import work_v1_pb2 as work
+from tests.system.jobs.conftest import Instance
+from tests.system.jobs.hands import Bench, Hands
+
+SETS = 6
+
+
+def patiently(call: Callable[[], bool | work.DatumSet | None], seconds: float = 40) -> bool | work.DatumSet | None:
+    """Try again while Jobs is away, as a worker does."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            return call()
+        except grpc.RpcError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
+
+
+def do_all(hands: Hands, sets: int) -> None:
+    """Work until so many sets were counted."""
+    done = 0
+    while done < sets:
+        held = patiently(lambda: hands.lease(5))
+        if isinstance(held, work.DatumSet):
+            request = hands.results(held)
+            done += bool(patiently(lambda: hands.complete(request)))  # noqa: B023 - called at once
+
+
+def files(n: int) -> dict[str, bytes | None]:
+    return {f"/{k}": b"%d" % k for k in range(n)}
+
+
+def check(bench: Bench, id: str, n: int) -> None:
+    info = patiently_ended(bench, id)
+    assert (info.state, info.reason) == (pps.JOB_SUCCESS, "")
+    assert (info.data_total, info.data_processed, info.data_skipped, info.data_failed) == (n, n, 0, 0)
+    assert info.stats.upload_bytes == 2 * n
+    assert bench.outputs(id) == sorted(f"/{k}" for k in range(n))
+    assert len(bench.datums(id)) == n
+
+
+def patiently_ended(bench: Bench, id: str) -> pps.JobInfo:
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            return bench.ended(id)
+        except grpc.RpcError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
+
+
+@pytest.mark.parametrize("after", [0.02, 0.08, 0.15, 0.3])
+def test_killing_jobs_at_some_moment(bench: Bench, instance: Instance, after: float) -> None:
+    bench.create(datumSetSpec={"number": 1})
+    with ThreadPoolExecutor(1) as pool:
+        working = pool.submit(do_all, bench.hands(), SETS)
+        id = bench.commit(files(SETS))
+        time.sleep(after)  # not a wait: the moment of the kill is what varies
+        instance.restart("jobs")
+        working.result(90)
+    check(bench, id, SETS)
+
+
+def test_jobs_away_while_the_input_is_committed(bench: Bench, instance: Instance) -> None:
+    bench.create()
+    instance.kill("jobs")
+    id = bench.commit(files(3))
+    instance.start("jobs")
+    do_all(bench.hands(), 1)
+    check(bench, id, 3)
+
+
+def test_a_queue_that_is_wiped_is_filled_again(bench: Bench, instance: Instance) -> None:
+    bench.create(datumSetSpec={"number": 1})
+    id = bench.commit(files(3))
+    hands = bench.hands()
+    held = hands.lease()
+    assert held is not None
+    instance.kill("nats")
+    shutil.rmtree(instance.root / "nats")
+    instance.start("nats")
+    assert patiently(lambda: hands.complete(hands.results(held)))
+    do_all(hands, 2)
+    check(bench, id, 3)
+
+
+def test_nats_killed_between_lease_and_answer(bench: Bench, instance: Instance) -> None:
+    bench.create()
+    id = bench.commit(files(2))
+    hands = bench.hands()
+    held = hands.lease()
+    assert held is not None
+    instance.restart("nats")
+    assert hands.renew(held).held
+    assert patiently(lambda: hands.complete(hands.results(held)))
+    check(bench, id, 2)
