@@ -55,15 +55,26 @@ def processes(folder: Path, *, supervisor: bool = False) -> dict[int, psutil.Pro
 
 
 def kill_one(folder: Path, draw: random.Random) -> str:
-    """Kill any one of them. Returns which."""
-    choices = sorted(processes(folder).values(), key=lambda process: process.pid)
-    victim = draw.choice(choices)
+    """Kill one of them: first a kind is drawn, or the many workers would take every turn. Returns which."""
+    kinds: dict[str, list[psutil.Process]] = {}
+    for process in processes(folder).values():
+        kinds.setdefault(_kind(process), []).append(process)
+    victim = draw.choice(kinds[draw.choice(sorted(kinds))])
     try:
-        name = " ".join(victim.cmdline()[:5])
+        name = _kind(victim)
         victim.kill()
     except psutil.Error:
         return "one that had just ended"
     return name
+
+
+def _kind(process: psutil.Process) -> str:
+    """A service, a server, a sandbox, or else user code, by its name."""
+    try:
+        words = process.cmdline()
+        return words[2] if words[1:2] == ["-m"] else process.name()
+    except (psutil.Error, IndexError):
+        return "one that had just ended"
 
 
 def check_counts(dag: Dag, id: str) -> None:
