@@ -90,7 +90,7 @@ def ran_table(names: Sequence[str], found: Found, title: str) -> Table:
 
 def lineage_tree(origin: Origin, title: str) -> Tree:
     """Where a file comes from, one branch for each file that was read."""
-    tree = Tree(f"[bold]{title}[/], each file with its commit and the beginning of its hash")
+    tree = Tree(f"[bold]{title}[/] (files: repo@commit:path hash)")
     _grow(tree, origin)
     return tree
 
