@@ -31,6 +31,7 @@ from services.pfs.operations.stores import Stores
 from services.pfs.operations.tree_views import Views
 from services.pfs.servicers.admin import AdminApi, VersionApi
 from services.pfs.servicers.api import PfsApi
+from services.pfs.servicers.auth import add_auth
 from services.pfs.servicers.content import ContentService
 from services.pfs.servicers.transactions import TransactionApi
 from services.pfs.servicers.trees import TreeService
@@ -38,7 +39,7 @@ from services.pfs.settings import Settings
 
 MIGRATIONS = Path(__file__).parent / "storage" / "migrations"
 NAMES = (
-    "pfs_v2.API", "transaction_v2.API", "admin_v2.API", "versionpb_v2.API",
+    "pfs_v2.API", "transaction_v2.API", "admin_v2.API", "versionpb_v2.API", "auth_v2.API",
     "datamill.content.v1.ContentService", "datamill.trees.v1.TreeService",
 )  # fmt: skip
 SWITCH_SECONDS = 0.0005  # hashing threads hand the interpreter over often, so that short calls stay short
@@ -76,6 +77,7 @@ def _registrations(
         transaction_grpc.add_APIServicer_to_server(transactions, server)
         admin_grpc.add_APIServicer_to_server(AdminApi(api.db), server)
         version_grpc.add_APIServicer_to_server(VersionApi(), server)
+        add_auth(server)
         content_grpc.add_ContentServiceServicer_to_server(content, server)
         trees_grpc.add_TreeServiceServicer_to_server(TreeService(views), server)
 

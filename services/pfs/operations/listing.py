@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from services.pfs.domain.commits import Commit, CommitNumber, CommitView, Origin
 from services.pfs.domain.errors import CommitSetNotFound, Malformed
 from services.pfs.domain.keys import CommitRef, RepoKey
-from services.pfs.domain.walks import closure, in_order
+from services.pfs.domain.walks import in_order
 from services.pfs.operations.resolve import find_repo, resolve_commit
 from services.pfs.operations.views import commit_views
 from services.pfs.storage.commits import CommitStore
@@ -78,12 +78,16 @@ def set_members(tx: Session, id: str) -> list[Commit]:
     own = commits.of_set(id)
     if not own:
         raise CommitSetNotFound(id)
-    numbers: dict[CommitNumber, None] = {}
-    for commit in own:
-        for number in (commit.number, *closure(commit.number, commits.upstream)):
-            numbers[number] = None
-    known, causes = commits.many(numbers), commits.upstream(numbers)
-    ordered = in_order(sorted(numbers), lambda number: causes.get(number, ()))
+    known = {commit.number: commit for commit in own}
+    causes: dict[CommitNumber, list[CommitNumber]] = {}
+    frontier = list(known)
+    while frontier:  # a level of the whole set is one question
+        above = commits.upstream(frontier)
+        causes.update(above)
+        fresh = {number for numbers in above.values() for number in numbers} - known.keys()
+        known.update(commits.many(fresh))
+        frontier = list(fresh)
+    ordered = in_order(sorted(known), lambda number: causes.get(number, ()))
     return [known[number] for number in ordered]
 
 

@@ -49,7 +49,7 @@ def resolve_commit(tx: Session, ref: CommitRef) -> Commit:
     if not ref.repo.name:
         raise Malformed("commit must have a repo")
     try:
-        return _pick(tx, ref)
+        return pick_commit(tx, ref)
     except (RepoNotFound, BranchNotFound, CommitNotFound) as why:
         found = _by_alias(tx, ref)
         if found is None:
@@ -78,7 +78,8 @@ def base_of(tx: Session, commit: Commit) -> Commit | None:
     return None
 
 
-def _pick(tx: Session, ref: CommitRef) -> Commit:
+def pick_commit(tx: Session, ref: CommitRef) -> Commit:
+    """Like `resolve_commit` without falling back to sets. Raises RepoNotFound, BranchNotFound, CommitNotFound."""
     repo = find_repo(tx, ref.repo)
     steps = parse_ancestry(ref.text)
     commits = CommitStore(tx)

@@ -6,7 +6,8 @@ from services.pfs.servicers.commits import CommitSetRpcs
 from services.pfs.servicers.files import FileRpcs
 from services.pfs.servicers.filesets import FileSetRpcs
 from services.pfs.servicers.repos import ProjectRpcs, RepoRpcs
+from services.pfs.servicers.walks import WalkRpcs
 
 
-class PfsApi(ProjectRpcs, RepoRpcs, BranchRpcs, CommitSetRpcs, FileRpcs, FileSetRpcs, APIServicer):
+class PfsApi(ProjectRpcs, RepoRpcs, BranchRpcs, CommitSetRpcs, WalkRpcs, FileRpcs, FileSetRpcs, APIServicer):
     """Everything that is built."""

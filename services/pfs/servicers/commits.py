@@ -3,6 +3,7 @@
 Waits listen first, then read: news says "look", the database says what happened.
 """
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, timedelta
 
@@ -10,9 +11,10 @@ from google.protobuf.empty_pb2 import Empty
 from sqlalchemy.orm import Session
 
 from datamill.wire import pfs_v2_pb2 as pfs
+from services.kit.bus import Listener
 from services.kit.server import Context
 from services.pfs.domain.commits import Commit, CommitNumber, CommitView, Origin
-from services.pfs.domain.errors import CommitDeleted, Malformed
+from services.pfs.domain.errors import CommitDeleted, CommitSetNotFound, Malformed
 from services.pfs.domain.keys import CommitRef, RepoKey
 from services.pfs.operations import listing
 from services.pfs.operations.commits import finish_commit, start_commit
@@ -53,12 +55,12 @@ class CommitRpcs(Rpcs):
         """The commit once it is in `state`. Raises CommitDeleted."""
         async with self.bus.listen(*PROGRESS) as news:
             while True:
-                view, there = await self.db.read(_progress, commit.number, state)
+                view, awaited = await self.db.read(_progress, commit.number, state)
                 if view is None:
                     raise CommitDeleted(commit)
-                if there:
+                if not awaited:
                     return view
-                await news.wait(LOOK_AGAIN)
+                await news_of(news, {*awaited, commit.key, commit.repo.full})
 
     async def ListCommit(self, request: pfs.ListCommitRequest, context: Context) -> AsyncIterator[pfs.CommitInfo]:
         left = request.number or -1
@@ -113,7 +115,8 @@ class CommitRpcs(Rpcs):
         wanted = Filter(repo=repo, origin=_origin(request), branch=request.branch, reverse=True)
         async with self.bus.listen(*PROGRESS) as news:
             while True:
-                for commit in await self.db.read(listing.commit_page, wanted, after):
+                page = await self.db.read(listing.commit_page, wanted, after)
+                for commit in page:
                     try:
                         view = await self._reached(commit, request.state)
                     except CommitDeleted:
@@ -121,7 +124,8 @@ class CommitRpcs(Rpcs):
                     if view is not None:
                         yield to_wire.commit_info(view)
                     after = commit.number
-                await news.wait(LOOK_AGAIN)
+                if not page:
+                    await news_of(news, {repo.full}, prefix=f"{repo.full}@")
 
     async def SquashCommit(self, request: pfs.SquashCommitRequest, context: Context) -> pfs.SquashCommitResponse:
         ref = from_wire.some_commit(request.commit, request.HasField("commit"))
@@ -150,18 +154,29 @@ def _inspected(tx: Session, ref: CommitRef) -> CommitView:
     return commit_view(tx, resolve_commit(tx, ref))
 
 
-def _progress(tx: Session, number: CommitNumber, state: int) -> tuple[CommitView | None, bool]:
-    """The commit, None once it is deleted, and whether it is in `state`."""
+def _progress(tx: Session, number: CommitNumber, state: int) -> tuple[CommitView | None, set[str]]:
+    """The commit, None once it is deleted, and the keys of what it waits for: none once it is in `state`."""
     commits = CommitStore(tx)
     commit = commits.get(number)
     if commit is None:
-        return None, False
-    if state == pfs.CommitState.READY and commit.finished is None:
+        return None, set()
+    awaited = set[str]()
+    if state == pfs.CommitState.READY:
         above = commits.many(commits.upstream([number]).get(number, ()))
-        there = all(cause.finished is not None for cause in above.values())
-    else:
-        there = commit.finished is not None or state <= pfs.CommitState.STARTED
-    return (commit_view(tx, commit) if there else _bare(commit)), there
+        awaited = {cause.key for cause in above.values() if cause.finished is None}
+    elif state > pfs.CommitState.READY and commit.finished is None:
+        awaited = {commit.key}
+    return (_bare(commit) if awaited else commit_view(tx, commit)), awaited
+
+
+async def news_of(news: Listener, keys: set[str], prefix: str = "\0") -> None:
+    """Return at the first news of one of `keys`, or of a key with this prefix, or when it is time to look anyway."""
+    loop = asyncio.get_running_loop()
+    end = loop.time() + LOOK_AGAIN.total_seconds()
+    while (left := end - loop.time()) > 0:
+        one = await news.wait(timedelta(seconds=left))
+        if one is None or one.key in keys or one.key.startswith(prefix):
+            return
 
 
 def _bare(commit: Commit) -> CommitView:
@@ -197,7 +212,10 @@ class CommitSetRpcs(CommitRpcs):
             for id in ids:
                 if id not in seen:
                     seen.add(id)
-                    views = await self.db.read(listing.set_view, id)
+                    try:
+                        views = await self.db.read(listing.set_view, id)
+                    except CommitSetNotFound:  # deleted since its page was read
+                        continue
                     infos = map(to_wire.commit_info, views)
                     yield pfs.CommitSetInfo(commit_set=pfs.CommitSet(id=id), commits=infos)
             if after is None:

@@ -76,3 +76,39 @@ def required_set(some: pfs.CommitSet, given: bool) -> str:
     if not given:
         raise MissingField("commit_set")
     return some.id.lower()
+
+
+def picked_repo(picker: pfs.RepoPicker) -> RepoKey:
+    """Raises Malformed."""
+    if not picker.HasField("name"):
+        raise Malformed("repo picker cannot be nil")
+    if not picker.name.HasField("project"):
+        raise Malformed("project picker cannot be nil")
+    return RepoKey(picker.name.project.name or DEFAULT_PROJECT, picker.name.name, picker.name.type or USER)
+
+
+def picked_branch(picker: pfs.BranchPicker) -> BranchKey:
+    """Raises Malformed."""
+    if not picker.HasField("name"):
+        raise Malformed("branch picker cannot be nil")
+    return BranchKey(picked_repo(picker.name.repo), picker.name.name)
+
+
+def picked_commit(picker: pfs.CommitPicker) -> CommitRef:
+    """A picker as the reference that says the same; offsets from a branch's root count from 0. Raises Malformed."""
+    match picker.WhichOneof("picker"):
+        case "branch_head":
+            branch = picked_branch(picker.branch_head)
+            return CommitRef(branch.repo, branch=branch.name)
+        case "id":
+            return CommitRef(picked_repo(picker.id.repo), picker.id.id.lower())
+        case "branch_root":
+            branch = picked_branch(picker.branch_root.branch)
+            return CommitRef(branch.repo, f"{branch.name}.{picker.branch_root.offset + 1}")
+        case "ancestor":
+            back, start = 0, picker
+            while start.HasField("ancestor"):
+                back, start = back + start.ancestor.offset, start.ancestor.start
+            ref = picked_commit(start)
+            return CommitRef(ref.repo, f"{ref.text}^{back}" if back else ref.text)
+    raise Malformed("commit picker cannot be nil")

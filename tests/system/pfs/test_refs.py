@@ -3,13 +3,22 @@
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from typing import Any
 
 import grpc
 import pytest
 from google.protobuf.empty_pb2 import Empty
 
-from datamill.wire import admin_v2_pb2, admin_v2_pb2_grpc, transaction_v2_pb2_grpc, versionpb_v2_pb2_grpc
+from datamill.wire import (
+    admin_v2_pb2,
+    admin_v2_pb2_grpc,
+    auth_v2_pb2,
+    auth_v2_pb2_grpc,
+    transaction_v2_pb2_grpc,
+    versionpb_v2_pb2,
+    versionpb_v2_pb2_grpc,
+)
 from datamill.wire import pfs_v2_pb2 as pfs
 from datamill.wire import transaction_v2_pb2 as transaction
 from tests.support.servers import unique
@@ -287,3 +296,125 @@ def test_who_the_instance_is(pfs_channel: grpc.Channel) -> None:
     assert info.id == stub.InspectCluster(admin_v2_pb2.InspectClusterRequest()).id
     version = versionpb_v2_pb2_grpc.APIStub(pfs_channel).GetVersion(Empty())
     assert (version.major, version.minor) == (2, 12)
+
+
+def test_warnings_say_what_is_odd_about_a_client(pfs_channel: grpc.Channel) -> None:
+    def warned(**request: Any) -> list[str]:
+        stub = admin_v2_pb2_grpc.APIStub(pfs_channel)
+        return list(stub.InspectCluster(admin_v2_pb2.InspectClusterRequest(**request)).warnings)
+
+    fits = versionpb_v2_pb2.Version(major=2, minor=12, micro=3)
+    assert warned(client_version=fits, current_project=pfs.Project(name="default")) == []
+    for request, word in (
+        ({}, "did not say its version"),
+        ({"client_version": versionpb_v2_pb2.Version(major=2, minor=3)}, "much older"),
+        ({"client_version": versionpb_v2_pb2.Version(major=3)}, "much newer"),
+        ({"client_version": fits, "current_project": pfs.Project(name="nobody")}, 'Could not inspect project "nobody"'),
+    ):
+        (text,) = warned(**request)
+        assert text.startswith("WARNING:")
+        assert word in text
+
+
+def test_access_control_says_that_it_is_off(pfs_channel: grpc.Channel) -> None:
+    with refused(grpc.StatusCode.UNIMPLEMENTED, "the auth service is not activated"):
+        auth_v2_pb2_grpc.APIStub(pfs_channel).WhoAmI(auth_v2_pb2.WhoAmIRequest())
+
+
+def test_walks_go_nearest_first_from_each_start(a: Repo, b: Repo, pfs_channel: grpc.Channel) -> None:
+    c = Repo(pfs_channel)
+    link(b, a)
+    link(c, b)
+    id = finished(a)
+
+    def picked(repo: Repo) -> pfs.RepoPicker:
+        project = pfs.ProjectPicker(name="default")
+        return pfs.RepoPicker(name=pfs.RepoPicker.RepoName(project=project, name=repo.name))
+
+    def branch(repo: Repo) -> pfs.BranchPicker:
+        return pfs.BranchPicker(name=pfs.BranchPicker.BranchName(repo=picked(repo), name="master"))
+
+    up = a.api.WalkBranchProvenance(pfs.WalkBranchProvenanceRequest(start=[branch(c), branch(b)]))
+    assert [info.branch.repo.name for info in up] == [b.name, a.name, a.name]
+    near = a.api.WalkBranchSubvenance(pfs.WalkBranchSubvenanceRequest(start=[branch(a)], max_depth=1))
+    assert [info.branch.repo.name for info in near] == [b.name]
+    by_id = pfs.CommitPicker(id=pfs.CommitPicker.CommitByGlobalId(repo=picked(a), id=id))
+    down = a.api.WalkCommitSubvenance(pfs.WalkCommitSubvenanceRequest(start=[by_id]))
+    assert [(info.commit.repo.name, info.commit.id) for info in down] == [(b.name, id), (c.name, id)]
+    root = pfs.CommitPicker(branch_root=pfs.CommitPicker.BranchRoot(branch=branch(c), offset=0))
+    assert [
+        info.commit.repo.name
+        for info in a.api.WalkCommitProvenance(pfs.WalkCommitProvenanceRequest(start=[root], max_commits=1))
+    ] == [b.name]
+    with refused(UNKNOWN, "commit picker cannot be nil"):
+        list(a.api.WalkCommitProvenance(pfs.WalkCommitProvenanceRequest(start=[pfs.CommitPicker()])))
+
+
+def test_one_batch_builds_a_whole_dag_under_one_id(pfs_channel: grpc.Channel) -> None:
+    """The input's commit is started after the branch that derives from it is made: both get one commit, linked."""
+    names = [unique("dag") for _ in range(3)]
+    repos = [pfs.Repo(name=name, type="user", project=pfs.Project(name="default")) for name in names]
+    branches = [pfs.Branch(repo=repo, name="master") for repo in repos]
+    requests = [
+        *(transaction.TransactionRequest(create_repo=pfs.CreateRepoRequest(repo=repo)) for repo in repos),
+        transaction.TransactionRequest(start_commit=pfs.StartCommitRequest(branch=branches[0])),
+        *(
+            transaction.TransactionRequest(create_branch=pfs.CreateBranchRequest(branch=below, provenance=[above]))
+            for above, below in pairwise(branches)
+        ),
+    ]
+    batch = transaction.BatchTransactionRequest(requests=requests)
+    info = transaction_v2_pb2_grpc.APIStub(pfs_channel).BatchTransaction(batch)
+    stub = Repo(pfs_channel).api
+    members = list(stub.InspectCommitSet(pfs.InspectCommitSetRequest(commit_set=pfs.CommitSet(id=info.transaction.id))))
+    assert [one.commit.repo.name for one in members] == names
+    assert {one.commit.id for one in members} == {info.transaction.id}
+    assert [len(one.direct_provenance) for one in members] == [0, 1, 1]
+    for name in names:
+        found = stub.ListCommit(pfs.ListCommitRequest(repo=pfs.Repo(name=name, type="user")))
+        assert len(list(found)) == 1
+
+
+def test_dropping_the_only_commit_leaves_an_empty_one(a: Repo, b: Repo) -> None:
+    id = finished(a)
+    link(b, a)
+    a.api.DropCommit(pfs.DropCommitRequest(commit=pfs.Commit(repo=a.wire, id=id), recursive=True))
+    empty, below = head(a), head(b)
+    assert empty.commit.id not in {id, ""}
+    assert (empty.origin.kind, empty.HasField("finished")) == (pfs.OriginKind.AUTO, True)
+    assert not below.HasField("finished")
+    assert [one.id for one in below.direct_provenance] == [empty.commit.id]
+    assert commits(a) == [empty.commit.id]
+
+
+def test_ready_means_that_all_inputs_are_finished(a: Repo, b: Repo) -> None:
+    link(b, a)
+    commit = a.start()
+    below = pfs.InspectCommitRequest(commit=pfs.Commit(repo=b.wire, id=commit.id), wait=pfs.CommitState.READY)
+    with pytest.raises(grpc.RpcError) as caught:
+        b.api.InspectCommit(below, timeout=0.3)
+    error: Any = caught.value
+    assert error.code() == grpc.StatusCode.DEADLINE_EXCEEDED
+    a.finish(commit)
+    assert not b.api.InspectCommit(below, timeout=10).HasField("finishing")
+
+
+def test_a_moved_head_keeps_its_id_and_gives_a_new_one_downstream(a: Repo, b: Repo) -> None:
+    first, second = finished(a), finished(a)
+    link(b, a)
+    before = head(b).commit.id
+    a.api.CreateBranch(pfs.CreateBranchRequest(branch=a.branch, head=pfs.Commit(repo=a.wire, id=first)))
+    after = head(b)
+    assert head(a).commit.id == first
+    assert after.commit.id not in {first, second, before}
+    assert after.parent_commit.id == before
+    assert [one.id for one in after.direct_provenance] == [first]
+
+
+def test_a_parent_may_be_named_and_a_fork_moves_the_head(a: Repo) -> None:
+    first, _ = finished(a), finished(a)
+    request = pfs.StartCommitRequest(branch=a.branch, parent=pfs.Commit(repo=a.wire, id=first))
+    made = a.api.StartCommit(request)
+    assert head(a).commit.id == made.id
+    assert head(a).parent_commit.id == first
+    assert len(at(a, first).child_commits) == 2
