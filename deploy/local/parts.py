@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[2]
 MARK = "DATAMILL_INSTANCE"  # in the environment of all that belongs to an instance; holds its data directory
 DRAIN_SECONDS = "5"
 MAX_PAYLOAD_BYTES = 8 << 20
-# Settings of the C library, mallopt(3): packs of 16 MiB go back to the system at once instead of staying with the process
+# Settings of the C library, mallopt(3): packs of 16 MiB go back to the system at once instead of staying in the process
 # (100 MiB less after an upload), and threads share two arenas.
 FRUGAL = {"MALLOC_ARENA_MAX": "2", "MALLOC_MMAP_THRESHOLD_": str(1 << 20), "MALLOC_TRIM_THRESHOLD_": str(4 << 20)}
 

@@ -167,7 +167,7 @@ def test_the_service_token_does_not_pass_the_gateway(instance: Instance) -> None
 
 def test_nobody_answers_for_an_unknown_service(instance: Instance) -> None:
     with grpc.insecure_channel(instance.target) as channel:
-        call = channel.unary_unary("/auth_v2.API/Nothing", request_serializer=bytes, response_deserializer=bytes)
+        call = channel.unary_unary("/license_v2.API/Activate", request_serializer=bytes, response_deserializer=bytes)
         with pytest.raises(grpc.RpcError) as caught:
             call(b"", timeout=20)
     assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED

@@ -20,6 +20,7 @@ OWNERS = {
     "metadata_pb2": "pfs",
     "admin_v2_pb2": "pfs",
     "versionpb_v2_pb2": "pfs",
+    "auth_v2_pb2": "pfs",
     "content_v1_pb2": "pfs",
     "trees_v1_pb2": "pfs",
     "logs_pb2": "jobs",
@@ -76,7 +77,7 @@ def test_pps_v2_is_split_by_method() -> None:
 def test_others() -> None:
     assert _route("/opentelemetry.proto.collector.trace.v1.TraceService/Export") == "jobs"
     assert _route("/grpc.health.v1.Health/Check") == "pfs"
-    assert _route("/auth_v2.API/WhoAmI") is None
+    assert _route("/license_v2.API/Activate") is None
     assert _route("/pps_v2.API/InspectJobX") == "pps"  # unknown there, and answered as such
     assert _route("/") is None
 
