@@ -1,4 +1,7 @@
-"""What Jobs asks of PFS and PPS, in the words of this service. The only place here that makes such calls."""
+"""What Jobs asks of PFS and PPS, in the words of this service. The only place here that makes such calls.
+
+Calls that users wait for are patient with a peer that is just starting again: they wait for it until their deadline.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable
@@ -84,7 +87,9 @@ class Pfs:
         stub = pfs_grpc.APIStub(self.channel)
         while True:
             try:
-                return _facts(await stub.InspectCommit(request, timeout=WAIT_SECONDS if finished else None))
+                return _facts(
+                    await stub.InspectCommit(request, timeout=WAIT_SECONDS if finished else None, wait_for_ready=True)
+                )
             except grpc.aio.AioRpcError as error:
                 if error.code() is grpc.StatusCode.NOT_FOUND:
                     raise CommitGone(error.details() or "") from error
@@ -141,7 +146,7 @@ class Pfs:
         """Close a commit for writing; no error when it is closed or gone already."""
         request = pfs.FinishCommitRequest(commit=ref.wire(), error=error, force=True)
         try:
-            await pfs_grpc.APIStub(self.channel).FinishCommit(request)
+            await pfs_grpc.APIStub(self.channel).FinishCommit(request, wait_for_ready=True)
         except grpc.aio.AioRpcError as refused:
             if FINISHED_ALREADY not in (refused.details() or "") and refused.code() is not grpc.StatusCode.NOT_FOUND:
                 raise
@@ -154,7 +159,7 @@ class Pfs:
         """Put a file set on top of an open commit. Raises FileSetGone."""
         request = pfs.AddFileSetRequest(commit=ref.wire(), file_set_id=file_set)
         try:
-            await pfs_grpc.APIStub(self.channel).AddFileSet(request)
+            await pfs_grpc.APIStub(self.channel).AddFileSet(request, wait_for_ready=True)
         except grpc.aio.AioRpcError as error:
             if FILE_SET_GONE in (error.details() or ""):
                 raise FileSetGone(file_set) from error
@@ -210,7 +215,7 @@ class Pps:
         wanted = pps.Pipeline(name=name, project=pfs.Project(name=project))
         request = pps.InspectPipelineRequest(pipeline=wanted, details=True)
         try:
-            return read_spec(await pps_grpc.APIStub(self.channel).InspectPipeline(request))
+            return read_spec(await pps_grpc.APIStub(self.channel).InspectPipeline(request, wait_for_ready=True))
         except grpc.aio.AioRpcError as error:
             if error.code() is grpc.StatusCode.NOT_FOUND:
                 raise PipelineNotFound(f"{project}/{name}") from error
@@ -221,7 +226,10 @@ class Pps:
         wanted = pps.Pipeline(name=name, project=pfs.Project(name=project))
         request = pps.ListPipelineRequest(pipeline=wanted, history=-1, details=True)
         try:
-            return [read_spec(info) async for info in pps_grpc.APIStub(self.channel).ListPipeline(request, timeout=30)]
+            return [
+                read_spec(info)
+                async for info in pps_grpc.APIStub(self.channel).ListPipeline(request, timeout=30, wait_for_ready=True)
+            ]
         except grpc.aio.AioRpcError as error:
             if error.code() is grpc.StatusCode.NOT_FOUND:
                 return []

@@ -12,8 +12,9 @@ Elsewhere: which commits are opened downstream (propagate.py).
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from types import TracebackType
-from typing import Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
+from sqlalchemy import event
 from sqlalchemy.orm import Session
 
 from services.kit.outbox import Outbox
@@ -35,9 +36,16 @@ class Change:
         self.tx, self.id, self.now = tx, id, now
         self.commits, self.branches = CommitStore(tx), BranchStore(tx)
         self._moved: dict[BranchNumber, None] = {}
+        # A session lets go of rows that nobody holds; held, each is read once in a change.
+        self._rows: list[Any] = []
+        for kind in ("loaded_as_persistent", "pending_to_persistent"):
+            event.listen(tx, kind, self._hold)
         self._rewired: dict[BranchNumber, None] = {}
         self._derived: dict[CommitNumber, BranchNumber] = {}
         self._news: dict[tuple[str, str], Mapping[str, str]] = {}
+
+    def _hold(self, tx: Session, row: Any) -> None:
+        self._rows.append(row)
 
     def __enter__(self) -> "Change":
         return self
@@ -119,6 +127,7 @@ class Change:
         """Do what belongs to the end of a transaction. Raises TwoBranchesInDag."""
         for number in self._rewired:
             check_shape(self.branches, number)
+        asked_for = list(self._derived.items())
         for branch in downstream_of(self.branches, self._moved):
             head = None if branch.head is None else self.commits.get(branch.head)
             if head is not None and head.id == self.id:
@@ -130,7 +139,8 @@ class Change:
                 parent=None if head is None else head.number,
                 derived=True,
             )
-        for commit, number in self._derived.items():
+        # Those just opened came in an order in which what they are made from was there already.
+        for commit, number in asked_for:
             # An earlier commit of this change may have been moved past by a later one, and then keeps what it had.
             if (now := self.branches.get(number)) is not None and now.head == commit:
                 self.commits.set_provenance(commit, provenance_of(self.branches, number))

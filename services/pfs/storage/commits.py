@@ -87,8 +87,13 @@ class CommitStore:
 
     def set_provenance(self, commit: CommitNumber, upstream: Sequence[CommitNumber]) -> None:
         """Replace what a commit was made from, in this order."""
-        self.tx.execute(delete(CommitEdgeRow).where(CommitEdgeRow.downstream == commit))
-        for position, number in enumerate(dict.fromkeys(upstream)):
+        wanted = list(dict.fromkeys(upstream))
+        before = self.upstream([commit]).get(commit, [])
+        if before == wanted:
+            return
+        if before:
+            self.tx.execute(delete(CommitEdgeRow).where(CommitEdgeRow.downstream == commit))
+        for position, number in enumerate(wanted):
             self.tx.add(CommitEdgeRow(downstream=commit, upstream=number, position=position))
         self.tx.flush()
 
