@@ -4,7 +4,7 @@ Holds for ever: STARTED → FINISHING → FINISHED, never back; a FINISHED commi
 Elsewhere: what a commit's tree holds (entries.py); which commits a change opens (operations/propagate.py).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import IntEnum
 from typing import NewType
@@ -61,15 +61,15 @@ class Commit:
     started: datetime
     finishing: datetime | None
     finished: datetime | None
-    error: str
-    root: TreeRoot | None  # None while open, and for an empty tree
-    size_bytes: int
-    compacting: timedelta
-    validating: timedelta
-    metadata: dict[str, str]
-    created_by: str
     created_at: datetime
     updated_at: datetime
+    error: str = ""
+    root: TreeRoot | None = None  # None while open, and for an empty tree
+    size_bytes: int = 0
+    compacting: timedelta = timedelta(0)
+    validating: timedelta = timedelta(0)
+    metadata: dict[str, str] = field(default_factory=dict)
+    created_by: str = ""
 
     def __str__(self) -> str:
         return f"{self.repo}@{self.id}"

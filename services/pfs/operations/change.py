@@ -22,7 +22,7 @@ from services.pfs.domain.commits import Branch, BranchNumber, Commit, CommitNumb
 from services.pfs.domain.errors import RepoChangedTwice
 from services.pfs.domain.keys import RepoKey
 from services.pfs.operations.propagate import check_shape, downstream_of, provenance_of
-from services.pfs.storage.branches import BranchStore
+from services.pfs.storage.branches import BranchStore, one_at_a_time
 from services.pfs.storage.commits import CommitStore
 
 P = ParamSpec("P")
@@ -33,6 +33,7 @@ class Change:
     """A unit of work inside a database transaction. id: of every commit that it makes."""
 
     def __init__(self, tx: Session, *, id: str, now: datetime) -> None:
+        one_at_a_time(tx)
         self.tx, self.id, self.now = tx, id, now
         self.commits, self.branches = CommitStore(tx), BranchStore(tx)
         self._moved: dict[BranchNumber, None] = {}
@@ -75,7 +76,7 @@ class Change:
         commit = self.commits.add(
             repo=repo,
             id=self.id,
-            branch=None if branch is None else branch.number,
+            branch=branch,
             parent=parent,
             origin=origin,
             description=description,

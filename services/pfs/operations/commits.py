@@ -20,6 +20,7 @@ from services.pfs.domain.keys import META, SPEC, USER, BranchKey, CommitRef, Rep
 from services.pfs.domain.names import check_branch_name
 from services.pfs.operations.change import Change
 from services.pfs.operations.resolve import find_repo, head_of, resolve_commit
+from services.pfs.storage.commits import root_columns
 from services.pfs.storage.repos import RepoStore
 
 
@@ -69,12 +70,13 @@ def finish_commit(
         raise CommitFinished(commit)
     if not force and _left_to_its_pipeline(change, commit):
         raise PipelineOwned("cannot finish a pipeline output or meta commit, use 'stop job' instead")
-    row = change.commits.row(commit.number)
-    row.description = description or row.description
-    row.error = error
-    row.finishing = row.updated_at = change.now
-    change.tx.flush()
-    closed = row.to_domain()
+    closed = change.commits.change(
+        commit.number,
+        change.now,
+        description=description or commit.description,
+        error=error,
+        finishing=change.now,
+    )
     change.say_commit("pfs.commit.finishing", closed)
     return closed
 
@@ -104,15 +106,16 @@ def mark_finished(
     found = change.commits.get(number)
     if found is None or found.finishing is None or found.finished is not None:
         return None
-    row = change.commits.row(number)
-    row.root = root
-    row.size_bytes = size_bytes
-    row.error = row.error or error
-    row.compacting_us = compacting // timedelta(microseconds=1)
-    row.validating_us = validating // timedelta(microseconds=1)
-    row.finished = row.updated_at = change.now
-    change.tx.flush()
-    finished = row.to_domain()
+    finished = change.commits.change(
+        number,
+        change.now,
+        **root_columns(root),
+        size_bytes=size_bytes,
+        error=found.error or error,
+        compacting_us=compacting // timedelta(microseconds=1),
+        validating_us=validating // timedelta(microseconds=1),
+        finished=change.now,
+    )
     change.say_commit("pfs.commit.finished", finished)
     return finished
 

@@ -71,8 +71,8 @@ def _remove(change: Change, number: CommitNumber) -> None:
     commit = change.commits.get(number)
     assert commit is not None
     change.commits.reparent(number, commit.parent)
-    for row in change.commits.branches_at(number):
-        branch = change.branches.get(row.to_domain().number)
+    for at in change.commits.branches_at(number):
+        branch = change.branches.get(at)
         assert branch is not None
         if commit.parent is not None:
             change.branches.set_head(branch.number, commit.parent, change.now)

@@ -11,7 +11,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete
 from sqlalchemy.orm import Session
 
 from services.kit.leases import drop_lease, take_lease
@@ -23,9 +23,9 @@ from services.pfs.operations.merge import carry_out, first_trouble, merged_parts
 from services.pfs.operations.resolve import base_of
 from services.pfs.operations.stores import Stores
 from services.pfs.operations.tree_views import layers_of
+from services.pfs.storage.commits import CommitStore
 from services.pfs.storage.content_tables import INDEX, LIVE, LayerRow, PackRow
 from services.pfs.storage.layers import Inline, decode_parts
-from services.pfs.storage.tables import CommitRow
 from services.pfs.storage.trees import root_of, tree_root
 
 SMALL_PARTS = 8
@@ -65,13 +65,11 @@ def ready_work(tx: Session, busy: Collection[CommitNumber]) -> tuple[list[Work],
 
     busy: commits to leave out.
     """
-    rows = select(CommitRow).where(CommitRow.finished.is_(None), CommitRow.finishing.is_not(None))
     found: list[Work] = []
     waiting = False
-    for row in tx.scalars(rows.order_by(CommitRow.number)):
-        if row.number in busy:
+    for commit in CommitStore(tx).closed():
+        if commit.number in busy:
             continue
-        commit = row.to_domain()
         base = base_of(tx, commit)
         if base is not None and base.finished is None:
             waiting = True

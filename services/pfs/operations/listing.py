@@ -16,7 +16,7 @@ from services.pfs.domain.keys import CommitRef, RepoKey
 from services.pfs.domain.walks import in_order
 from services.pfs.operations.resolve import find_repo, resolve_commit
 from services.pfs.operations.views import commit_views
-from services.pfs.storage.commits import CommitStore
+from services.pfs.storage.commits import COMMITS, CommitStore, commit_of
 from services.pfs.storage.tables import BranchRow, CommitRow, RepoRow
 
 PAGE = 200
@@ -35,19 +35,19 @@ class Filter:
 
 def commit_page(tx: Session, wanted: Filter, after: CommitNumber | None, limit: int = PAGE) -> list[Commit]:
     """The next commits in the order of the listing, beyond `after`. Raises RepoNotFound."""
-    rows = select(CommitRow).order_by(CommitRow.number.asc() if wanted.reverse else CommitRow.number.desc())
+    rows = COMMITS.order_by(CommitRow.number.asc() if wanted.reverse else CommitRow.number.desc())
     if wanted.repo is not None:
         rows = rows.where(CommitRow.repo_number == find_repo(tx, wanted.repo).number)
     if wanted.origin is not None:
         rows = rows.where(CommitRow.origin == int(wanted.origin))
     if wanted.branch:
-        rows = rows.join(BranchRow, BranchRow.number == CommitRow.branch_number).where(BranchRow.name == wanted.branch)
+        rows = rows.where(BranchRow.name == wanted.branch)
     if wanted.started is not None:
         earlier = CommitRow.started < wanted.started
         rows = rows.where(CommitRow.started > wanted.started if wanted.reverse else earlier)
     if after is not None:
         rows = rows.where(CommitRow.number > after if wanted.reverse else CommitRow.number < after)
-    return [row.to_domain() for row in tx.scalars(rows.limit(limit))]
+    return [commit_of(row) for row in tx.execute(rows.limit(limit))]
 
 
 def view_page(tx: Session, wanted: Filter, after: CommitNumber | None) -> list[CommitView]:

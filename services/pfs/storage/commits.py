@@ -1,17 +1,102 @@
-"""Rows of commits and of the edges between them, inside the caller's transaction."""
+"""Rows of commits and of the edges between them, inside the caller's transaction.
+
+The statements that every change runs are made once, of plain columns: SQLAlchemy finds their SQL instead of compiling
+it, and no rows are tracked.
+"""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Any
 
-from sqlalchemy import ColumnElement, delete, func, literal, select, update
-from sqlalchemy.orm import InstrumentedAttribute, Session, aliased
+from sqlalchemy import ColumnElement, Row, Select, bindparam, delete, func, insert, literal, select, update
+from sqlalchemy.orm import Session, aliased
 
-from services.pfs.domain.commits import BranchNumber, Commit, CommitNumber, Origin, RepoNumber
+from services.pfs.domain.commits import Branch, BranchNumber, Commit, CommitNumber, Origin, RepoNumber, TreeRoot
 from services.pfs.domain.keys import RepoKey
-from services.pfs.storage.tables import BranchRow, CommitEdgeRow, CommitRow, RepoRow
+from services.pfs.storage.tables import BranchRow, CommitEdgeRow, CommitRow, RepoRow, table
 
 SOME = 500  # numbers in one IN list: every database takes that many
+_COMMIT, _EDGE, _REPO, _BRANCH = table(CommitRow), table(CommitEdgeRow), table(RepoRow), table(BranchRow)
+
+COMMITS: Select[Any] = select(
+    *_COMMIT.c, _REPO.c.project, _REPO.c.name.label("repo_name"), _REPO.c.type, _BRANCH.c.name.label("branch_name")
+).select_from(
+    _COMMIT.join(_REPO, _REPO.c.number == _COMMIT.c.repo_number).outerjoin(
+        _BRANCH, _BRANCH.c.number == _COMMIT.c.branch_number
+    )
+)
+"""Rows that `commit_of` understands; more may be asked of the commit."""
+
+_BY_NUMBER = COMMITS.where(_COMMIT.c.number == bindparam("number"))
+_BY_NUMBERS = COMMITS.where(_COMMIT.c.number.in_(bindparam("numbers", expanding=True)))
+_BY_ID = COMMITS.where(_COMMIT.c.repo_number == bindparam("repo"), _COMMIT.c.id == bindparam("id"))
+_OF_SET = COMMITS.where(_COMMIT.c.id == bindparam("id")).order_by(_COMMIT.c.number)
+_CLOSED = COMMITS.where(_COMMIT.c.finished.is_(None), _COMMIT.c.finishing.is_not(None)).order_by(_COMMIT.c.number)
+_CHILDREN = (
+    select(_COMMIT.c.parent, _COMMIT.c.number)
+    .where(_COMMIT.c.parent.in_(bindparam("numbers", expanding=True)))
+    .order_by(_COMMIT.c.number)
+)
+# Commits of a repo get their numbers one transaction after the other, so that a listener's cursor skips none.
+_LOCK = select(_REPO.c.project, _REPO.c.name, _REPO.c.type).where(_REPO.c.number == bindparam("repo")).with_for_update()
+_ADD = insert(_COMMIT).returning(_COMMIT.c.number)
+_CHANGE = update(_COMMIT).where(_COMMIT.c.number == bindparam("changed"))
+
+
+def _edges(near: str, far: str) -> Select[Any]:
+    here, there = _EDGE.c[near], _EDGE.c[far]
+    rows = select(here, there).where(here.in_(bindparam("numbers", expanding=True)))
+    return rows.order_by(here, _EDGE.c.position, there)
+
+
+_UPSTREAM, _DOWNSTREAM = _edges("downstream", "upstream"), _edges("upstream", "downstream")
+
+
+def commit_of(row: Row[Any]) -> Commit:
+    """The commit that a row of COMMITS holds."""
+    return Commit(
+        number=row.number,
+        repo=RepoKey(row.project, row.repo_name, row.type),
+        repo_number=row.repo_number,
+        id=row.id,
+        branch=row.branch_name,
+        branch_number=row.branch_number,
+        parent=row.parent,
+        origin=Origin(row.origin),
+        description=row.description,
+        started=row.started,
+        finishing=row.finishing,
+        finished=row.finished,
+        error=row.error,
+        root=_root_of(row),
+        size_bytes=row.size_bytes,
+        compacting=timedelta(microseconds=row.compacting_us),
+        validating=timedelta(microseconds=row.validating_us),
+        metadata=row.pairs,
+        created_by=row.created_by,
+        created_at=row.created_at,
+        updated_at=row.updated_at,
+    )
+
+
+def _root_of(row: Row[Any]) -> TreeRoot | None:
+    """Where the tree's root is, or None when the tree is empty or not there yet."""
+    if row.root_id is None or row.root_pack is None:
+        return None
+    return TreeRoot(row.root_id, row.root_pack, row.root_offset, row.root_stored, row.root_codec, row.root_rows)
+
+
+def root_columns(root: TreeRoot | None) -> dict[str, Any]:
+    """The columns that say where a tree's root is."""
+    return {
+        "root_id": root.id if root else None,
+        "root_pack": root.pack if root else None,
+        "root_offset": root.offset if root else None,
+        "root_stored": root.stored if root else None,
+        "root_codec": root.codec if root else None,
+        "root_rows": root.rows if root else None,
+    }
 
 
 @dataclass(frozen=True)
@@ -21,37 +106,36 @@ class CommitStore:
     tx: Session
 
     def get(self, number: CommitNumber) -> Commit | None:
-        row = self.tx.get(CommitRow, number)
-        return row.to_domain() if row else None
-
-    def row(self, number: CommitNumber) -> CommitRow:
-        """The row itself, to change it. The commit must exist."""
-        return self.tx.get_one(CommitRow, number)
+        row = self.tx.execute(_BY_NUMBER, {"number": number}).first()
+        return commit_of(row) if row else None
 
     def find(self, repo: RepoNumber, id: str) -> Commit | None:
         """The commit of a set in a repo: there is at most one."""
-        row = self.tx.scalars(select(CommitRow).where(CommitRow.repo_number == repo, CommitRow.id == id)).first()
-        return row.to_domain() if row else None
+        row = self.tx.execute(_BY_ID, {"repo": repo, "id": id}).first()
+        return commit_of(row) if row else None
 
     def many(self, numbers: Iterable[CommitNumber]) -> dict[CommitNumber, Commit]:
         """Those that exist, by number."""
         found: dict[CommitNumber, Commit] = {}
         for some in _batches(numbers):
-            for row in self.tx.scalars(select(CommitRow).where(CommitRow.number.in_(some))):
-                found[CommitNumber(row.number)] = row.to_domain()
+            for commit in map(commit_of, self.tx.execute(_BY_NUMBERS, {"numbers": some})):
+                found[commit.number] = commit
         return found
 
     def of_set(self, id: str) -> list[Commit]:
         """Commits of a set, in the order of creation."""
-        rows = self.tx.scalars(select(CommitRow).where(CommitRow.id == id).order_by(CommitRow.number))
-        return [row.to_domain() for row in rows]
+        return [commit_of(row) for row in self.tx.execute(_OF_SET, {"id": id})]
+
+    def closed(self) -> list[Commit]:
+        """Commits that are FINISHING, oldest first."""
+        return [commit_of(row) for row in self.tx.execute(_CLOSED)]
 
     def add(
         self,
         *,
         repo: RepoNumber,
         id: str,
-        branch: BranchNumber | None,
+        branch: Branch | None,
         parent: CommitNumber | None,
         origin: Origin,
         description: str,
@@ -59,31 +143,43 @@ class CommitStore:
         closed: bool,
     ) -> Commit:
         """A new commit; closed means FINISHED at once with an empty tree."""
-        # Commits of a repo get their numbers one transaction after the other, so that a listener's cursor skips none.
-        self.tx.execute(select(RepoRow.number).where(RepoRow.number == repo).with_for_update())
+        place = self.tx.execute(_LOCK, {"repo": repo}).one()
         end = now if closed else None
-        row = CommitRow(
+        values = {
+            "repo_number": repo,
+            "id": id,
+            "branch_number": None if branch is None else branch.number,
+            "parent": parent,
+            "origin": int(origin),
+            "description": description,
+            "started": now,
+            "finishing": end,
+            "finished": end,
+            "created_at": now,
+            "updated_at": now,
+        }
+        number = self.tx.execute(_ADD, values).scalar_one()
+        return Commit(
+            number=CommitNumber(number),
+            repo=RepoKey(place.project, place.name, place.type),
             repo_number=repo,
             id=id,
-            branch_number=branch,
+            branch=None if branch is None else branch.key.name,
+            branch_number=None if branch is None else branch.number,
             parent=parent,
-            origin=int(origin),
+            origin=origin,
             description=description,
             started=now,
             finishing=end,
             finished=end,
-            error="",
-            size_bytes=0,
-            compacting_us=0,
-            validating_us=0,
-            pairs={},
-            created_by="",
             created_at=now,
             updated_at=now,
         )
-        self.tx.add(row)
-        self.tx.flush()
-        return row.to_domain()
+
+    def change(self, number: CommitNumber, now: datetime, **columns: Any) -> Commit:
+        """Set columns of a commit that exists."""
+        self.tx.execute(_CHANGE, {"changed": number, "updated_at": now, **columns})
+        return commit_of(self.tx.execute(_BY_NUMBER, {"number": number}).one())
 
     def set_provenance(self, commit: CommitNumber, upstream: Sequence[CommitNumber]) -> None:
         """Replace what a commit was made from, in this order."""
@@ -99,21 +195,15 @@ class CommitStore:
 
     def upstream(self, numbers: Iterable[CommitNumber]) -> dict[CommitNumber, list[CommitNumber]]:
         """What each commit was directly made from, in order."""
-        return self._edges(numbers, CommitEdgeRow.downstream, CommitEdgeRow.upstream)
+        return self._pairs(_UPSTREAM, numbers)
 
     def downstream(self, numbers: Iterable[CommitNumber]) -> dict[CommitNumber, list[CommitNumber]]:
         """What was directly made from each commit."""
-        return self._edges(numbers, CommitEdgeRow.upstream, CommitEdgeRow.downstream)
+        return self._pairs(_DOWNSTREAM, numbers)
 
     def children(self, numbers: Iterable[CommitNumber]) -> dict[CommitNumber, list[CommitNumber]]:
         """The commits whose parent each is."""
-        found: dict[CommitNumber, list[CommitNumber]] = {}
-        for some in _batches(numbers):
-            rows = select(CommitRow.parent, CommitRow.number).where(CommitRow.parent.in_(some))
-            for parent, number in self.tx.execute(rows.order_by(CommitRow.number)):
-                if parent is not None:
-                    found.setdefault(CommitNumber(parent), []).append(CommitNumber(number))
-        return found
+        return self._pairs(_CHILDREN, numbers)
 
     def ancestor(self, start: CommitNumber, steps: int) -> CommitNumber | None:
         """`steps` parents back, in one query whose cost grows with the steps; None beyond the root."""
@@ -161,10 +251,8 @@ class CommitStore:
 
     def remove(self, number: CommitNumber) -> None:
         """Delete a commit that has no children and no branch points at; what belongs to it goes with it."""
-        row = self.row(number)
         self.tx.flush()
         self.tx.execute(delete(CommitRow).where(CommitRow.number == number))
-        self.tx.expunge(row)
 
     def remove_all(self, repo: RepoNumber) -> None:
         """Delete every commit of a repo."""
@@ -174,25 +262,20 @@ class CommitStore:
 
     def unfinished_of(self, repo: RepoNumber) -> list[Commit]:
         """Commits of a repo that are not FINISHED."""
-        rows = select(CommitRow).where(CommitRow.repo_number == repo, CommitRow.finished.is_(None))
-        return [row.to_domain() for row in self.tx.scalars(rows)]
+        rows = COMMITS.where(CommitRow.repo_number == repo, CommitRow.finished.is_(None))
+        return [commit_of(row) for row in self.tx.execute(rows)]
 
-    def branches_at(self, head: CommitNumber) -> list[BranchRow]:
+    def branches_at(self, head: CommitNumber) -> list[BranchNumber]:
         """Branches whose head is this commit, oldest first."""
-        rows = select(BranchRow).where(BranchRow.head == head).order_by(BranchRow.number)
-        return list(self.tx.scalars(rows))
+        rows = select(BranchRow.number).where(BranchRow.head == head).order_by(BranchRow.number)
+        return [BranchNumber(number) for number in self.tx.scalars(rows)]
 
-    def _edges(self, numbers: Iterable[CommitNumber], near: "_Column", far: "_Column") -> "_Edges":
+    def _pairs(self, rows: Select[Any], numbers: Iterable[CommitNumber]) -> dict[CommitNumber, list[CommitNumber]]:
         found: dict[CommitNumber, list[CommitNumber]] = {}
         for some in _batches(numbers):
-            rows = select(near, far).where(near.in_(some)).order_by(near, CommitEdgeRow.position, far)
-            for here, there in self.tx.execute(rows):
-                found.setdefault(CommitNumber(here), []).append(CommitNumber(there))
+            for here, there in self.tx.execute(rows, {"numbers": some}):
+                found.setdefault(here, []).append(there)
         return found
-
-
-_Column = InstrumentedAttribute[int]
-_Edges = dict[CommitNumber, list[CommitNumber]]
 
 
 def _is_repo(repo: RepoKey) -> tuple[ColumnElement[bool], ...]:

@@ -3,14 +3,28 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import Row, bindparam, delete, func, insert, select, update
 from sqlalchemy.orm import Session
 
 from services.pfs.domain.commits import RepoNumber
 from services.pfs.domain.keys import RepoKey
 from services.pfs.domain.repos import Project, Repo
-from services.pfs.storage.tables import BranchRow, CommitRow, InstanceRow, ProjectRow, RepoRow
+from services.pfs.storage.tables import BranchRow, CommitRow, InstanceRow, ProjectRow, RepoRow, table
+
+_REPO = table(RepoRow)
+_OF_NAME = (
+    select(_REPO)
+    .where(_REPO.c.project == bindparam("project"), _REPO.c.name == bindparam("name"))
+    .order_by(_REPO.c.number)
+)
+_BY_KEY = _OF_NAME.where(_REPO.c.type == bindparam("type"))
+
+
+def _repo_of(row: Row[Any]) -> Repo:
+    key = RepoKey(row.project, row.name, row.type)
+    return Repo(row.number, key, row.description, row.pairs, row.created_at)
 
 
 @dataclass(frozen=True)
@@ -51,22 +65,19 @@ class RepoStore:
     tx: Session
 
     def get(self, key: RepoKey) -> Repo | None:
-        row = self._row(key)
-        return row.to_domain() if row else None
+        wanted = {"project": key.project, "name": key.name, "type": key.type}
+        row = self.tx.execute(_BY_KEY, wanted).first()  # plain columns, made once: every change asks for its repo
+        return _repo_of(row) if row else None
 
     def add(self, key: RepoKey, description: str, now: datetime) -> Repo:
-        row = RepoRow(
-            project=key.project, name=key.name, type=key.type, description=description, pairs={}, created_at=now
-        )
-        self.tx.add(row)
-        self.tx.flush()
-        return row.to_domain()
+        values = {"project": key.project, "name": key.name, "type": key.type, "created_at": now}
+        self.tx.execute(insert(_REPO), {**values, "description": description})
+        return _repo_of(self.tx.execute(_BY_KEY, values).one())
 
     def describe(self, key: RepoKey, description: str) -> None:
         """Replace the description of a repo that exists."""
-        row = self._row(key)
-        assert row is not None
-        row.description = description
+        change = update(_REPO).where(_REPO.c.project == key.project, _REPO.c.name == key.name, _REPO.c.type == key.type)
+        self.tx.execute(change, {"description": description})
 
     def remove(self, number: RepoNumber) -> None:
         self.tx.execute(delete(RepoRow).where(RepoRow.number == number))
@@ -76,17 +87,16 @@ class RepoStore:
         self, *, type: str = "", projects: Sequence[str] = (), skip: int = 0, limit: int | None = None
     ) -> list[Repo]:
         """By project, then name, then type."""
-        rows = select(RepoRow).order_by(RepoRow.project, RepoRow.name, RepoRow.type).offset(skip).limit(limit)
+        rows = select(_REPO).order_by(RepoRow.project, RepoRow.name, RepoRow.type).offset(skip).limit(limit)
         if type:
             rows = rows.where(RepoRow.type == type)
         if projects:
             rows = rows.where(RepoRow.project.in_(projects))
-        return [row.to_domain() for row in self.tx.scalars(rows)]
+        return [_repo_of(row) for row in self.tx.execute(rows)]
 
     def of_name(self, project: str, name: str) -> list[Repo]:
         """Repos of every type with this name."""
-        rows = select(RepoRow).where(RepoRow.project == project, RepoRow.name == name).order_by(RepoRow.number)
-        return [row.to_domain() for row in self.tx.scalars(rows)]
+        return [_repo_of(row) for row in self.tx.execute(_OF_NAME, {"project": project, "name": name})]
 
     def sizes(self, numbers: Sequence[RepoNumber]) -> dict[RepoNumber, int]:
         """Size of the FINISHED head of "master" of each repo; repos without one are left out."""
@@ -109,11 +119,6 @@ class RepoStore:
             .where(RepoRow.project == project, RepoRow.type == "user", BranchRow.name == "master")
         )
         return count or 0, int(size or 0)
-
-    def _row(self, key: RepoKey) -> RepoRow | None:
-        return self.tx.scalars(
-            select(RepoRow).where(RepoRow.project == key.project, RepoRow.name == key.name, RepoRow.type == key.type)
-        ).first()
 
 
 def instance_fact(tx: Session, name: str) -> str | None:

@@ -4,24 +4,14 @@ Rows that belong to a commit go with it: tables elsewhere that name `commits.id`
 Elsewhere: packs, layers and file sets (content_tables.py); leases and the outbox (services.kit).
 """
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, ForeignKey, Index, Integer, LargeBinary, MetaData, UniqueConstraint
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
+from sqlalchemy import JSON, BigInteger, ForeignKey, Index, Integer, LargeBinary, MetaData, Table, UniqueConstraint
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from services.kit.database import UtcTime
-from services.pfs.domain.commits import (
-    Branch,
-    BranchNumber,
-    Commit,
-    CommitNumber,
-    Origin,
-    RepoNumber,
-    TreeRoot,
-)
-from services.pfs.domain.keys import BranchKey, RepoKey
-from services.pfs.domain.repos import Project, Repo
+from services.pfs.domain.repos import Project
 
 Number = BigInteger().with_variant(Integer, "sqlite")  # SQLite numbers rows by itself only when they are INTEGER
 NEVER_REUSED: dict[str, Any] = {"sqlite_autoincrement": True}  # listeners use numbers as cursors
@@ -38,6 +28,13 @@ class Base(DeclarativeBase):
             "pk": "pk_%(table_name)s",
         }
     )
+
+
+def table(of: type[Base]) -> Table:
+    """The table behind a row class, for statements that bring plain columns."""
+    found = of.__table__
+    assert isinstance(found, Table)
+    return found
 
 
 class InstanceRow(Base):
@@ -74,13 +71,6 @@ class RepoRow(Base):
     pairs: Mapped[dict[str, str]] = mapped_column(JSON, default=dict)
     created_at: Mapped[datetime] = mapped_column(UtcTime)
 
-    @property
-    def key(self) -> RepoKey:
-        return RepoKey(self.project, self.name, self.type)
-
-    def to_domain(self) -> Repo:
-        return Repo(RepoNumber(self.number), self.key, self.description, dict(self.pairs), self.created_at)
-
 
 class BranchRow(Base):
     __tablename__ = "branches"
@@ -94,23 +84,6 @@ class BranchRow(Base):
     created_by: Mapped[str] = mapped_column(default="")
     created_at: Mapped[datetime] = mapped_column(UtcTime)
     updated_at: Mapped[datetime] = mapped_column(UtcTime)
-    repo: Mapped[RepoRow] = relationship(lazy="joined", innerjoin=True)
-
-    @property
-    def key(self) -> BranchKey:
-        return BranchKey(self.repo.key, self.name)
-
-    def to_domain(self) -> Branch:
-        return Branch(
-            number=BranchNumber(self.number),
-            repo_number=RepoNumber(self.repo_number),
-            key=self.key,
-            head=None if self.head is None else CommitNumber(self.head),
-            metadata=dict(self.pairs),
-            created_by=self.created_by,
-            created_at=self.created_at,
-            updated_at=self.updated_at,
-        )
 
 
 class BranchEdgeRow(Base):
@@ -157,56 +130,6 @@ class CommitRow(Base):
     created_by: Mapped[str] = mapped_column(default="")
     created_at: Mapped[datetime] = mapped_column(UtcTime)
     updated_at: Mapped[datetime] = mapped_column(UtcTime)
-    repo: Mapped[RepoRow] = relationship(lazy="joined", innerjoin=True)
-    branch: Mapped[BranchRow | None] = relationship(lazy="joined")
-
-    def to_domain(self) -> Commit:
-        return Commit(
-            number=CommitNumber(self.number),
-            repo=self.repo.key,
-            repo_number=RepoNumber(self.repo_number),
-            id=self.id,
-            branch=None if self.branch is None else self.branch.name,
-            branch_number=None if self.branch_number is None else BranchNumber(self.branch_number),
-            parent=None if self.parent is None else CommitNumber(self.parent),
-            origin=Origin(self.origin),
-            description=self.description,
-            started=self.started,
-            finishing=self.finishing,
-            finished=self.finished,
-            error=self.error,
-            root=self.root,
-            size_bytes=self.size_bytes,
-            compacting=timedelta(microseconds=self.compacting_us),
-            validating=timedelta(microseconds=self.validating_us),
-            metadata=dict(self.pairs),
-            created_by=self.created_by,
-            created_at=self.created_at,
-            updated_at=self.updated_at,
-        )
-
-    @property
-    def root(self) -> TreeRoot | None:
-        """Where the tree's root is, or None when the tree is empty or not there yet."""
-        if self.root_id is None or self.root_pack is None:
-            return None
-        return TreeRoot(
-            self.root_id,
-            self.root_pack,
-            self.root_offset or 0,
-            self.root_stored or 0,
-            self.root_codec or 0,
-            self.root_rows or 0,
-        )
-
-    @root.setter
-    def root(self, root: TreeRoot | None) -> None:
-        self.root_id = root.id if root else None
-        self.root_pack = root.pack if root else None
-        self.root_offset = root.offset if root else None
-        self.root_stored = root.stored if root else None
-        self.root_codec = root.codec if root else None
-        self.root_rows = root.rows if root else None
 
 
 class CommitEdgeRow(Base):
