@@ -78,7 +78,7 @@ class Database:
         self.engine.dispose()
 
     def on_commit(self, hear: Callable[[list[Any]], None]) -> None:
-        """After each commit that added news, call `hear(news)` on the event loop's thread."""
+        """After each commit that added news, call `hear(news)`, with (row number, news) pairs, on the event loop."""
         self._after.append(hear)
 
     async def run(self, work: Callable[Concatenate[Session, P], T], /, *args: P.args, **kwargs: P.kwargs) -> T:

@@ -9,7 +9,7 @@ import logging
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 
-from sqlalchemy import LargeBinary, delete, select
+from sqlalchemy import LargeBinary, delete, insert, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from datamill.wire import events_v1_pb2 as events
@@ -32,6 +32,10 @@ class OutboxRow(KitBase):
     news: Mapped[bytes] = mapped_column(LargeBinary)
 
 
+_ADD = insert(KitBase.metadata.tables["outbox"]).returning(KitBase.metadata.tables["outbox"].c.seq)
+Numbered = tuple[int, events.News]  # with the number of its row
+
+
 class Outbox:
     """News of the caller's transaction."""
 
@@ -42,47 +46,62 @@ class Outbox:
         """Announce `subject` about `key` once this transaction commits."""
         news = events.News(id=fresh_id(), subject=subject, key=key, facts=facts)
         news.at.FromDatetime(at)
-        self._tx.add(OutboxRow(at=at, news=news.SerializeToString()))
-        self._tx.info.setdefault("news", []).append(news)
+        seq = self._tx.execute(_ADD, {"at": at, "news": news.SerializeToString()}).scalar_one()
+        self._tx.info.setdefault("news", []).append((seq, news))
 
 
 class Relay:
-    """Publishes the outbox of one database."""
+    """Publishes the outbox of one database: what this process adds as it hears of it, the rest by looking."""
 
     def __init__(self, db: Database, bus: Bus) -> None:
         self._db, self._bus = db, bus
         self._wake = asyncio.Event()
+        self._heard: list[Numbered] = []
+        self._look_at = 0.0  # when to look next; the loop's clock
         self._published: set[int] = set()  # rows whose news is out: deleted now and then, many in one write
         self._forgot_at = 0.0
         db.on_commit(self._hear)
 
-    def _hear(self, news: list[events.News]) -> None:
-        for one in news:
+    def _hear(self, news: list[Numbered]) -> None:
+        for _, one in news:
             self._bus.deliver_here(one)  # listeners in this process need not wait for the network
+        if len(self._heard) < BATCH:
+            self._heard += news
+        else:  # too much to keep: it is found by looking
+            self._look_at = 0.0
         self._wake.set()
 
     async def run(self) -> None:
         """Publish until cancelled."""
+        loop = asyncio.get_running_loop()
         while True:
             self._wake.clear()
             try:
-                while await self._publish_some() == BATCH:
-                    pass
+                await self._publish_some(loop.time())
             except Exception:
                 log.exception("publishing news failed; it stays in the outbox and is tried again")
+                self._look_at = 0.0
                 await asyncio.sleep(0.2)
+                continue
             try:
-                async with asyncio.timeout(LOOK_AGAIN.total_seconds()):  # wait_for loses a cancellation on 3.11
+                async with asyncio.timeout_at(self._look_at):  # wait_for loses a cancellation on 3.11
                     await self._wake.wait()
             except TimeoutError:
                 continue
 
-    async def _publish_some(self) -> int:
-        found = await self._db.read(_oldest)
-        rows = [(seq, raw) for seq, raw in found if seq not in self._published]
-        if rows:
-            await self._bus.publish([events.News.FromString(raw) for _, raw in rows])
-            self._published.update(seq for seq, _ in rows)
+    async def _publish_some(self, now: float) -> None:
+        if now >= self._look_at:
+            self._look_at = now + LOOK_AGAIN.total_seconds()
+            while await self._publish(await self._db.read(_oldest)) == BATCH:
+                pass
+        heard, self._heard = self._heard, []
+        await self._publish(heard)
+
+    async def _publish(self, found: list[Numbered]) -> int:
+        some = [(seq, news) for seq, news in found if seq not in self._published]
+        if some:
+            await self._bus.publish([news for _, news in some])
+            self._published.update(seq for seq, _ in some)
         await self._forget_now_and_then()
         return len(found)
 
@@ -94,9 +113,9 @@ class Relay:
             await self._db.run(_forget, sorted(done))
 
 
-def _oldest(tx: Session) -> list[tuple[int, bytes]]:
+def _oldest(tx: Session) -> list[Numbered]:
     rows = tx.execute(select(OutboxRow.seq, OutboxRow.news).order_by(OutboxRow.seq).limit(BATCH))
-    return [(row.seq, row.news) for row in rows]
+    return [(row.seq, events.News.FromString(row.news)) for row in rows]
 
 
 def _forget(tx: Session, seqs: list[int]) -> None:

@@ -148,6 +148,8 @@ async def serving(
     Raises PortInUse.
     """
     server = grpc.aio.server(interceptors=[TranslateProblems()], options=list(OPTIONS))
+    # grpcio (1.85) waits on one task for every registered method again at each call; generic handlers cost one in all.
+    setattr(server, "add_registered_method_handlers", lambda service, handlers: None)  # noqa: B010
     checks = health.aio.HealthServicer()
     for add in register:
         add(server)

@@ -65,7 +65,7 @@ async def test_a_commit_announces_its_news_and_a_failure_undoes_everything(db: D
 
     with pytest.raises(ValueError, match="no"):
         await db.run(fails)
-    assert [news.key for news in heard] == ["a"]
+    assert [news.key for _, news in heard] == ["a"]
     assert await db.read(_count) == 1
 
 
