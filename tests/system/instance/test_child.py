@@ -1,6 +1,7 @@
 """A part that lives but does not answer is killed and started again; one that keeps dying is said to."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -45,14 +46,14 @@ def _run(data_dir: Path, *command: str) -> dict[str, str]:
 
 def test_a_silent_part_is_killed(tmp_path: Path) -> None:
     found = _run(tmp_path, "sh", "-c", "echo here I am; exec sleep 600")
-    assert "Part does not start (killed by SIGKILL after 0." in found["problem"]
+    assert re.search(r"Part does not start \(killed by SIGKILL after \d+\.\d s\)", found["problem"])
     assert "  here I am" in found["problem"]
 
 
 def test_a_part_that_keeps_dying_is_given_up_at_the_start(tmp_path: Path) -> None:
     found = _run(tmp_path, "sh", "-c", "echo no good; exit 3")
-    assert "Part does not start (exit code 3 after 0.0 s)" in found["problem"]
-    assert int(found["restarts"]) == 5
+    assert re.search(r"Part does not start \(exit code 3 after \d+\.\d s\)", found["problem"])
+    assert int(found["restarts"]) in (5, 6)  # the last one may be under way when it is given up
 
 
 def test_a_part_that_cannot_be_started_is_named(tmp_path: Path) -> None:
