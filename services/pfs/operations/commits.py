@@ -34,16 +34,16 @@ def start_commit(
     if branch is None or not branch.name:
         raise Malformed("branch must be specified")
     check_branch_name(branch.name)
-    repo = find_repo(change.tx, branch.repo)
     found = change.branches.find(branch)
+    repo = find_repo(change.tx, branch.repo).number if found is None else found.repo_number
     if found is not None and change.branches.upstream([found.number]):
         raise OutputBranch(branch)
     older = _parent(change, branch.repo, found, parent)
     if older is not None and older.finishing is None:
         raise ParentOpen(older)
-    target = found or change.branches.add(repo.number, branch.name, change.now)
+    target = found or change.branches.add(repo, branch.name, change.now)
     commit = change.add_commit(
-        repo.number,
+        repo,
         target,
         origin=Origin.USER,
         parent=None if older is None else older.number,

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import delete
+from sqlalchemy import delete, insert
 from sqlalchemy.orm import Session
 
 from services.pfs.domain.commits import Commit
@@ -23,6 +23,9 @@ from services.pfs.storage.branches import BranchStore
 from services.pfs.storage.commits import CommitStore
 from services.pfs.storage.content_tables import CONTENT, INDEX, LIVE, LayerRow, PackRow
 from services.pfs.storage.layers import Part, Spilled, encode_parts
+from services.pfs.storage.tables import table
+
+_ADD_LAYER, _ADD_PACKS = insert(table(LayerRow)), insert(table(PackRow))
 
 
 @dataclass(frozen=True)
@@ -88,8 +91,7 @@ def add_layer(tx: Session, commit: Commit, parts: list[Part]) -> None:
     if now is None or now.finishing is not None:
         raise CommitFinished(commit)
     if parts:
-        tx.add(LayerRow(commit=commit.number, parts=encode_parts(parts)))
-        tx.flush()
+        tx.execute(_ADD_LAYER, {"commit": commit.number, "parts": encode_parts(parts)})
 
 
 def clear_commit(change: Change, ref: CommitRef) -> None:
@@ -100,17 +102,20 @@ def clear_commit(change: Change, ref: CommitRef) -> None:
 
 def record_packs(tx: Session, landing: Landing, now: datetime) -> None:
     """Let the packs of a stream count."""
-    for name, blobs in landing.packs:
-        tx.add(PackRow(name=name, kind=CONTENT, state=LIVE, blobs=blobs, at=now))
+    add_packs(tx, CONTENT, landing.packs, now)
     record_index(tx, (part.name for part in landing.parts if isinstance(part, Spilled)), now)
 
 
 def record_index(tx: Session, names: Iterable[bytes], now: datetime) -> None:
     """Let index packs count. Those that count already are passed over: a finish may be repeated."""
-    for name in names:
-        if tx.get(PackRow, name) is None:
-            tx.add(PackRow(name=name, kind=INDEX, state=LIVE, blobs=0, at=now))
-    tx.flush()
+    add_packs(tx, INDEX, [(name, 0) for name in names if tx.get(PackRow, name) is None], now)
+
+
+def add_packs(tx: Session, kind: str, packs: Iterable[tuple[bytes, int]], now: datetime) -> None:
+    """Let new packs count, each with the number of its blobs."""
+    rows = [{"name": name, "kind": kind, "state": LIVE, "blobs": blobs, "at": now} for name, blobs in packs]
+    if rows:
+        tx.execute(_ADD_PACKS, rows)
 
 
 def _branch_of(ref: CommitRef) -> BranchKey | None:

@@ -11,7 +11,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import delete
+from sqlalchemy import bindparam, delete
 from sqlalchemy.orm import Session
 
 from services.kit.leases import drop_lease, take_lease
@@ -19,16 +19,19 @@ from services.kit.sortedmap.rows import EMPTY, Root
 from services.pfs.domain.commits import Commit, CommitNumber
 from services.pfs.operations.change import Change
 from services.pfs.operations.commits import mark_finished
+from services.pfs.operations.files import add_packs
 from services.pfs.operations.merge import carry_out, first_trouble, merged_parts
 from services.pfs.operations.resolve import base_of
 from services.pfs.operations.stores import Stores
 from services.pfs.operations.tree_views import layers_of
 from services.pfs.storage.commits import CommitStore
-from services.pfs.storage.content_tables import INDEX, LIVE, LayerRow, PackRow
+from services.pfs.storage.content_tables import INDEX, LayerRow
 from services.pfs.storage.layers import Inline, decode_parts
+from services.pfs.storage.tables import table
 from services.pfs.storage.trees import root_of, tree_root
 
 SMALL_PARTS = 8
+_CARRIED_OUT = delete(table(LayerRow)).where(table(LayerRow).c.commit == bindparam("done"))
 
 
 @dataclass(frozen=True)
@@ -132,5 +135,5 @@ def publish(tx: Session, number: CommitNumber, outcome: Outcome, holder: str | N
         )
         if done is None or done.error:
             return  # an errored commit is read as its layers over its base, and nobody builds on it
-        tx.add_all(PackRow(name=name, kind=INDEX, state=LIVE, at=now) for name in outcome.packs)
-        tx.execute(delete(LayerRow).where(LayerRow.commit == number))
+        add_packs(tx, INDEX, [(name, 0) for name in outcome.packs], now)
+        tx.execute(_CARRIED_OUT, {"done": number})

@@ -8,7 +8,7 @@ Elsewhere: how references are written (domain/ancestry.py).
 from sqlalchemy.orm import Session
 
 from services.pfs.domain.ancestry import parse_ancestry
-from services.pfs.domain.commits import Branch, Commit, CommitNumber
+from services.pfs.domain.commits import Branch, Commit
 from services.pfs.domain.errors import (
     BadAncestry,
     BranchNotFound,
@@ -80,34 +80,44 @@ def base_of(tx: Session, commit: Commit) -> Commit | None:
 
 def pick_commit(tx: Session, ref: CommitRef) -> Commit:
     """Like `resolve_commit` without falling back to sets. Raises RepoNotFound, BranchNotFound, CommitNotFound."""
-    repo = find_repo(tx, ref.repo)
-    steps = parse_ancestry(ref.text)
+    try:
+        steps = parse_ancestry(ref.text)
+        start = _start(tx, ref, steps.base)
+    except (BadAncestry, BranchNotFound, CommitNotFound):
+        find_repo(tx, ref.repo)  # looked for only now: a repo that is missing is the first thing to say
+        raise
     commits = CommitStore(tx)
-    if is_id(steps.base.lower()):
-        start = commits.find(repo.number, steps.base.lower())
-        if start is None:
-            raise CommitNotFound(ref)
-        if steps.nth is not None:
-            raise BadAncestry(f"invalid ancestry format: {ref.text}")
+    if steps.nth is None and not steps.back:
+        return start
+    if steps.nth is None:
+        number = commits.ancestor(start.number, steps.back)
+        if number is None:
+            raise BadAncestry(f"invalid offset for ancestor of commit: {ref}")
     else:
-        branch = BranchStore(tx).find(BranchKey(ref.repo, steps.base))
-        if branch is None:
-            raise BranchNotFound(BranchKey(ref.repo, steps.base))
-        start = head_of(tx, branch)
-    number: CommitNumber | None = start.number
-    if steps.nth is not None:
+        if is_id(steps.base.lower()):
+            raise BadAncestry(f"invalid ancestry format: {ref.text}")
         back = commits.chain_length(start.number) - steps.nth
         number = commits.ancestor(start.number, back) if back >= 0 else None
         if number is None:
             raise BadAncestry(f"invalid offset from branch root {steps.nth}: {ref}")
-    elif steps.back:
-        number = commits.ancestor(start.number, steps.back)
-        if number is None:
-            raise BadAncestry(f"invalid offset for ancestor of commit: {ref}")
-    found = None if number is None else commits.get(number)
+    found = commits.get(number)
     if found is None:
         raise CommitNotFound(ref)
     return found
+
+
+def _start(tx: Session, ref: CommitRef, base: str) -> Commit:
+    """The commit that steps are counted from."""
+    if is_id(base.lower()):
+        commit = CommitStore(tx).of_repo(ref.repo, base.lower())
+        if commit is None:
+            raise CommitNotFound(ref)
+        return commit
+    key = BranchKey(ref.repo, base)
+    branch = BranchStore(tx).find(key)
+    if branch is None:
+        raise BranchNotFound(key)
+    return head_of(tx, branch)
 
 
 def _by_alias(tx: Session, ref: CommitRef) -> Commit | None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from threading import Lock
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
 from services.kit.bus import Bus
@@ -32,11 +32,16 @@ from services.pfs.storage.commits import CommitStore
 from services.pfs.storage.content_tables import LayerRow
 from services.pfs.storage.filesets import FILE_SETS, FileSetStore
 from services.pfs.storage.layers import Part, decode_parts
+from services.pfs.storage.tables import table
 from services.pfs.storage.trees import Overlay, root_of
 
 KEPT_VIEWS = 8
 OVERLAY_BYTES = 64 << 20
 LOOK_AGAIN = timedelta(seconds=2)
+_LAYER = table(LayerRow)
+_LAYERS = (
+    select(_LAYER.c.number, _LAYER.c.parts).where(_LAYER.c.commit == bindparam("commit")).order_by(_LAYER.c.number)
+)
 
 
 @dataclass(frozen=True)
@@ -82,8 +87,7 @@ def look(tx: Session, ref: CommitRef, now: datetime) -> Sight:
 
 def layers_of(tx: Session, commit: Commit) -> list[tuple[int, bytes]]:
     """A commit's own layers, oldest first."""
-    rows = select(LayerRow.number, LayerRow.parts).where(LayerRow.commit == commit.number).order_by(LayerRow.number)
-    return [(row.number, row.parts) for row in tx.execute(rows)]
+    return [(number, parts) for number, parts in tx.execute(_LAYERS, {"commit": commit.number})]
 
 
 def parent_of(tx: Session, ref: CommitRef) -> CommitRef | None:

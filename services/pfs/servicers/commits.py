@@ -48,19 +48,22 @@ class CommitRpcs(Rpcs):
         ref = from_wire.some_commit(request.commit, request.HasField("commit"))
         if request.wait <= pfs.CommitState.STARTED:
             return to_wire.commit_info(await self.db.read(_inspected, ref))
-        commit = await self.db.read(resolve_commit, ref)
-        return to_wire.commit_info(await self._reached(commit, request.wait))
+        async with self.bus.listen(*PROGRESS) as news:
+            seen = await self.db.read(_resolved, ref, request.wait)
+            return to_wire.commit_info(await self._followed(seen, request.wait, news))
 
     async def _reached(self, commit: Commit, state: int) -> CommitView:
         """The commit once it is in `state`. Raises CommitDeleted."""
         async with self.bus.listen(*PROGRESS) as news:
-            while True:
-                view, awaited = await self.db.read(_progress, commit.number, state)
-                if view is None:
-                    raise CommitDeleted(commit)
-                if not awaited:
-                    return view
-                await news_of(news, {*awaited, commit.key, commit.repo.full})
+            return await self._followed(await self.db.read(_progress, commit, state), state, news)
+
+    async def _followed(self, seen: "Progress", state: int, news: Listener) -> CommitView:
+        view, awaited = seen
+        while awaited:
+            commit = view.commit
+            await news_of(news, {*awaited, commit.key, commit.repo.full})
+            view, awaited = await self.db.read(_progress, commit, state)
+        return view
 
     async def ListCommit(self, request: pfs.ListCommitRequest, context: Context) -> AsyncIterator[pfs.CommitInfo]:
         left = request.number or -1
@@ -154,15 +157,27 @@ def _inspected(tx: Session, ref: CommitRef) -> CommitView:
     return commit_view(tx, resolve_commit(tx, ref))
 
 
-def _progress(tx: Session, number: CommitNumber, state: int) -> tuple[CommitView | None, set[str]]:
-    """The commit, None once it is deleted, and the keys of what it waits for: none once it is in `state`."""
+Progress = tuple[CommitView, set[str]]
+"""A commit, and the keys of what it waits for: none once it is in the state that is asked for."""
+
+
+def _resolved(tx: Session, ref: CommitRef, state: int) -> Progress:
+    return _progress_of(tx, resolve_commit(tx, ref), state)
+
+
+def _progress(tx: Session, commit: Commit, state: int) -> Progress:
+    """Raises CommitDeleted."""
+    now = CommitStore(tx).get(commit.number)
+    if now is None:
+        raise CommitDeleted(commit)
+    return _progress_of(tx, now, state)
+
+
+def _progress_of(tx: Session, commit: Commit, state: int) -> Progress:
     commits = CommitStore(tx)
-    commit = commits.get(number)
-    if commit is None:
-        return None, set()
     awaited = set[str]()
     if state == pfs.CommitState.READY:
-        above = commits.many(commits.upstream([number]).get(number, ()))
+        above = commits.many(commits.upstream([commit.number]).get(commit.number, ()))
         awaited = {cause.key for cause in above.values() if cause.finished is None}
     elif state > pfs.CommitState.READY and commit.finished is None:
         awaited = {commit.key}

@@ -31,6 +31,12 @@ COMMITS: Select[Any] = select(
 _BY_NUMBER = COMMITS.where(_COMMIT.c.number == bindparam("number"))
 _BY_NUMBERS = COMMITS.where(_COMMIT.c.number.in_(bindparam("numbers", expanding=True)))
 _BY_ID = COMMITS.where(_COMMIT.c.repo_number == bindparam("repo"), _COMMIT.c.id == bindparam("id"))
+_OF_REPO = COMMITS.where(
+    _COMMIT.c.id == bindparam("id"),
+    _REPO.c.project == bindparam("project"),
+    _REPO.c.name == bindparam("repo"),
+    _REPO.c.type == bindparam("type"),
+)
 _OF_SET = COMMITS.where(_COMMIT.c.id == bindparam("id")).order_by(_COMMIT.c.number)
 _CLOSED = COMMITS.where(_COMMIT.c.finished.is_(None), _COMMIT.c.finishing.is_not(None)).order_by(_COMMIT.c.number)
 _CHILDREN = (
@@ -112,6 +118,12 @@ class CommitStore:
     def find(self, repo: RepoNumber, id: str) -> Commit | None:
         """The commit of a set in a repo: there is at most one."""
         row = self.tx.execute(_BY_ID, {"repo": repo, "id": id}).first()
+        return commit_of(row) if row else None
+
+    def of_repo(self, repo: RepoKey, id: str) -> Commit | None:
+        """Like `find`, by the repo's key; None too when there is no such repo."""
+        wanted = {"id": id, "project": repo.project, "repo": repo.name, "type": repo.type}
+        row = self.tx.execute(_OF_REPO, wanted).first()
         return commit_of(row) if row else None
 
     def many(self, numbers: Iterable[CommitNumber]) -> dict[CommitNumber, Commit]:
