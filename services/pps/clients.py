@@ -1,6 +1,7 @@
 """What this service asks of PFS and Jobs, in the words of this service."""
 
 import logging
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import grpc
@@ -91,8 +92,16 @@ class Repos:
         """Give the output and meta branches their provenance, or none while the pipeline is stopped."""
         await self._run(_branches(version, stopped=stopped, meta=False))
 
-    async def remove(self, version: Version, *, keep_repo: bool, force: bool) -> None:
-        """Remove the pipeline's repos; with keep_repo the output stays, as an ordinary repo."""
+    async def remove(self, versions: Iterable[Version], *, keep_repo: bool, force: bool) -> None:
+        """Remove the repos of pipelines, all or none, in the given order: readers before what they read.
+
+        With keep_repo the outputs stay, as ordinary repos.
+        """
+        requests = [one for version in versions for one in await self._removal(version, keep_repo, force)]
+        if requests:
+            await self._run(requests)
+
+    async def _removal(self, version: Version, keep_repo: bool, force: bool) -> list[transaction.TransactionRequest]:
         key, requests = version.key, list[transaction.TransactionRequest]()
         if keep_repo:
             requests += _branches(version, stopped=True, meta=False)
@@ -103,8 +112,7 @@ class Repos:
             if await self.exists(key, kind):
                 gone = pfs.DeleteRepoRequest(repo=_repo(*key, kind), force=force or kind != "user")
                 requests.append(transaction.TransactionRequest(delete_repo=gone))
-        if requests:
-            await self._run(requests)
+        return requests
 
     async def _run(self, requests: list[transaction.TransactionRequest]) -> transaction.TransactionInfo:
         stub = transaction_grpc.APIStub(self.channel)

@@ -41,11 +41,9 @@ def _filled(tree: Tree, key: PipelineKey) -> Tree:
             return {**tree, kind: [_filled(child, key) for child in tree[kind]]}
     if "pfs" not in tree:
         return tree
-    leaf = dict(tree["pfs"])
-    leaf.setdefault("project", key.project or DEFAULT_PROJECT)
-    leaf.setdefault("repoType", "user")
-    leaf.setdefault("branch", "master")
-    leaf.setdefault("name", leaf.get("repo", ""))
+    given = {name: value for name, value in tree["pfs"].items() if value != ""}  # as on the wire, "" is "not given"
+    project = key.project or DEFAULT_PROJECT
+    leaf = {"project": project, "repoType": "user", "branch": "master", "name": given.get("repo", ""), **given}
     if leaf.get("glob"):
         leaf["glob"] = _clean_glob(leaf["glob"])
     return {**tree, "pfs": {name: value for name, value in leaf.items() if value != ""}}

@@ -22,3 +22,10 @@ def merged(base: Any, patch: Any) -> Any:
         else:
             result[key] = merged(result.get(key), value)
     return result
+
+
+def without_nulls(value: Any) -> Any:
+    """The merged document with the nulls inside its lists gone; there, null has no meaning but "not given"."""
+    if isinstance(value, dict):
+        return {key: without_nulls(inner) for key, inner in value.items() if inner is not None}
+    return [without_nulls(inner) for inner in value] if isinstance(value, list) else value

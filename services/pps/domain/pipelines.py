@@ -1,10 +1,13 @@
 """A pipeline as this service keeps it, its versions, and its states."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import IntEnum
+from graphlib import TopologicalSorter
 from typing import Any
 
+from services.pps.domain import inputs
 from services.pps.domain.names import PipelineKey
 
 
@@ -52,3 +55,14 @@ class Pipeline:
     created_at: datetime
     workers_started_at: datetime | None
     version: Version
+
+
+def readers_first(pipelines: Iterable[Pipeline]) -> list[Pipeline]:
+    """The same pipelines, each before those whose output it reads."""
+    by_key = {str(one.key): one for one in pipelines}
+    order = TopologicalSorter[str](dict.fromkeys(by_key, ()))
+    for name, one in by_key.items():
+        for project, repo, _ in inputs.branches(one.version.spec.get("input")):
+            if (read := str(PipelineKey(project, repo))) in by_key:
+                order.add(read, name)
+    return [by_key[name] for name in order.static_order()]

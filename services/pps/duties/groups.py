@@ -3,6 +3,7 @@
 Every pipeline that is not stopped and has not failed has one group, of its version in force.
 """
 
+import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
 
@@ -39,9 +40,7 @@ class Groups:
     async def reconcile(self, pipelines: Sequence[Pipeline]) -> None:
         """Start, resize and stop groups until they are as wanted, and note the pipelines' states."""
         wanted = {str(one.key): one for one in pipelines if one.state in WITH_WORKERS and not one.stopped}
-        for name in self._runtime.names():
-            if name not in wanted:
-                await self._runtime.stop(name)
+        await asyncio.gather(*(self._runtime.stop(name) for name in self._runtime.names() if name not in wanted))
         for name, pipeline in wanted.items():
             if not pipeline.version.spec["transform"].get("cmd"):
                 await self._set(pipeline, State.FAILURE, NO_COMMAND)

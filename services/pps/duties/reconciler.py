@@ -7,7 +7,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from sqlalchemy.orm import Session
 
@@ -24,6 +24,7 @@ from services.pps.storage.pipelines import PipelineStore
 log = logging.getLogger(__name__)
 LOOK_AGAIN = timedelta(seconds=1)
 ABANDONED = timedelta(seconds=60)  # another replica may still be working on an intent that is younger
+LEFT = timedelta(seconds=3)  # how long a call of ours that nobody waits for any more may go on in PFS
 
 
 class Reconciler:
@@ -32,6 +33,7 @@ class Reconciler:
     def __init__(self, *, db: Database, repos: Repos, groups: Groups, clock: Clock) -> None:
         self._db, self._repos, self._groups, self._clock = db, repos, groups, clock
         self._mine: set[PipelineKey] = set()
+        self._left: dict[PipelineKey, datetime] = {}  # what this process gave up half done, and when
         self._wake = asyncio.Event()
 
     @asynccontextmanager
@@ -42,6 +44,9 @@ class Reconciler:
         self._mine.add(key)
         try:
             yield
+        except BaseException:  # also when the caller went away: what is begun must not wait for ABANDONED
+            self._left[key] = self._clock.now()
+            raise
         finally:
             self._mine.discard(key)
 
@@ -55,7 +60,7 @@ class Reconciler:
         while True:
             self._wake.clear()
             try:
-                await self._intents(abandoned)
+                await self._intents(self._clock.now() - abandoned)
                 await self._groups.reconcile(await self._db.read(reading.everything))
             except Exception:
                 log.exception("reconciling pipelines failed; it is tried again")
@@ -66,18 +71,24 @@ class Reconciler:
             except TimeoutError:
                 continue
 
-    async def _intents(self, abandoned: timedelta) -> None:
-        left = await self._db.read(lambda tx: PipelineStore(tx).doing(since=self._clock.now() - abandoned))
-        for key, doing in left:
-            if key in self._mine:
-                continue
-            log.info("pipeline %s was left while being %s; going on from there", key, doing)
+    async def _intents(self, abandoned: datetime) -> None:
+        due = {key for key, when in self._left.items() if when <= self._clock.now() - LEFT}
+        for key in due:
+            del self._left[key]
+        for key, doing, begun in await self._db.read(lambda tx: PipelineStore(tx).doing()):
+            if key not in self._mine and (begun <= abandoned or key in due):
+                await self._go_on(key, doing)
+
+    async def _go_on(self, key: PipelineKey, doing: str) -> None:
+        log.info("pipeline %s was left while being %s; going on from there", key, doing)
+        try:
             async with self.working_on(key):
-                try:
-                    await self.finish(key, doing)
-                except PfsRefused as refused:
-                    log.warning("pipeline %s cannot be %s: %s", key, doing, refused)
-                    await self._db.run(intents.give_up, key)
+                await self.finish(key, doing)
+        except PfsRefused as refused:
+            log.warning("pipeline %s cannot be %s: %s", key, doing, refused)
+            await self._db.run(intents.give_up, key)
+        except Exception:
+            log.exception("pipeline %s could not be %s now; it is tried again", key, doing)
 
     async def finish(self, key: PipelineKey, doing: str) -> None:
         """Carry an intent out and close it. Raises PfsRefused when PFS will never accept it."""
@@ -86,7 +97,7 @@ class Reconciler:
             return
         pipeline = await self._db.read(reading.pipeline, key)
         if doing == intents.DELETING:
-            await self._repos.remove(pipeline.version, keep_repo=pipeline.keep_repo, force=pipeline.force)
+            await self._repos.remove([pipeline.version], keep_repo=pipeline.keep_repo, force=pipeline.force)
         else:
             await self._repos.connect(pipeline.version, stopped=doing == intents.STOPPING)
         await self._db.run(intents.close, key, now=self._clock.now())

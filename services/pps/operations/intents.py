@@ -1,9 +1,10 @@
 """Changes that reach beyond this database: an intent is written first, then PFS is changed, then the intent is closed.
 
 Each function is one transaction. A crash between two of them leaves the intent, and duties/reconciler.py goes on from
-there. Elsewhere: what is asked of PFS (duties/repos.py).
+there. Elsewhere: what is asked of PFS (clients.py).
 """
 
+from collections.abc import Iterable
 from datetime import datetime
 
 from sqlalchemy.orm import Session
@@ -96,8 +97,20 @@ def begin(
     return pipeline
 
 
-def close(tx: Session, key: PipelineKey, *, now: datetime) -> None:
-    """The intent to stop, start or delete is carried out. Safe to repeat."""
+def begin_deleting(
+    tx: Session, keys: Iterable[PipelineKey], *, now: datetime, keep_repo: bool, force: bool
+) -> list[Pipeline]:
+    """Write the intent to delete all of these. Raises PipelineNotFound, Busy."""
+    return [begin(tx, key, DELETING, now=now, keep_repo=keep_repo, force=force) for key in keys]
+
+
+def close(tx: Session, *keys: PipelineKey, now: datetime) -> None:
+    """The intents to stop, start or delete are carried out. Safe to repeat."""
+    for key in keys:
+        _close(tx, key, now)
+
+
+def _close(tx: Session, key: PipelineKey, now: datetime) -> None:
     store = PipelineStore(tx)
     row = store.row(key)
     if row is None or not row.doing:
@@ -113,11 +126,12 @@ def close(tx: Session, key: PipelineKey, *, now: datetime) -> None:
     _news(tx, done, key, number, now)
 
 
-def give_up(tx: Session, key: PipelineKey) -> None:
-    """The intent was refused: the pipeline stays as it was."""
-    row = PipelineStore(tx).row(key)
-    if row is not None:
-        row.doing, row.doing_since = "", None
+def give_up(tx: Session, *keys: PipelineKey) -> None:
+    """The intents were refused: the pipelines stay as they were."""
+    for key in keys:
+        row = PipelineStore(tx).row(key)
+        if row is not None:
+            row.doing, row.doing_since = "", None
 
 
 def _news(tx: Session, what: str, key: PipelineKey, version: int, now: datetime) -> None:

@@ -10,6 +10,7 @@ import logging
 import os
 import shutil
 import sys
+import time
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,7 +24,8 @@ SETTLED = 10.0  # a worker that has lived so long starts afresh in the count of 
 CRASHING_AFTER = 3  # quick deaths in a row
 BAD_SPEC_EXIT = 78  # EX_CONFIG of sysexits.h; the reason is the last line of the log
 STOP_SECONDS = 3.0
-LOG_BYTES = 4 << 20
+LOG_BYTES = 4 << 20  # of each worker twice: what is newest, and what was before that
+MOST_WORKERS = 256  # in one group on one machine, whatever a spec asks for
 
 
 @dataclass(eq=False)
@@ -33,9 +35,15 @@ class _Slot:
     name: str
     task: "asyncio.Task[None] | None" = None
     alive: bool = False
+    begun: float = 0.0
     deaths: int = 0
     crash: str = ""
     fatal: str = ""
+
+    def crashing(self, settled: float) -> bool:
+        """Whether its workers keep dying, and the present one has not shown yet that this is over."""
+        well = self.alive and time.monotonic() - self.begun > settled
+        return self.deaths >= CRASHING_AFTER and not well
 
 
 @dataclass(eq=False)
@@ -45,11 +53,12 @@ class _Running:
 
 
 class ProcessRuntime:
-    """runtime_dir: scratch folders and logs. python: the interpreter that runs the shim."""
+    """runtime_dir: scratch folders and logs. python: the interpreter that runs the shim. settled: in seconds."""
 
-    def __init__(self, runtime_dir: Path, python: str) -> None:
-        self._dir, self._python = runtime_dir.absolute(), python
+    def __init__(self, runtime_dir: Path, python: str, *, settled: float = SETTLED) -> None:
+        self._dir, self._python, self._settled = runtime_dir.absolute(), python, settled
         self._groups: dict[str, _Running] = {}
+        shutil.rmtree(self._dir / "workers", ignore_errors=True)  # of a process that was killed, and they with it
         (self._dir / "logs").mkdir(parents=True, exist_ok=True)
 
     async def ensure(self, group: Group) -> None:
@@ -60,9 +69,12 @@ class ProcessRuntime:
         if running is None:
             running = self._groups[group.name] = _Running(group)
         running.group = group
-        while len(running.slots) > group.count:
+        count = min(group.count, MOST_WORKERS)
+        while len(running.slots) > count:
             await _ended([running.slots.pop()])
-        while len(running.slots) < group.count:
+        for slot in running.slots:
+            _shorten(self._log_of(slot.name))
+        while len(running.slots) < count:
             slot = _Slot(f"{group.name.replace('/', '.')}-v{group.version}-{len(running.slots)}")
             slot.task = asyncio.create_task(self._keep(slot, group), name=slot.name)
             running.slots.append(slot)
@@ -79,7 +91,7 @@ class ProcessRuntime:
         return GroupStatus(
             requested=running.group.count,
             available=sum(slot.alive for slot in running.slots),
-            crash=next((slot.crash for slot in running.slots if slot.deaths >= CRASHING_AFTER), ""),
+            crash=next((slot.crash for slot in running.slots if slot.crashing(self._settled)), ""),
             fatal=next((slot.fatal for slot in running.slots if slot.fatal), ""),
         )
 
@@ -92,28 +104,32 @@ class ProcessRuntime:
 
     async def _keep(self, slot: _Slot, group: Group) -> None:
         """Run the worker again and again until cancelled, or until its spec turns out to be a mistake."""
-        loop = asyncio.get_running_loop()
+        try:
+            await self._again_and_again(slot, group)
+        finally:
+            await asyncio.to_thread(shutil.rmtree, self._home_of(slot.name), ignore_errors=True)
+
+    async def _again_and_again(self, slot: _Slot, group: Group) -> None:
         while True:
-            begun = loop.time()
-            slot.alive = True
+            slot.begun = time.monotonic()
             try:
                 code = await self._run(slot, group)
                 slot.crash = self._last_words(slot.name) or f"the worker ended with code {code}"
-            except (sandbox.NoSandbox, OSError) as error:
+            except (sandbox.NoSandbox, OSError) as error:  # OSError: no disk, no more processes; either may pass
                 code, slot.crash = 1, str(error)
-                slot.deaths = CRASHING_AFTER
+                slot.deaths = max(slot.deaths, CRASHING_AFTER)
             finally:
                 slot.alive = False
             if code == BAD_SPEC_EXIT:
                 slot.fatal = slot.crash
                 return
-            slot.deaths = 1 if loop.time() - begun > SETTLED else slot.deaths + 1
+            slot.deaths = 1 if time.monotonic() - slot.begun > self._settled else slot.deaths + 1
             pause = 0.0 if slot.deaths == 1 else min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** (slot.deaths - 2))
             log.warning("worker %s ended (%s); again in %.1f s", slot.name, slot.crash, pause)
             await asyncio.sleep(pause)
 
     async def _run(self, slot: _Slot, group: Group) -> int:
-        home = self._dir / "workers" / slot.name
+        home = self._home_of(slot.name)
         await asyncio.to_thread(_fresh, home / "scratch")
         spec = home / "spec"
         spec.write_bytes(group.spec)
@@ -128,11 +144,15 @@ class ProcessRuntime:
                 *words, stdin=asyncio.subprocess.DEVNULL, stdout=output, stderr=output, env={**inherited, **own},
                 start_new_session=True,
             )  # fmt: skip
+        slot.alive = True
         try:
             return await process.wait()
         finally:
             if process.returncode is None:
                 await _stopped(process)
+
+    def _home_of(self, name: str) -> Path:
+        return self._dir / "workers" / name
 
     def _log_of(self, name: str) -> Path:
         return self._dir / "logs" / f"{name}.log"
@@ -174,10 +194,16 @@ def _fresh(folder: Path) -> None:
 
 
 def _shorten(path: Path) -> None:
-    """Keep one earlier log, so that a worker that dies for ever does not fill the disk."""
+    """Keep the end of what was written so far, so that a worker that never stops writing does not fill the disk.
+
+    The file itself stays, for the worker has it open for appending.
+    """
     with suppress(FileNotFoundError):
-        if path.stat().st_size > LOG_BYTES:
-            path.replace(path.with_suffix(".log.1"))
+        if (size := path.stat().st_size) > LOG_BYTES:
+            with path.open("rb") as file:
+                file.seek(size - LOG_BYTES)
+                path.with_suffix(".log.1").write_bytes(file.read(LOG_BYTES))
+            os.truncate(path, 0)
 
 
 if __name__ == "__main__" and sys.argv[1:] == ["--check"]:

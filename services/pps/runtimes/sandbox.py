@@ -12,6 +12,7 @@ import sysconfig
 import tempfile
 from pathlib import Path
 
+PROBE_SECONDS = 20
 OWN = frozenset({"dev", "pfs", "proc"})
 NO_NAMESPACES = (
     "workers cannot be sandboxed on this machine: {why}. The process runtime needs user namespaces: as root, "
@@ -56,7 +57,11 @@ def proc_of_its_own() -> bool:
     errors = []
     for own in (True, False):
         words = command(Path(tempfile.gettempdir()), ["true"], own_proc=own)
-        made = subprocess.run(words, capture_output=True, text=True, timeout=20, check=False)
+        try:
+            made = subprocess.run(words, capture_output=True, text=True, timeout=PROBE_SECONDS, check=False)
+        except subprocess.TimeoutExpired:
+            errors.append(f"bwrap did not end within {PROBE_SECONDS} s")
+            continue
         if made.returncode == 0:
             return own
         errors.append(made.stderr.strip() or f"bwrap ended with {made.returncode}")

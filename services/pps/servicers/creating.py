@@ -14,7 +14,7 @@ from services.kit.server import Context
 from services.pps.clients import PfsRefused
 from services.pps.domain import specs
 from services.pps.domain.errors import OutputRepoTaken, PipelineExists, PipelineNotFound
-from services.pps.domain.merge import BUILT_IN, merged
+from services.pps.domain.merge import BUILT_IN, merged, without_nulls
 from services.pps.domain.names import DEFAULT_PROJECT, PipelineKey
 from services.pps.domain.pipelines import Pipeline, Version
 from services.pps.operations import intents, reading
@@ -56,7 +56,7 @@ class CreatingRpcs(PipelineRpcs):
         document = {
             name: value for name, value in read_spec(text).items() if name not in ("update", "reprocess", "dryRun")
         }
-        effective = merged(BUILT_IN, document)
+        effective = without_nulls(merged(BUILT_IN, document))
         wanted = effective.get("pipeline")
         if not wanted:
             raise Invalid("invalid pipeline spec: request.Pipeline cannot be nil (pipeline: value is required)")

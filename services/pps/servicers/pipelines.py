@@ -1,7 +1,8 @@
 """Looking at pipelines, and stopping, starting and deleting them."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack
 
 from google.protobuf.empty_pb2 import Empty
 
@@ -10,7 +11,7 @@ from services.kit.server import Context, is_service
 from services.pps.clients import PfsRefused
 from services.pps.domain.errors import NotBuiltYet, PipelineNotFound
 from services.pps.domain.names import PipelineKey
-from services.pps.domain.pipelines import Pipeline
+from services.pps.domain.pipelines import readers_first
 from services.pps.operations import intents, reading
 from services.pps.servicers.base import PipelineRpcs
 from services.pps.servicers.to_wire import key_of, pipeline_info, pipeline_of
@@ -74,7 +75,7 @@ class ChangingRpcs(PipelineRpcs):
         if request.all and not request.pipeline.name:
             return Empty()  # deprecated on the wire, and never did anything
         try:
-            await self._delete(key_of(self.named(request)), keep_repo=request.keep_repo, force=request.force)
+            await self._delete([key_of(self.named(request))], keep_repo=request.keep_repo, force=request.force)
         except PipelineNotFound:
             if request.must_exist:
                 raise
@@ -84,25 +85,33 @@ class ChangingRpcs(PipelineRpcs):
         self, request: pps.DeletePipelinesRequest, context: Context
     ) -> pps.DeletePipelinesResponse:
         projects = {project.name or "default" for project in request.projects}
-        found = await self.db.read(reading.everything)  # newest first, so that readers go before what they read
-        chosen = [one for one in found if request.all or one.key.project in projects]
-        for one in chosen:
-            await self._delete(one.key, keep_repo=request.keep_repo, force=request.force)
+        found = await self.db.read(reading.everything)
+        chosen = readers_first(one for one in found if request.all or one.key.project in projects)
+        await self._delete([one.key for one in chosen], keep_repo=request.keep_repo, force=request.force)
         return pps.DeletePipelinesResponse(pipelines=[pipeline_of(one.key) for one in chosen])
 
-    async def _delete(self, key: PipelineKey, *, keep_repo: bool, force: bool) -> None:
-        await self._carry_out(key, intents.DELETING, keep_repo=keep_repo, force=force)
+    async def _delete(self, keys: Sequence[PipelineKey], *, keep_repo: bool, force: bool) -> None:
+        """All or none. keys: readers before what they read."""
+        async with AsyncExitStack() as own:
+            for key in keys:
+                await own.enter_async_context(self.reconciler.working_on(key))
+            found = await self.db.run(
+                intents.begin_deleting, keys, now=self.clock.now(), keep_repo=keep_repo, force=force
+            )
+            try:
+                await self.repos.remove([one.version for one in found], keep_repo=keep_repo, force=force)
+            except PfsRefused as refused:
+                await self.db.run(intents.give_up, *keys)
+                raise refused.error from refused
+            await self.db.run(intents.close, *keys, now=self.clock.now())
+        self.reconciler.nudge()
 
-    async def _carry_out(
-        self, key: PipelineKey, doing: str, *, keep_repo: bool = False, force: bool = False
-    ) -> Pipeline:
+    async def _carry_out(self, key: PipelineKey, doing: str) -> None:
         async with self.reconciler.working_on(key):
-            now = self.clock.now()
-            pipeline = await self.db.run(intents.begin, key, doing, now=now, keep_repo=keep_repo, force=force)
+            await self.db.run(intents.begin, key, doing, now=self.clock.now())
             try:
                 await self.reconciler.finish(key, doing)
             except PfsRefused as refused:
                 await self.db.run(intents.give_up, key)
                 raise refused.error from refused
         self.reconciler.nudge()
-        return pipeline

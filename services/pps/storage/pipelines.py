@@ -75,10 +75,12 @@ class PipelineStore:
         )
         return [_version(row) for row in found]
 
-    def doing(self, *, since: datetime) -> list[tuple[PipelineKey, str]]:
-        """Intents begun before `since`."""
-        rows = self.tx.scalars(select(PipelineRow).where(PipelineRow.doing != "", PipelineRow.doing_since <= since))
-        return [(PipelineKey(row.project, row.name), row.doing) for row in rows]
+    def doing(self) -> list[tuple[PipelineKey, str, datetime]]:
+        """Intents and when they were begun; those of newer pipelines first, for these read the older ones."""
+        rows = self.tx.scalars(
+            select(PipelineRow).where(PipelineRow.doing != "").order_by(PipelineRow.created_at.desc())
+        )
+        return [(PipelineKey(row.project, row.name), row.doing, row.doing_since or row.created_at) for row in rows]
 
     def remove_version(self, key: PipelineKey, number: int) -> None:
         row = self.version_row(key, number)

@@ -192,3 +192,65 @@ def workers(root: Path) -> list[psutil.Process]:
         if words[-1:] == ["services.worker"] and "bwrap" in words[0] and any(str(root) in word for word in words):
             found.append(process)
     return found
+
+
+def pairs(side: Side) -> tuple[str, str, str]:
+    """Two pipelines in a project of their own; the first was updated to read the second, which is newer."""
+    project, source = unique("team"), unique("in")
+    side.pfs.CreateProject(pfs.CreateProjectRequest(project=pfs.Project(name=project)))
+    side.pfs.CreateRepo(pfs.CreateRepoRequest(repo=repo(source)))
+    below = f'"project": "{project}", "glob": "/*"'
+    create(side, project, "below", f'{{"pfs": {{"repo": "{source}", "project": "default", "glob": "/*"}}}}')
+    create(side, project, "above", f'{{"pfs": {{"repo": "{source}", "project": "default", "glob": "/*"}}}}')
+    create(side, project, "below", f'{{"pfs": {{"repo": "above", {below}}}}}', update=True)
+    return project, "above", "below"
+
+
+def create(side: Side, project: str, name: str, tree: str, *, update: bool = False) -> None:
+    text = f'{{"pipeline": {{"name": "{name}", "project": {{"name": "{project}"}}}}, "input": {tree}, '
+    text += '"transform": {"cmd": ["true"]}}'
+    side.pps.CreatePipelineV2(pps.CreatePipelineV2Request(create_pipeline_request_json=text, update=update))
+
+
+def test_many_are_deleted_together_or_not_at_all(side: Side) -> None:
+    project, above, below = pairs(side)
+    outside = unique("p")
+    create(side, "default", outside, f'{{"pfs": {{"repo": "{above}", "project": "{project}", "glob": "/"}}}}')
+    request = pps.DeletePipelinesRequest(projects=[pfs.Project(name=project)])
+    listed = pps.ListPipelineRequest(projects=[pfs.Project(name=project)])
+    with pytest.raises(grpc.RpcError):
+        side.pps.DeletePipelines(request)
+    assert {info.pipeline.name for info in side.pps.ListPipeline(listed)} == {above, below}
+    assert len(project_repos(side, project)) == 6
+    side.pps.DeletePipeline(pps.DeletePipelineRequest(pipeline=named(outside)))
+    gone = side.pps.DeletePipelines(request)
+    assert {one.name for one in gone.pipelines} == {above, below}
+    assert list(side.pps.ListPipeline(listed)) == []
+    assert project_repos(side, project) == []
+
+
+def project_repos(side: Side, project: str) -> list[str]:
+    listed = side.pfs.ListRepo(pfs.ListRepoRequest(projects=[pfs.Project(name=project)]))
+    return [f"{info.repo.name}.{info.repo.type}" for info in listed]
+
+
+@pytest.mark.parametrize(
+    ("fields", "code", "text"),
+    [
+        ('"input": {"pfs": {"repo": "dne", "glob": "/"}}', grpc.StatusCode.NOT_FOUND, "dne[^ ]* not found"),
+        ('"input": {"cron": {"name": "c", "spec": "@daily"}}', grpc.StatusCode.UNIMPLEMENTED, "input.cron"),
+        ('"input": {"cross": [{"pfs": null}]}', grpc.StatusCode.UNKNOWN, "no input set"),
+        ('"inputs": {}', grpc.StatusCode.INVALID_ARGUMENT, 'did you mean "input"'),
+        ('"outputBranch": "a b"', grpc.StatusCode.UNKNOWN, "a b"),
+    ],
+)
+def test_a_rejected_spec_leaves_nothing_behind(side: Side, fields: str, code: grpc.StatusCode, text: str) -> None:
+    name = unique("p")
+    whole = f'{{"pipeline": {{"name": "{name}"}}, "transform": {{"cmd": ["true"]}}, {fields}}}'
+    with pytest.raises(grpc.RpcError, match=text) as caught:
+        side.pps.CreatePipelineV2(pps.CreatePipelineV2Request(create_pipeline_request_json=whole))
+    error: Any = caught.value
+    assert error.code() is code
+    with pytest.raises(grpc.RpcError, match="not found"):
+        inspect(side, name)
+    assert repos(side, name) == set()

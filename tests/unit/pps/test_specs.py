@@ -1,13 +1,17 @@
 """What a spec must be: names, the input tree with its defaults, what is refused by name, how defaults merge."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from services.pps.domain import inputs, specs
 from services.pps.domain.errors import BadSpec, NotBuiltYet
-from services.pps.domain.merge import BUILT_IN, merged
+from services.pps.domain.merge import BUILT_IN, merged, without_nulls
 from services.pps.domain.names import PipelineKey, ancestry, check_name
+from services.pps.domain.pipelines import Pipeline, State, Version, readers_first
 
 KEY = PipelineKey("default", "edges")
 NAME_RULE = "only alphanumeric characters, underscores, and dashes are allowed"
@@ -60,6 +64,11 @@ def test_input_defaults() -> None:
         }
     }  # fmt: skip
     assert inputs.with_defaults(leaf(glob="/"), KEY)["pfs"]["glob"] == "/"
+
+
+def test_an_empty_text_is_like_none() -> None:
+    empty = leaf(name="", project="", branch="", repoType="", joinOn="")
+    assert inputs.with_defaults(empty, KEY) == inputs.with_defaults(leaf(), KEY)
 
 
 def test_children_are_sorted_by_the_name_they_were_given() -> None:
@@ -143,6 +152,53 @@ def test_merging_follows_rfc_7396() -> None:
     assert merged({"a": {"b": "c"}}, {"a": {"b": "d", "c": None}}) == {"a": {"b": "d"}}
     assert merged({"e": None}, {"a": 1}) == {"e": None, "a": 1}
     assert merged({}, {"a": {"bb": {"ccc": None}}}) == {"a": {"bb": {}}}
+
+
+DOCUMENTS = st.recursive(
+    st.none() | st.integers() | st.text("ab", max_size=2),
+    lambda inner: st.dictionaries(st.sampled_from("abcd"), inner, max_size=3) | st.lists(inner, max_size=3),
+    max_leaves=12,
+)
+OBJECTS = st.dictionaries(st.sampled_from("abcd"), DOCUMENTS, max_size=4)
+
+
+@given(OBJECTS, OBJECTS)
+def test_the_later_layer_wins_and_merging_it_again_changes_nothing(base: dict[str, Any], patch: dict[str, Any]) -> None:
+    once = merged(base, patch)
+    assert merged(once, patch) == once
+    assert merged(base, {}) == base
+    for key, value in patch.items():
+        assert (key not in once) if value is None else isinstance(value, dict) or once[key] == value
+
+
+@given(OBJECTS)
+def test_nulls_go_wherever_a_name_has_one(document: dict[str, Any]) -> None:
+    done = without_nulls(document)
+    assert without_nulls(done) == done
+    assert set(done) == {key for key, value in document.items() if value is not None}
+    assert without_nulls({"a": [{"b": None, "c": [{"d": None}]}]}) == {"a": [{"c": [{}]}]}
+
+
+@given(st.permutations(["a", "b", "c", "d"]))
+def test_readers_come_before_what_they_read(names: list[str]) -> None:
+    reads = {"a": ["images"], "b": ["a"], "c": ["a", "b"], "d": ["images"]}
+    order = [one.key.name for one in readers_first(reading(name, reads[name]) for name in names)]
+    assert sorted(order) == ["a", "b", "c", "d"]
+    assert order.index("c") < order.index("b") < order.index("a")
+
+
+def reading(name: str, repos: list[str]) -> Pipeline:
+    """A pipeline of that name over these repos."""
+    key, at = PipelineKey("default", name), datetime(2026, 1, 1, tzinfo=UTC)
+    tree = {"cross": [leaf(repo=repo) for repo in repos]}
+    version = Version(
+        key=key, number=1, token="", spec_commit="", salt="", spec=spec(input=tree), user_json="", effective_json="",
+        at=at,
+    )  # fmt: skip
+    return Pipeline(
+        key=key, state=State.RUNNING, reason="", stopped=False, doing="", keep_repo=False, force=False, created_at=at,
+        workers_started_at=None, version=version,
+    )  # fmt: skip
 
 
 def test_salt_is_kept_unless_everything_runs_again() -> None:
