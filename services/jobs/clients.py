@@ -22,7 +22,7 @@ from services.jobs.domain.specs import PipelineSpec
 from services.jobs.spec_reader import read_spec
 
 ENTRIES_A_MESSAGE = 2000
-WAIT_SECONDS = 300.0
+WAIT_SECONDS = 15.0  # then it is asked again: a wait must not hang on one lost wake-up
 FINISHED_ALREADY = "has already finished"
 FILE_SET_GONE = "path does not exist"
 

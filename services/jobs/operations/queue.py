@@ -21,6 +21,7 @@ from nats.errors import Error as NatsError
 from nats.errors import TimeoutError as NatsTimeout
 from nats.js.api import AckPolicy, ConsumerConfig, RetentionPolicy, StreamConfig
 from nats.js.client import JetStreamContext
+from nats.js.errors import NotFoundError
 
 from services.jobs.domain.sets import LEASE
 from services.kit.bus import Bus
@@ -153,7 +154,11 @@ class Queue:
     async def waiting(self, line: Line, job: int) -> int:
         """How many messages of a job there are, taken or not. Raises NatsError."""
         await self._ensure_stream()
-        info = await self._bus.js.stream_info(STREAM, subjects_filter=f"{line.subject}.{job}")
+        try:
+            info = await self._bus.js.stream_info(STREAM, subjects_filter=f"{line.subject}.{job}")
+        except NotFoundError:  # NATS came back with nothing
+            self._stream_ready = False
+            return 0
         return sum((info.state.subjects or {}).values())
 
     async def _answer(self, handle: str, what: bytes) -> None:

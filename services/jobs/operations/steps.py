@@ -33,7 +33,7 @@ from services.kit.sortedmap.rows import Root, Row
 
 log = logging.getLogger(__name__)
 LOOK_AGAIN = 2.0
-QUEUE_LOST_AFTER = 3
+QUEUE_LOST_AFTER = 2
 """Looks in a row that find fewer messages than sets before these are queued again."""
 
 
@@ -59,6 +59,8 @@ class JobSteps:
         self._number = number
         self._fresh = False
         """Whether nothing can have been put on the job's commits yet."""
+        self._queued = False
+        """Whether this object has put the job's sets into the queue itself."""
 
     async def run(self) -> None:
         """Go on until the job has ended and its commits are closed."""
@@ -101,6 +103,7 @@ class JobSteps:
         await self._prepare(job, base, plan)
         job = await self._t.db.run(moving.run, self._number, plan, now=self._t.clock.now())
         await self._t.queue.put(line_of(job), job.number, range(len(plan.ranges)))
+        self._queued = True
         self._say(job, f"job is RUNNING: {plan.to_run} datums in {len(plan.ranges)} sets, {plan.skipped} skipped")
 
     async def _input(self, key: JobKey, leaf: Leaf) -> CommitFacts:
@@ -137,6 +140,8 @@ class JobSteps:
         short = 0
         async with self._t.wakes.listening(str(job.key)) as changed:
             await self._resume(job)
+            if not self._queued:
+                await self._queue_anew(job)
             while await self._t.db.read(lambda tx: SetStore(tx).left(job.number)):
                 changed_in_time = await waited(changed, LOOK_AGAIN)
                 found = await self._t.db.read(moving.get_job, job.number)
@@ -158,6 +163,14 @@ class JobSteps:
     async def _resume(self, job: Job) -> None:
         for one in await self._t.db.read(results.taken_sets, job.number):
             await settle(self._t, job, one)
+
+    async def _queue_anew(self, job: Job) -> None:
+        """A process died: messages it had taken, but not handed on, would be away until they run out."""
+        now = self._t.clock.now()
+        open_sets = await self._t.db.read(lambda tx: SetStore(tx).in_state(job.number, SetState.OPEN))
+        await self._t.queue.forget_job(line_of(job), job.number)
+        await self._t.queue.put(line_of(job), job.number, [one.index for one in open_sets if not one.held(now)])
+        self._queued = True
 
     async def _lost_from_queue(self, job: Job, short: int) -> int:
         """Queue sets again that the queue has lost. Returns how many looks in a row found some missing."""
