@@ -17,9 +17,10 @@ from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import DateTime, Dialect, Engine, MetaData, TypeDecorator, create_engine, event
-from sqlalchemy.engine import Connection, make_url
+from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.orm import DeclarativeBase, Session
+from sqlalchemy.pool import PoolProxiedConnection
 
 from services.kit.errors import Exhausted, Unavailable
 
@@ -27,6 +28,7 @@ log = logging.getLogger(__name__)
 P = ParamSpec("P")
 T = TypeVar("T")
 ATTEMPTS = 12
+WRITES = "datamill writes"  # said of a connection before its next transaction; taken for granted when it is not
 # Serialization failure, deadlock, lock not available; unique violation, which two writers that both saw no row meet.
 RETRY_SQLSTATES = {"40001", "40P01", "55P03", "23505"}
 
@@ -105,10 +107,8 @@ class Database:
     ) -> tuple[T, list[Any]]:
         for attempt in range(1, ATTEMPTS + 1):
             try:
-                with (
-                    self.engine.connect().execution_options(datamill_write=write) as connection,
-                    Session(connection, expire_on_commit=False) as tx,
-                ):
+                with self.engine.connect() as connection, Session(connection, expire_on_commit=False) as tx:
+                    connection.info[WRITES] = write
                     result = work(tx, *args, **kwargs)
                     if write:
                         tx.commit()
@@ -144,7 +144,8 @@ def _engine(url: str, *, pool: int) -> Engine:
             parsed, pool_size=pool, max_overflow=0, connect_args={"timeout": 10, "check_same_thread": False}
         )
         event.listen(engine, "connect", _sqlite_connect)
-        event.listen(engine, "begin", _sqlite_begin)
+        # Not the engine's event "begin": an engine with any event pays for all of them at every statement.
+        setattr(engine.dialect, "do_begin", _sqlite_begin)  # noqa: B010
         return engine
     schema = str(parsed.query.get("schema", "public"))
     parsed = parsed.difference_update_query(["schema"])
@@ -167,7 +168,6 @@ def _sqlite_connect(connection: sqlite3.Connection, _record: Any) -> None:
         connection.execute(f"PRAGMA {pragma}")
 
 
-def _sqlite_begin(connection: Connection) -> None:
+def _sqlite_begin(connection: PoolProxiedConnection) -> None:
     # Taking the write lock first keeps a read-then-write transaction from failing half-way.
-    write = connection.get_execution_options().get("datamill_write", True)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+    connection.cursor().execute("BEGIN IMMEDIATE" if connection.info.pop(WRITES, True) else "BEGIN")
