@@ -8,7 +8,7 @@ Elsewhere: the outbox that makes news (outbox.py); the work queue and the log st
 import asyncio
 import logging
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -17,7 +17,7 @@ import nats
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
-from nats.js.api import AckPolicy, ConsumerConfig, DiscardPolicy, RetentionPolicy, StreamConfig
+from nats.js.api import DiscardPolicy, RetentionPolicy, StreamConfig
 from nats.js.client import JetStreamContext
 from nats.js.errors import NotFoundError
 
@@ -30,8 +30,6 @@ NEWS_SUBJECTS = ["pfs.>", "pps.>", "jobs.>"]
 KEEP_NEWS = timedelta(hours=6)
 QUEUE_BOUND = 1000
 PATIENCE = timedelta(seconds=30)
-
-Handler = Callable[[events.News], Awaitable[None]]
 
 
 @dataclass(eq=False)
@@ -112,38 +110,6 @@ class Bus:
         finally:
             self._listeners.discard(listener)
 
-    async def consume(self, subject: str, durable: str, handle: Handler) -> None:
-        """Give each piece of news to `handle` until cancelled, sharing it with this consumer's replicas."""
-        while True:
-            try:
-                await self._ensure_news_stream()
-                await self._consume(subject, durable, handle)
-            except (NatsError, NotFoundError, OSError) as error:
-                log.warning("consumer %s lost its stream (%s); trying again", durable, error)
-                self._news_ready = False
-                await asyncio.sleep(1)
-
-    async def _consume(self, subject: str, durable: str, handle: Handler) -> None:
-        config = ConsumerConfig(
-            durable_name=durable,
-            filter_subject=subject,
-            ack_policy=AckPolicy.EXPLICIT,
-            ack_wait=60,
-            max_ack_pending=1000,
-        )
-        pull = await self.js.pull_subscribe(subject, durable=durable, stream=NEWS_STREAM, config=config)
-        try:
-            while True:
-                try:
-                    messages = await pull.fetch(64, timeout=5)
-                except TimeoutError:
-                    continue
-                for message in messages:
-                    await _handled(message, handle)
-        finally:
-            if self.client.is_connected:
-                await pull.unsubscribe()
-
     async def ensure_stream(self, config: StreamConfig) -> None:
         """Make the stream, or bring it to this configuration."""
         try:
@@ -170,17 +136,6 @@ class Bus:
         news = events.News.FromString(message.data)
         if news.id not in self._delivered:
             self._hear(news)
-
-
-async def _handled(message: Msg, handle: Handler) -> None:
-    try:
-        await handle(events.News.FromString(message.data))
-        await message.ack()  # after the transaction, never before it
-    except NatsError:
-        raise
-    except Exception:
-        log.exception("%s will come again", message.subject)
-        await message.nak(delay=min(30.0, 0.2 * 2 ** min(message.metadata.num_delivered, 10)))
 
 
 async def _patiently(url: str, name: str) -> Client:

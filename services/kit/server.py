@@ -11,7 +11,7 @@ import signal
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager
 from datetime import timedelta
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 import grpc
 from grpc import StatusCode
@@ -178,11 +178,3 @@ async def told_to_stop() -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, told.set)
     await told.wait()
-
-
-def metadata_of(context: Context, key: str) -> str | None:
-    """A request header's value, or None."""
-    for name, value in context.invocation_metadata() or ():
-        if name == key:
-            return cast(str, value)
-    return None

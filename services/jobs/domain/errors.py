@@ -22,13 +22,6 @@ class JobDeleted(Problem):
         super().__init__(f"job {key} was deleted")
 
 
-class JobFinished(Problem):
-    """A final state is not left again."""
-
-    def __init__(self, key: JobKey) -> None:
-        super().__init__(f"job {key} has already finished")
-
-
 class PipelineNotFound(NotFound):
     """No such pipeline."""
 

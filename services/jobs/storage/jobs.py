@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, delete, func, select
+from sqlalchemy import ColumnElement, delete, select
 from sqlalchemy.orm import Session
 
-from services.jobs.domain.jobs import FINAL, Counters, Job, JobKey, JobState, Stats
+from services.jobs.domain.jobs import Counters, Job, JobKey, JobState, Stats
 from services.jobs.storage.tables import JobRow, SetRow, SpecRow
 from services.kit.sortedmap.rows import EMPTY, Place, Root
 
@@ -101,9 +101,6 @@ class JobStore:
 
     def last(self, project: str, pipeline: str) -> Job | None:
         return next(iter(self.select(JobRow.project == project, JobRow.pipeline == pipeline, number=1)), None)
-
-    def count_open(self) -> int:
-        return self.tx.scalar(select(func.count()).where(JobRow.state.not_in([int(state) for state in FINAL]))) or 0
 
     def set_root(self, number: int, root: Root, *, indexed: bool) -> None:
         row = self.row(number)

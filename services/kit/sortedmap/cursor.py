@@ -35,10 +35,6 @@ class Cursor:
         return node.children[index]
 
     @property
-    def is_first(self) -> bool:
-        return all(index == 0 for _, index in self._path)
-
-    @property
     def is_last(self) -> bool:
         return all(index == len(node.keys) - 1 for node, index in self._path)
 
