@@ -13,6 +13,8 @@ from services.pps.domain.names import DEFAULT_PROJECT, PipelineKey
 Tree = dict[str, Any]
 COMBINING = ("cross", "union", "join", "group")
 KINDS = ("pfs", *COMBINING, "cron")
+NOT_A_NAME = frozenset({"out", ".env", ".", "..", ".scratch"})  # an input's name is that of a folder below /pfs
+LONGEST_FILE_NAME = 255  # bytes
 
 
 def with_defaults(tree: Tree, key: PipelineKey) -> Tree:
@@ -86,7 +88,7 @@ def _check_leaf(leaf: Tree, key: PipelineKey) -> None:
     name = leaf.get("name", "")
     if not name:
         raise BadSpec("input must specify a name")
-    if name in ("out", ".env") or "/" in name or name in (".", "..", ".scratch"):
+    if name in NOT_A_NAME or "/" in name or len(name.encode()) > LONGEST_FILE_NAME:
         raise BadSpec(f"input cannot be named {name}")
     if not leaf.get("branch"):
         raise BadSpec("input must specify a branch")

@@ -9,6 +9,7 @@ from typing import Any
 
 from services.pps.domain import inputs
 from services.pps.domain.errors import BadSpec, NotBuiltYet
+from services.pps.domain.merge import BUILT_IN
 from services.pps.domain.names import PipelineKey, check_name
 
 Spec = dict[str, Any]
@@ -18,11 +19,14 @@ REPROCESS = ("until_success", "every_job")
 def completed(spec: Spec, key: PipelineKey) -> Spec:
     """The spec as it is stored and run: input defaults filled in, request-only fields dropped."""
     kept = {name: value for name, value in spec.items() if name not in ("update", "reprocess", "dryRun")}
+    for name in ("outputBranch", "datumTries", "reprocessSpec"):  # "" and 0 mean the same as not given
+        if kept.get(name) in (None, "", "0"):
+            kept[name] = BUILT_IN[name]
     if kept.get("input"):
         kept["input"] = inputs.with_defaults(kept["input"], key)
     transform = dict(kept.get("transform") or {})
     if transform and not transform.get("image"):
-        transform["image"] = "ubuntu:20.04"
+        transform["image"] = BUILT_IN["transform"]["image"]
     return {**kept, "pipeline": {"name": key.name, "project": {"name": key.project}}, "transform": transform or None}
 
 
@@ -33,10 +37,8 @@ def check(spec: Spec, key: PipelineKey) -> None:
         raise BadSpec("embedding TFJobs in pipelines is not supported yet")
     if not spec.get("transform"):
         raise BadSpec("pipeline must specify a transform")
-    if spec.get("reprocessSpec") not in (None, *REPROCESS):
+    if spec["reprocessSpec"] not in REPROCESS:
         raise BadSpec("ReprocessSpec must be one of 'until_success' or 'every_job'")
-    if not spec.get("outputBranch"):
-        raise BadSpec("pipeline needs an output branch")
     _check_patches(spec)
     _check_tolerations(spec)
     if later := unsupported(spec):
@@ -79,6 +81,8 @@ def unsupported(spec: Spec) -> list[str]:
     transform = spec.get("transform") or {}
     found: list[str] = [field for field in ("spout", "service", "egress", "specCommit") if field in spec]
     found += [field for field in ("s3Out", "autoscaling") if spec.get(field)]
+    if float((spec.get("maximumExpectedUptime") or "0s").rstrip("s")) > 0:
+        found.append("maximumExpectedUptime")  # it bounds how long an autoscaling pipeline may be out of standby
     found += [f"transform.{field}" for field in ("secrets", "datumBatching") if transform.get(field)]
     for tree in _all(spec.get("input") or {}):
         leaf = tree.get("pfs") or {}

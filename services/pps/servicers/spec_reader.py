@@ -22,6 +22,11 @@ INTEGERS = {
 FLOATS = {FieldDescriptor.TYPE_FLOAT, FieldDescriptor.TYPE_DOUBLE}
 DURATION = re.compile(r"([0-9]+\.?[0-9]*|\.[0-9]+)s")
 WELL_KNOWN = {"google.protobuf.Duration", "google.protobuf.Timestamp"}
+WRAPPERS = frozenset(
+    f"google.protobuf.{kind}Value" for kind in ("Int32", "Int64", "UInt32", "UInt64", "Bool", "String")
+)
+DEEPEST = 60  # messages in one another; readers of the protocol end at 100, and answers wrap a spec further
+TOO_DEEP = "could not parse the document: it is nested too deeply"
 
 
 def read_spec(text: str) -> dict[str, Any]:
@@ -30,6 +35,8 @@ def read_spec(text: str) -> dict[str, Any]:
         document = json.loads(text)
     except ValueError as error:
         raise SpecUnreadable([f"could not parse the document as JSON: {error}"]) from error
+    except RecursionError as error:
+        raise SpecUnreadable([TOO_DEEP]) from error
     if not isinstance(document, dict):
         raise SpecUnreadable(["could not parse the document as Create Pipeline Request message: it is no object"])
     mistakes: list[str] = []
@@ -48,6 +55,8 @@ def to_request(spec: dict[str, Any]) -> pps.CreatePipelineRequest:
 
 
 def _message(value: dict[str, Any], kind: Descriptor, path: str, mistakes: list[str]) -> dict[str, Any]:
+    if path.count(".") > DEEPEST:
+        raise SpecUnreadable([TOO_DEEP])
     by_name = {name: field for field in kind.fields for name in (field.json_name, field.name)}
     result: dict[str, Any] = {}
     for key, inner in value.items():
@@ -91,6 +100,8 @@ def _one(value: Any, field: FieldDescriptor, path: str, mistakes: list[str]) -> 
     if field.message_type is not None:
         if field.message_type.full_name in WELL_KNOWN:
             return _time(value, field.message_type, path, mistakes)
+        if field.message_type.full_name in WRAPPERS:  # as JSON, a wrapped value is the value itself
+            return _scalar(value, field.message_type.fields_by_name["value"], path, mistakes)
         if not isinstance(value, dict):
             mistakes.append(f"{path}: expected an object, got {_shown(value)}")
             return None
@@ -133,6 +144,8 @@ def _scalar(value: Any, field: FieldDescriptor, path: str, mistakes: list[str]) 
     wanted, name = (bool, "true or false") if field.type == FieldDescriptor.TYPE_BOOL else (str, "a string")
     if not isinstance(value, wanted):
         mistakes.append(f"{path}: expected {name}, got {_shown(value)}")
+    elif isinstance(value, str) and "\0" in value:
+        mistakes.append(f"{path}: no command line, variable or path can hold a zero byte: {_shown(value)}")
     return value
 
 

@@ -87,6 +87,8 @@ def test_children_are_sorted_by_the_name_they_were_given() -> None:
         (leaf(glob=""), "input must specify a glob"),
         (leaf(name="out"), "input cannot be named out"),
         (leaf(name=".env"), "input cannot be named .env"),
+        (leaf(name="a/b"), "input cannot be named a/b"),
+        (leaf(name="ö" * 128), "input cannot be named ö"),
         (leaf(repo="out"), "input cannot be named out"),
         (leaf(commit="x"), "input cannot come from a commit; use a branch with head pointing to the commit"),
         (leaf(repo="edges"), 'pipeline "default/edges" cannot be its own input'),
@@ -98,6 +100,11 @@ def test_bad_inputs(tree: dict[str, Any], text: str) -> None:
     with pytest.raises(BadSpec) as caught:
         inputs.check(inputs.with_defaults(tree, KEY), KEY)
     assert text in str(caught.value)
+
+
+def test_what_is_given_empty_gets_its_default() -> None:
+    done = spec(outputBranch="", datumTries="0", reprocessSpec="", transform={"cmd": ["true"], "image": ""})
+    assert done == spec()
 
 
 def test_siblings_of_a_union_may_share_a_name() -> None:
@@ -135,6 +142,7 @@ def test_bad_specs(fields: dict[str, Any], text: str) -> None:
         ({"input": leaf(trigger={"branch": "b"})}, "input.pfs.trigger"),
         ({"input": {"cross": [leaf(), {"cron": {"name": "c", "spec": "@daily"}}]}}, "input.cron"),
         ({"input": leaf(repoType="meta")}, "input.pfs.repoType meta"),
+        ({"maximumExpectedUptime": "60s"}, "maximumExpectedUptime"),
     ],
 )  # fmt: skip
 def test_what_is_not_built_is_refused_by_name(fields: dict[str, Any], name: str) -> None:
