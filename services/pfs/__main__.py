@@ -43,11 +43,13 @@ NAMES = (
     "datamill.content.v1.ContentService", "datamill.trees.v1.TreeService",
 )  # fmt: skip
 SWITCH_SECONDS = 0.0005  # hashing threads hand the interpreter over often, so that short calls stay short
+GC_OBJECTS = 10_000  # made between looks for garbage: a call makes many that die by themselves
 
 
 async def main(settings: Settings) -> None:
     async with AsyncExitStack() as up:
         clock, objects = SystemClock(), LocalObjects(settings.store_root)
+        objects.spread("packs", "index")
         db = up.enter_context(Database(settings.database_url))
         migrate(db, MIGRATIONS)
         await db.run(settle, clock.now())
@@ -64,6 +66,7 @@ async def main(settings: Settings) -> None:
         running = [duties.create_task(Relay(db, bus).run()), duties.create_task(finisher.run())]
         await up.enter_async_context(serving(register, NAMES, at=settings.listen, drain=settings.drain))
         gc.freeze()
+        gc.set_threshold(GC_OBJECTS)
         await told_to_stop()
         for duty in running:
             duty.cancel()

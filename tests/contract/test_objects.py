@@ -80,3 +80,13 @@ def test_a_full_disk_says_so_and_leaves_nothing(tmp_path: Path, monkeypatch: pyt
 
 def _open_full_device(_path: Path, _mode: str) -> BinaryIO:
     return open("/dev/full", "wb")
+
+
+def test_spread_folders_are_there_before_the_first_object_and_may_be_made_again(tmp_path: Path) -> None:
+    objects = LocalObjects(tmp_path)
+    objects.put("packs/07/old", b"kept")
+    for _ in range(2):
+        objects.spread("packs", "index")
+    assert {len(list((tmp_path / prefix).iterdir())) for prefix in ("packs", "index")} == {256}
+    objects.put("index/ff/new", b"too")
+    assert (objects.get("packs/07/old"), objects.get("index/ff/new")) == (b"kept", b"too")
