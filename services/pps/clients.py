@@ -12,12 +12,17 @@ from datamill.wire import pps_v2_pb2 as pps
 from datamill.wire import pps_v2_pb2_grpc as pps_grpc
 from datamill.wire import transaction_v2_pb2 as transaction
 from datamill.wire import transaction_v2_pb2_grpc as transaction_grpc
+from datamill.wire import trees_v1_pb2 as trees
+from datamill.wire import trees_v1_pb2_grpc as trees_grpc
 from services.kit.errors import NotFound, Problem
 from services.pps.domain import inputs
+from services.pps.domain.errors import BadSpec
 from services.pps.domain.names import PipelineKey
 from services.pps.domain.pipelines import Version
 
 log = logging.getLogger(__name__)
+NO_COMMIT = "0" * 12 + "4" + "0" * 19
+GLOB_SECONDS = 10
 TRY_AGAIN = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED)
 
 
@@ -36,14 +41,30 @@ class Repos:
     channel: grpc.aio.Channel
 
     async def check_inputs(self, version: Version) -> None:
-        """Raises NotFound when an input's repo does not exist."""
-        stub = pfs_grpc.APIStub(self.channel)
-        for project, repo in dict.fromkeys((p, r) for p, r, _ in inputs.branches(version.spec.get("input"))):
+        """Raises NotFound when an input's repo does not exist, BadSpec when its glob cannot be read."""
+        stub, tree = pfs_grpc.APIStub(self.channel), version.spec.get("input") or {}
+        for project, repo in dict.fromkeys((p, r) for p, r, _ in inputs.branches(tree)):
             try:
                 await stub.InspectRepo(pfs.InspectRepoRequest(repo=_repo(project, repo)))
             except grpc.aio.AioRpcError as error:
                 if error.code() is grpc.StatusCode.NOT_FOUND:
                     raise NotFound(error.details() or f"repo {project}/{repo} not found") from error
+                raise
+
+        for leaf in inputs.leaves(tree):
+            await self._check_glob(_repo(leaf["project"], leaf["repo"]), leaf["glob"])
+
+    async def _check_glob(self, repo: pfs.Repo, glob: str) -> None:
+        """PFS alone knows globs, and reads one before it looks for the commit: one that cannot exist will do."""
+        commit = pfs.Commit(repo=repo, id=NO_COMMIT)
+        asked = trees.GlobTreeRequest(commit=commit, pattern=glob)
+        try:
+            async for _ in trees_grpc.TreeServiceStub(self.channel).GlobTree(asked, timeout=GLOB_SECONDS):
+                return
+        except grpc.aio.AioRpcError as error:
+            if error.code() is grpc.StatusCode.UNKNOWN:
+                raise BadSpec(error.details() or f"glob ({glob}) invalid") from error
+            if error.code() is not grpc.StatusCode.NOT_FOUND:
                 raise
 
     async def exists(self, key: PipelineKey, kind: str = "user") -> bool:

@@ -240,12 +240,15 @@ def project_repos(side: Side, project: str) -> list[str]:
         ('"input": {"pfs": {"repo": "dne", "glob": "/"}}', grpc.StatusCode.NOT_FOUND, "dne[^ ]* not found"),
         ('"input": {"cron": {"name": "c", "spec": "@daily"}}', grpc.StatusCode.UNIMPLEMENTED, "input.cron"),
         ('"input": {"cross": [{"pfs": null}]}', grpc.StatusCode.UNKNOWN, "no input set"),
+        ('"input": {"pfs": {"repo": "SOURCE", "glob": "/["}}', grpc.StatusCode.UNKNOWN, r"glob \(/\[\) invalid"),
         ('"inputs": {}', grpc.StatusCode.INVALID_ARGUMENT, 'did you mean "input"'),
         ('"outputBranch": "a b"', grpc.StatusCode.UNKNOWN, "a b"),
     ],
 )
 def test_a_rejected_spec_leaves_nothing_behind(side: Side, fields: str, code: grpc.StatusCode, text: str) -> None:
-    name = unique("p")
+    name, source = unique("p"), unique("in")
+    side.pfs.CreateRepo(pfs.CreateRepoRequest(repo=repo(source)))
+    fields = fields.replace("SOURCE", source)
     whole = f'{{"pipeline": {{"name": "{name}"}}, "transform": {{"cmd": ["true"]}}, {fields}}}'
     with pytest.raises(grpc.RpcError, match=text) as caught:
         side.pps.CreatePipelineV2(pps.CreatePipelineV2Request(create_pipeline_request_json=whole))

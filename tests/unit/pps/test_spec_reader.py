@@ -80,7 +80,7 @@ def test_what_no_message_can_hold_is_refused(fields: str, text: str) -> None:
 
 
 def test_what_is_nested_as_deep_as_may_be_can_be_sent_on() -> None:
-    request = to_request(read_spec('{"input": ' + '{"cross": [' * DEEPEST + "{}" + "]}" * DEEPEST + "}"))
+    request = to_request(read_spec('{"input": ' + '{"cross": [' * (DEEPEST - 1) + "{}" + "]}" * (DEEPEST - 1) + "}"))
     sent = pps.PipelineInfo(details=pps.PipelineInfo.Details(input=request.input)).SerializeToString()
     assert pps.PipelineInfo.FromString(sent).details.input == request.input
 
