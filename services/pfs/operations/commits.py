@@ -4,6 +4,7 @@ FinishCommit only closes a commit for writing; FINISHED follows when the finishe
 Elsewhere: the finisher (finish.py); deleting commits (delete_commits.py); listing them (views.py).
 """
 
+from dataclasses import replace
 from datetime import timedelta
 
 from services.pfs.domain.commits import Branch, Commit, CommitNumber, Origin, TreeRoot
@@ -20,7 +21,6 @@ from services.pfs.domain.keys import META, SPEC, USER, BranchKey, CommitRef, Rep
 from services.pfs.domain.names import check_branch_name
 from services.pfs.operations.change import Change
 from services.pfs.operations.resolve import find_repo, head_of, resolve_commit
-from services.pfs.storage.commits import root_columns
 from services.pfs.storage.repos import RepoStore
 
 
@@ -70,13 +70,14 @@ def finish_commit(
         raise CommitFinished(commit)
     if not force and _left_to_its_pipeline(change, commit):
         raise PipelineOwned("cannot finish a pipeline output or meta commit, use 'stop job' instead")
-    closed = change.commits.change(
-        commit.number,
-        change.now,
+    closed = replace(
+        commit,
         description=description or commit.description,
         error=error,
         finishing=change.now,
+        updated_at=change.now,
     )
+    change.commits.close(closed)
     change.say_commit("pfs.commit.finishing", closed)
     return closed
 
@@ -106,16 +107,17 @@ def mark_finished(
     found = change.commits.get(number)
     if found is None or found.finishing is None or found.finished is not None:
         return None
-    finished = change.commits.change(
-        number,
-        change.now,
-        **root_columns(root),
+    finished = replace(
+        found,
+        root=root,
         size_bytes=size_bytes,
         error=found.error or error,
-        compacting_us=compacting // timedelta(microseconds=1),
-        validating_us=validating // timedelta(microseconds=1),
+        compacting=compacting,
+        validating=validating,
         finished=change.now,
+        updated_at=change.now,
     )
+    change.commits.finish(finished)
     change.say_commit("pfs.commit.finished", finished)
     return finished
 

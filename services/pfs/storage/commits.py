@@ -93,7 +93,7 @@ def _root_of(row: Row[Any]) -> TreeRoot | None:
     return TreeRoot(row.root_id, row.root_pack, row.root_offset, row.root_stored, row.root_codec, row.root_rows)
 
 
-def root_columns(root: TreeRoot | None) -> dict[str, Any]:
+def _root_columns(root: TreeRoot | None) -> dict[str, Any]:
     """The columns that say where a tree's root is."""
     return {
         "root_id": root.id if root else None,
@@ -188,10 +188,24 @@ class CommitStore:
             updated_at=now,
         )
 
-    def change(self, number: CommitNumber, now: datetime, **columns: Any) -> Commit:
-        """Set columns of a commit that exists."""
-        self.tx.execute(_CHANGE, {"changed": number, "updated_at": now, **columns})
-        return commit_of(self.tx.execute(_BY_NUMBER, {"number": number}).one())
+    def close(self, commit: Commit) -> None:
+        """Keep what FinishCommit changed of a commit."""
+        values = {"description": commit.description, "error": commit.error, "finishing": commit.finishing}
+        self.tx.execute(_CHANGE, {"changed": commit.number, "updated_at": commit.updated_at, **values})
+
+    def finish(self, commit: Commit) -> None:
+        """Keep what finishing made of a commit."""
+        values = {
+            "changed": commit.number,
+            **_root_columns(commit.root),
+            "size_bytes": commit.size_bytes,
+            "error": commit.error,
+            "compacting_us": commit.compacting // timedelta(microseconds=1),
+            "validating_us": commit.validating // timedelta(microseconds=1),
+            "finished": commit.finished,
+            "updated_at": commit.updated_at,
+        }
+        self.tx.execute(_CHANGE, values)
 
     def set_provenance(self, commit: CommitNumber, upstream: Sequence[CommitNumber]) -> None:
         """Replace what a commit was made from, in this order."""
