@@ -76,11 +76,6 @@ class CommitFinished(Problem):
         super().__init__(f"commit {commit} has already finished")
 
 
-class CommitErrored(Problem):
-    def __init__(self, commit: object) -> None:
-        super().__init__(f"commit {commit} finished with an error")
-
-
 class CommitDeleted(Problem):
     def __init__(self, commit: object) -> None:
         super().__init__(f"commit {commit} was deleted")

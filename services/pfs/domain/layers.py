@@ -7,7 +7,7 @@ import heapq
 from collections.abc import Iterable, Iterator, Sequence
 from operator import itemgetter
 
-from services.pfs.domain.entries import APPEND, REMOVE, REPLACE, Op, fold, removal
+from services.pfs.domain.entries import APPEND, REPLACE, Op, fold, removal
 
 
 def merged(runs: Sequence[Iterable[Op]]) -> Iterator[Op]:
@@ -64,7 +64,3 @@ class Draft:
 def settled(op: Op) -> Op:
     """The op as it is when nothing lies below it: an append makes the file."""
     return op._replace(kind=REPLACE) if op.kind == APPEND else op
-
-
-def is_removal(op: Op) -> bool:
-    return op.kind == REMOVE

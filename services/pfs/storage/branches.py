@@ -99,10 +99,6 @@ class BranchStore:
         self.tx.execute(delete(BranchRow).where(BranchRow.number == number))
         self.tx.expire_all()
 
-    def clear_heads(self, repo: RepoNumber) -> None:
-        """Let go of the commits of a repo that is about to be deleted."""
-        self.tx.execute(update(BranchRow).where(BranchRow.repo_number == repo).values(head=None))
-
     def set_provenance(
         self, branch: BranchNumber, upstream: Sequence[BranchNumber], never: Iterable[BranchNumber]
     ) -> None:
