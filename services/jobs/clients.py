@@ -17,13 +17,15 @@ from datamill.wire import pps_v2_pb2 as pps
 from datamill.wire import pps_v2_pb2_grpc as pps_grpc
 from datamill.wire import trees_v1_pb2 as trees
 from datamill.wire import trees_v1_pb2_grpc as trees_grpc
-from services.jobs.domain.errors import CommitGone, PipelineNotFound
+from services.jobs.domain.errors import CommitGone, InputRefused, PipelineNotFound
 from services.jobs.domain.specs import PipelineSpec
 from services.jobs.spec_reader import read_spec
+from services.kit.server import PROBLEM_HEADER
 
 ENTRIES_A_MESSAGE = 2000
 WAIT_SECONDS = 15.0  # then it is asked again: a wait must not hang on one lost wake-up
 FINISHED_ALREADY = "has already finished"
+FINAL_CODES = (grpc.StatusCode.UNKNOWN, grpc.StatusCode.INVALID_ARGUMENT)  # when a service says them, not the network
 FILE_SET_GONE = "path does not exist"
 
 
@@ -137,10 +139,17 @@ class Pfs:
         return _facts(await pfs_grpc.APIStub(self.channel).InspectCommit(pfs.InspectCommitRequest(commit=commit)))
 
     async def glob(self, ref: CommitRef, pattern: str) -> AsyncIterator[list[Match]]:
-        """Files and directories of a finished commit, in path order, in batches."""
+        """Files and directories of a finished commit, in path order, in batches. Raises InputRefused."""
         request = trees.GlobTreeRequest(commit=ref.wire(), pattern=pattern)
-        async for batch in trees_grpc.TreeServiceStub(self.channel).GlobTree(request):
-            yield [Match(entry.path, entry.size_bytes, entry.digest, tuple(entry.captures)) for entry in batch.entries]
+        try:
+            async for batch in trees_grpc.TreeServiceStub(self.channel).GlobTree(request):
+                yield [
+                    Match(entry.path, entry.size_bytes, entry.digest, tuple(entry.captures)) for entry in batch.entries
+                ]
+        except grpc.aio.AioRpcError as error:
+            if error.code() in FINAL_CODES and PROBLEM_HEADER in dict(error.trailing_metadata() or ()):
+                raise InputRefused(error.details() or "") from error
+            raise
 
     async def finish(self, ref: CommitRef, *, error: str = "") -> None:
         """Close a commit for writing; no error when it is closed or gone already."""

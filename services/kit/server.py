@@ -25,6 +25,7 @@ from services.kit import errors
 log = logging.getLogger(__name__)
 MAX_MESSAGE_BYTES = 20 << 20
 SERVICE_TOKEN_HEADER = "datamill-service-token"
+PROBLEM_HEADER = "datamill-error"  # in the trailers of a refusal that a service itself has made
 Context = ServicerContext[Any, Any]
 Registration = Callable[[grpc.aio.Server], None]
 T = TypeVar("T")
@@ -66,7 +67,7 @@ async def answered(context: Context, method: str) -> AsyncIterator[None]:
         await context.abort(StatusCode.UNIMPLEMENTED, f"{method} is not built yet")
     except errors.Problem as problem:
         code = next(STATUS[kind] for kind in type(problem).__mro__ if kind in STATUS)
-        await context.abort(code, str(problem), (("datamill-error", type(problem).__name__),))
+        await context.abort(code, str(problem), ((PROBLEM_HEADER, type(problem).__name__),))
     except grpc.aio.AioRpcError as error:  # another service's answer to a call made for this one
         await context.abort(error.code(), error.details() or "")
     except Exception:

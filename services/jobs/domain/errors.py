@@ -8,6 +8,10 @@ class Wrong(Problem):
     """A request that cannot be right; the protocol answers UNKNOWN with a fixed sentence."""
 
 
+class InputRefused(Problem):
+    """PFS will never give what an input asks for, for example by a glob that cannot be read."""
+
+
 class JobNotFound(NotFound):
     """No such job."""
 

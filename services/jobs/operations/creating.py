@@ -41,24 +41,45 @@ class Creator:
         return await self.ensure_for(facts)
 
     async def ensure_for(self, facts: CommitFacts, spec: PipelineSpec | None = None) -> Job | None:
-        """The job of a commit, made now if the commit is open and a pipeline's. spec: the version in force."""
-        ref = facts.ref
-        key = JobKey(ref.project, ref.repo, ref.id)
-        if ref.type != "user" or not facts.open or not facts.spec_commits:
+        """The job of a commit, made now if it is open and a pipeline's. spec: the version in force.
+
+        Open ancestors get theirs first: jobs run in the order they are made, PFS finishes a commit after its parent.
+        """
+        waiting, found = [facts], await self.db.read(find_job, _key(facts))
+        while found is None and (older := await self._open_parent(waiting[-1])) is not None:
+            waiting.append(older)
+        for one in reversed(waiting if found is None else []):
+            version = await self._version(one, spec) if _may_have_job(one) else None
+            if version is None and _may_have_job(one):
+                return None  # PPS does not know the version yet; whoever tells that it does comes back here
+            if version is not None and version.runs_jobs and one.branch in ("", version.output_branch):
+                found = await self._make(one, version)
+            else:
+                found = None
+        return found
+
+    async def _open_parent(self, facts: CommitFacts) -> CommitFacts | None:
+        """The commit's parent, if it is open and has no job."""
+        if facts.parent is None or not _may_have_job(facts):
             return None
-        found = await self.db.read(find_job, key)
-        if found is not None:
-            return found
-        version = await self._version(facts, spec)
-        if version is None or not version.runs_jobs or facts.branch not in ("", version.output_branch):
+        ref = facts.parent
+        if await self.db.read(find_job, JobKey(ref.project, ref.repo, ref.id)) is not None:
             return None
+        try:
+            older = await self.pfs.commit(ref)
+        except CommitGone:
+            return None
+        return older if older.open else None
+
+    async def _make(self, facts: CommitFacts, version: PipelineSpec) -> Job:
+        key = _key(facts)
         job = await self.db.run(
             create_job,
             key,
             version=version.version,
             output_branch=version.output_branch,
             document=version.document,
-            traceparent=f"00-{ref.id}-{secrets.token_hex(8)}-01",
+            traceparent=f"00-{key.id}-{secrets.token_hex(8)}-01",
             now=self.clock.now(),
         )
         log.info("job %s is made, for version %d", key, version.version)
@@ -97,3 +118,11 @@ class Creator:
         except CommitGone:
             return set()
         return {(above.repo, above.id) for above in facts.made_from}
+
+
+def _key(facts: CommitFacts) -> JobKey:
+    return JobKey(facts.ref.project, facts.ref.repo, facts.ref.id)
+
+
+def _may_have_job(facts: CommitFacts) -> bool:
+    return facts.ref.type == "user" and facts.open and bool(facts.spec_commits)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 from services.jobs.clients import CommitFacts, CommitRef, Pfs
 from services.jobs.domain.datums import Leaf
+from services.jobs.domain.errors import InputRefused
 from services.jobs.domain.inputs import leaves
 from services.jobs.domain.jobs import Job, JobKey, JobState, datum_failed, unrunnable
 from services.jobs.domain.records import read_record
@@ -99,7 +100,11 @@ class JobSteps:
             await self._move(JobState.UNRUNNABLE, of=JobState.STARTING, reason=unrunnable(failed))
             return
         base = await find_base(self._t.db, self._t.pfs, job)
-        plan = await self._t.planner.plan(spec, {leaf: facts.ref for leaf, facts in inputs.items()}, base.root)
+        try:
+            plan = await self._t.planner.plan(spec, {leaf: facts.ref for leaf, facts in inputs.items()}, base.root)
+        except InputRefused as refused:
+            await self._move(JobState.FAILURE, of=JobState.STARTING, reason=str(refused))
+            return
         await self._prepare(job, base, plan)
         job = await self._t.db.run(moving.run, self._number, plan, now=self._t.clock.now())
         await self._t.queue.put(line_of(job), job.number, range(len(plan.ranges)))
