@@ -143,7 +143,13 @@ async def _patiently(url: str, name: str) -> Client:
         log.warning("nats: %s", error)
 
     connecting = nats.connect(  # with endless reconnecting it also waits for a server that is still starting
-        url, name=name, max_reconnect_attempts=-1, reconnect_time_wait=0.25, connect_timeout=2, error_cb=note
+        url,
+        name=name,
+        no_echo=True,
+        max_reconnect_attempts=-1,
+        reconnect_time_wait=0.25,
+        connect_timeout=2,
+        error_cb=note,
     )
     try:
         async with asyncio.timeout(PATIENCE.total_seconds()):

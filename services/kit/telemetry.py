@@ -48,8 +48,11 @@ def start_telemetry(service: str, *, collector: str = "", level: str = "INFO") -
     start_logging(service, level=level)
     from opentelemetry.sdk.resources import Resource  # noqa: PLC0415 - costs 10 MiB, only where tracing is set up
     from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415
+    from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, DEFAULT_ON  # noqa: PLC0415
 
-    provider = TracerProvider(resource=Resource.create({"service.name": service}))
+    # Without a collector a span is only its ids, which the log lines show.
+    sampler = DEFAULT_ON if collector else ALWAYS_OFF
+    provider = TracerProvider(resource=Resource.create({"service.name": service}), sampler=sampler)
     if collector:
         from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter  # noqa: PLC0415
         from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415

@@ -59,10 +59,10 @@ async def main(settings: Settings) -> None:
         incoming = settings.store_root / "incoming"
         content = ContentService(db=db, stores=stores, views=views, clock=clock, incoming=incoming)
         token = settings.service_token
-        api = PfsApi(db=db, bus=bus, clock=clock, stores=stores, views=views, service_token=token)
+        finisher = Finisher(db, bus, stores, clock)
+        api = PfsApi(db=db, bus=bus, clock=clock, stores=stores, views=views, service_token=token, closed=finisher.take)
         register = _registrations(api, TransactionApi(db=db, clock=clock, service_token=token), content, views)
         duties = await up.enter_async_context(asyncio.TaskGroup())
-        finisher = Finisher(db, bus, stores, clock)
         running = [duties.create_task(Relay(db, bus).run()), duties.create_task(finisher.run())]
         await up.enter_async_context(serving(register, NAMES, at=settings.listen, drain=settings.drain))
         gc.freeze()

@@ -7,7 +7,7 @@ a run that chosen names made too long (chunking.py) is touched as a whole.
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Generic
 
 from services.kit.sortedmap.chunking import Chunker
@@ -176,7 +176,9 @@ class _Renewal:
         if len(delta) * LARGEST_DELTA > len(leaf.keys):
             return None
         base_id, base = group.first.base or (group.old[0].id, group.old[0].place)
-        place = self._sink.add(encode_delta(base_id, base, sorted(delta.values(), key=by_key)))
+        edits = sorted(delta.values(), key=by_key)
+        place = self._sink.add(encode_delta(base_id, base, edits))
+        self._reader.keep(id, place, replace(leaf, base=(base_id, base), delta=edits))
         return child_of_leaf(leaf, id, place, base.pack)
 
     def _node(self, level: int, node: Node, old: list[Child]) -> Child:
@@ -185,7 +187,9 @@ class _Renewal:
             if child.id == id:
                 return child
         self._made[id] = node.children[0] if len(node.children) == 1 else None
-        return child_of_node(node, id, self._sink)
+        made = child_of_node(node, id, self._sink)
+        self._reader.keep(id, made.place, node)
+        return made
 
 
 def _changes(old: list[Child], made: list[Child]) -> Iterator[Change]:

@@ -80,13 +80,18 @@ class Reader:
                 self._kept.move_to_end(key)
                 return found[0]
         chunk = decode(self._source.read(place), id, place, base=self.chunk)
-        weight = chunk.weight
         with self._lock:
             self.fetched += 1
+        self.keep(id, place, chunk)
+        return chunk
+
+    def keep(self, id: bytes, place: Place, chunk: Chunk) -> None:
+        """Remember a range or node that the caller holds decoded: one it has just made is soon asked for."""
+        key, weight = (id, place), chunk.weight
+        with self._lock:
             if key not in self._kept:
                 self._kept[key] = chunk, weight
                 self._kept_bytes += weight
             while self._kept_bytes > self._limit and len(self._kept) > 1:
                 _, (_, dropped) = self._kept.popitem(last=False)
                 self._kept_bytes -= dropped
-        return chunk

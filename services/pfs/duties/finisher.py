@@ -1,4 +1,4 @@
-"""Finishes commits that were closed: at once on news of this process, and by looking every few seconds.
+"""Finishes commits that were closed: at once when this process closed them, on news, and by looking every few seconds.
 
 A commit is done by whoever holds its lease; commits of one repo follow one another because each waits for its base.
 Elsewhere: what finishing is (operations/finish.py).
@@ -28,25 +28,35 @@ class Finisher:
     def __init__(self, db: Database, bus: Bus, stores: Stores, clock: Clock) -> None:
         self._db, self._bus, self._stores, self._clock = db, bus, stores, clock
         self._holder = fresh_id()
-        self._busy: set[CommitNumber] = set()
+        self._busy: dict[CommitNumber, str] = {}  # with the commit's key
         self._room = asyncio.Semaphore(AT_ONCE)
+        self._tasks: asyncio.TaskGroup | None = None
 
     async def run(self) -> None:
         """Finish commits until cancelled."""
         subjects = ("pfs.commit.finishing", "pfs.commit.finished", "pfs.commit.deleted")
         async with self._bus.listen(*subjects) as news, asyncio.TaskGroup() as tasks:
-            while True:
-                news.drain()
-                ready, others_wait = await self._ready()
-                for work in ready:
-                    self._busy.add(work.number)
-                    tasks.create_task(self._one(work))
-                await self._cause_to_look(news, others_wait)
+            self._tasks = tasks
+            try:
+                while True:
+                    news.drain()
+                    ready, others_wait = await self._ready()
+                    for work in ready:
+                        self.take(work)
+                    await self._cause_to_look(news, others_wait)
+            finally:
+                self._tasks = None  # calls that are still running may close commits: a later process finishes them
+
+    def take(self, work: Work) -> None:
+        """Finish this commit without looking for it. Nothing is lost when it is not done: a later look finds it."""
+        if self._tasks is not None and work.number not in self._busy:
+            self._busy[work.number] = work.key
+            self._tasks.create_task(self._one(work))
 
     async def _cause_to_look(self, news: Listener, others_wait: bool) -> None:
         """Return when there may be something to do: a commit that ends matters only to those that wait for it."""
         while (one := await news.wait(LOOK_AGAIN)) is not None:
-            if others_wait or one.subject == "pfs.commit.finishing":
+            if others_wait or (one.subject == "pfs.commit.finishing" and one.key not in self._busy.values()):
                 return
 
     async def _ready(self) -> tuple[list[Work], bool]:
@@ -68,7 +78,7 @@ class Finisher:
         except Exception:
             log.exception("finishing commit %d failed; it is tried again", work.number)
         finally:
-            self._busy.discard(work.number)
+            del self._busy[work.number]
 
     async def _held(self, work: Work) -> Outcome:
         """Finish while renewing the lease."""

@@ -12,9 +12,8 @@ Elsewhere: which commits are opened downstream (propagate.py).
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from types import TracebackType
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Concatenate, ParamSpec, TypeVar
 
-from sqlalchemy import event
 from sqlalchemy.orm import Session
 
 from services.kit.outbox import Outbox
@@ -37,16 +36,9 @@ class Change:
         self.tx, self.id, self.now = tx, id, now
         self.commits, self.branches = CommitStore(tx), BranchStore(tx)
         self._moved: dict[BranchNumber, None] = {}
-        # A session lets go of rows that nobody holds; held, each is read once in a change.
-        self._rows: list[Any] = []
-        for kind in ("loaded_as_persistent", "pending_to_persistent"):
-            event.listen(tx, kind, self._hold)
         self._rewired: dict[BranchNumber, None] = {}
         self._derived: dict[CommitNumber, BranchNumber] = {}
         self._news: dict[tuple[str, str], Mapping[str, str]] = {}
-
-    def _hold(self, tx: Session, row: Any) -> None:
-        self._rows.append(row)
 
     def __enter__(self) -> "Change":
         return self

@@ -17,8 +17,9 @@ from sqlalchemy.orm import Session
 from services.kit.leases import drop_lease, take_lease
 from services.kit.sortedmap.rows import EMPTY, Root
 from services.pfs.domain.commits import Commit, CommitNumber
+from services.pfs.domain.keys import CommitRef
 from services.pfs.operations.change import Change
-from services.pfs.operations.commits import mark_finished
+from services.pfs.operations.commits import finish_commit, mark_finished
 from services.pfs.operations.files import add_packs
 from services.pfs.operations.merge import carry_out, first_trouble, merged_parts
 from services.pfs.operations.resolve import base_of
@@ -39,6 +40,7 @@ class Work:
     """What finishing one commit needs to know."""
 
     number: CommitNumber
+    key: str
     base: Root
     layers: tuple[bytes, ...]
     failed: bool
@@ -73,14 +75,31 @@ def ready_work(tx: Session, busy: Collection[CommitNumber]) -> tuple[list[Work],
     for commit in CommitStore(tx).closed():
         if commit.number in busy:
             continue
-        base = base_of(tx, commit)
-        if base is not None and base.finished is None:
+        work = _work_on(tx, commit)
+        if work is None:
             waiting = True
-            continue
-        root = EMPTY if base is None else root_of(base.root, base.size_bytes)
-        layers = tuple(data for _, data in layers_of(tx, commit))
-        found.append(Work(commit.number, root, layers, bool(commit.error)))
+        else:
+            found.append(work)
     return found, waiting
+
+
+def close_and_see(
+    change: Change, ref: CommitRef, *, description: str = "", error: str = "", force: bool = False
+) -> Work | None:
+    """Close a commit for writing. Returns what finishing it takes, unless its base is not FINISHED yet.
+
+    Raises what `finish_commit` raises.
+    """
+    return _work_on(change.tx, finish_commit(change, ref, description=description, error=error, force=force))
+
+
+def _work_on(tx: Session, commit: Commit) -> Work | None:
+    base = base_of(tx, commit)
+    if base is not None and base.finished is None:
+        return None
+    root = EMPTY if base is None else root_of(base.root, base.size_bytes)
+    layers = tuple(data for _, data in layers_of(tx, commit))
+    return Work(commit.number, commit.key, root, layers, bool(commit.error))
 
 
 def claim(tx: Session, number: CommitNumber, holder: str, *, ttl: timedelta, now: datetime) -> bool:

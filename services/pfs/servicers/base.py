@@ -9,6 +9,7 @@ from services.kit.clock import Clock, fresh_id
 from services.kit.database import Database
 from services.kit.server import Context, is_service
 from services.pfs.operations.change import Change, changed
+from services.pfs.operations.finish import Work
 from services.pfs.operations.stores import Stores
 from services.pfs.operations.tree_views import Views
 
@@ -26,6 +27,8 @@ class Rpcs:
     stores: Stores
     views: Views
     service_token: str
+    closed: Callable[[Work], None]
+    """Told of each commit that FinishCommit closes, with what finishing it takes."""
 
     async def change(self, work: Callable[Concatenate[Change, P], T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Run one operation as a change with a commit set id of its own."""

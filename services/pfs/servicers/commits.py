@@ -17,8 +17,9 @@ from services.pfs.domain.commits import Commit, CommitNumber, CommitView, Origin
 from services.pfs.domain.errors import CommitDeleted, CommitSetNotFound, Malformed
 from services.pfs.domain.keys import CommitRef, RepoKey
 from services.pfs.operations import listing
-from services.pfs.operations.commits import finish_commit, start_commit
+from services.pfs.operations.commits import start_commit
 from services.pfs.operations.delete_commits import delete_one, delete_set
+from services.pfs.operations.finish import close_and_see
 from services.pfs.operations.listing import Filter
 from services.pfs.operations.resolve import resolve_commit
 from services.pfs.operations.views import commit_view
@@ -41,7 +42,11 @@ class CommitRpcs(Rpcs):
 
     async def FinishCommit(self, request: pfs.FinishCommitRequest, context: Context) -> Empty:
         ref = from_wire.some_commit(request.commit, request.HasField("commit"))
-        await self.change(finish_commit, ref, description=request.description, error=request.error, force=request.force)
+        work = await self.change(
+            close_and_see, ref, description=request.description, error=request.error, force=request.force
+        )
+        if work is not None:
+            self.closed(work)
         return Empty()
 
     async def InspectCommit(self, request: pfs.InspectCommitRequest, context: Context) -> pfs.CommitInfo:
