@@ -26,9 +26,9 @@ from services.kit.outbox import Relay
 from services.kit.server import PortInUse, Registration, serving, told_to_stop
 from services.kit.telemetry import start_logging, start_telemetry
 from services.pfs.duties.finisher import Finisher
-from services.pfs.operations.projects import settle
-from services.pfs.operations.stores import Stores
-from services.pfs.operations.tree_views import Views
+from services.pfs.operations.files.stores import Stores
+from services.pfs.operations.files.tree_views import Views
+from services.pfs.operations.refs.projects import settle
 from services.pfs.servicers.admin import AdminApi, VersionApi
 from services.pfs.servicers.api import PfsApi
 from services.pfs.servicers.auth import add_auth

@@ -2,7 +2,7 @@
 
 A tree without such troubles can only get them from what was put, so a check costs the change; where most of a tree is
 new, one pass over its keys is cheaper (`first_in`).
-Elsewhere: reading the keys (operations/finish.py, operations/views.py).
+Elsewhere: reading the keys (operations/finishing/merge.py).
 """
 
 from collections.abc import Callable, Iterable, Iterator

@@ -3,7 +3,7 @@
 A pattern is brought into the form of a path first ("/" in front, none behind) and must match a whole path, written
 without its trailing "/"; the root is the empty path. "/" separates: only "**" and text in the pattern cross it.
   *  **  ?  [abc] [!a-z] [[:alpha:]]  {a,b}  \\c   and the capturing (a|b) @(a|b) ?(a|b) *(a|b) +(a|b) !(a|b)
-Elsewhere: walking a tree with a pattern (operations/read.py).
+Elsewhere: walking a tree with a pattern (operations/files/read.py).
 """
 
 import re

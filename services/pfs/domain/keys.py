@@ -1,6 +1,6 @@
 """What things are called, in the forms that error sentences carry and clients match on.
 
-Elsewhere: which names are allowed (names.py); how a reference finds its commit (operations/resolve.py).
+Elsewhere: which names are allowed (names.py); how a reference finds its commit (operations/dag/resolve.py).
 """
 
 from dataclasses import dataclass

@@ -1,7 +1,7 @@
 """Finishes commits that were closed: at once when this process closed them, on news, and by looking every few seconds.
 
 A commit is done by whoever holds its lease; commits of one repo follow one another because each waits for its base.
-Elsewhere: what finishing is (operations/finish.py).
+Elsewhere: what finishing is (operations/finishing/finish.py).
 """
 
 import asyncio
@@ -13,8 +13,8 @@ from services.kit.clock import Clock, fresh_id
 from services.kit.database import Database
 from services.kit.errors import Problem
 from services.pfs.domain.commits import CommitNumber
-from services.pfs.operations.finish import Outcome, Work, claim, finish, publish, ready_work
-from services.pfs.operations.stores import Stores
+from services.pfs.operations.files.stores import Stores
+from services.pfs.operations.finishing.finish import Outcome, Work, claim, finish, publish, ready_work
 
 log = logging.getLogger(__name__)
 LEASE = timedelta(seconds=30)

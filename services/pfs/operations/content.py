@@ -2,7 +2,7 @@
 
 A pack's row comes before its first byte, so an abandoned one can be found; it counts once every blob in it has been
 held against its hash. An entry may only name blobs that are in the directory of a pack that counts.
-Elsewhere: the bytes of a pack (kit/packs.py); becoming a file set (filesets.py).
+Elsewhere: the bytes of a pack (kit/packs.py); becoming a file set (files/filesets.py).
 """
 
 from collections.abc import Iterable
@@ -18,8 +18,8 @@ from services.kit.packs import NAME_BYTES, BadPack, pack_key, verify_pack
 from services.pfs.domain.entries import NO_BYTES_DIGEST, REPLACE, Content, Extent, Op, removal, size_of
 from services.pfs.domain.file_errors import BadEntry
 from services.pfs.domain.layers import Draft
-from services.pfs.operations.stores import Stores
-from services.pfs.operations.upload import SPILL_OPS
+from services.pfs.operations.files.stores import Stores
+from services.pfs.operations.files.upload import SPILL_OPS
 from services.pfs.storage.content_tables import CONTENT, LIVE, WRITING, PackRow
 from services.pfs.storage.layers import Part
 

@@ -12,7 +12,7 @@ from datamill.wire.versionpb_v2_pb2_grpc import APIServicer as VersionServicer
 from services.kit.database import Database
 from services.kit.errors import Problem
 from services.kit.server import Context
-from services.pfs.operations.projects import inspect_project, instance_ids
+from services.pfs.operations.refs.projects import inspect_project, instance_ids
 
 # The release whose clients work unchanged. A suffix would make it a pre-release, which fits no client but its own.
 PROTOCOL = version.Version(major=2, minor=12, micro=0, platform="linux")

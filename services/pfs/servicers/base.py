@@ -8,10 +8,10 @@ from services.kit.bus import Bus
 from services.kit.clock import Clock, fresh_id
 from services.kit.database import Database
 from services.kit.server import Context, is_service
-from services.pfs.operations.change import Change, changed
-from services.pfs.operations.finish import Work
-from services.pfs.operations.stores import Stores
-from services.pfs.operations.tree_views import Views
+from services.pfs.operations.dag.change import Change, changed
+from services.pfs.operations.files.stores import Stores
+from services.pfs.operations.files.tree_views import Views
+from services.pfs.operations.finishing.finish import Work
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -1,6 +1,6 @@
 """datamill.content.v1: packs written and read without passing through this service, and file sets made out of them.
 
-Elsewhere: checks and rows (operations/content.py); views (operations/tree_views.py).
+Elsewhere: checks and rows (operations/content.py); views (operations/files/tree_views.py).
 """
 
 import asyncio
@@ -28,14 +28,14 @@ from services.pfs.operations.content import (
     reserve_pack,
     seal,
 )
-from services.pfs.operations.files import Landing
-from services.pfs.operations.filesets import TTL, create_file_set
-from services.pfs.operations.read import Reading
-from services.pfs.operations.stores import Stores
-from services.pfs.operations.tree_views import TreeView, Views
-from services.pfs.servicers import from_wire
-from services.pfs.servicers.batches import batches
-from services.pfs.servicers.file_wire import content_message, entry
+from services.pfs.operations.files.filesets import TTL, create_file_set
+from services.pfs.operations.files.landing import Landing
+from services.pfs.operations.files.read import Reading
+from services.pfs.operations.files.stores import Stores
+from services.pfs.operations.files.tree_views import TreeView, Views
+from services.pfs.servicers.files.batches import batches
+from services.pfs.servicers.wire import from_wire
+from services.pfs.servicers.wire.file_wire import content_message, entry
 from services.pfs.storage.content_tables import LIVE
 
 FILES_A_BATCH = 1000

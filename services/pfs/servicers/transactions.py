@@ -13,12 +13,13 @@ from services.kit.database import Database
 from services.kit.errors import Unsupported
 from services.kit.server import Context, is_service
 from services.pfs.domain.errors import Malformed, prefixed
-from services.pfs.operations.branches import create_branch, delete_branch
-from services.pfs.operations.change import Change, changed
-from services.pfs.operations.commits import finish_commit, start_commit
-from services.pfs.operations.delete_commits import delete_set
-from services.pfs.operations.repos import create_repo, delete_repo
-from services.pfs.servicers import branches, commits, from_wire, to_wire
+from services.pfs.operations.dag.change import Change, changed
+from services.pfs.operations.refs.branches import create_branch, delete_branch
+from services.pfs.operations.refs.commits import finish_commit, start_commit
+from services.pfs.operations.refs.delete_commits import delete_set
+from services.pfs.operations.refs.repos import create_repo, delete_repo
+from services.pfs.servicers.refs import branches, commits
+from services.pfs.servicers.wire import from_wire, to_wire
 
 
 class TransactionApi(APIServicer):

@@ -1,6 +1,6 @@
 """datamill.trees.v1: many files in one message, for planners.
 
-Elsewhere: matching (operations/read.py, domain/globs.py).
+Elsewhere: matching (operations/files/read.py, domain/globs.py).
 """
 
 from collections.abc import AsyncIterator
@@ -9,10 +9,10 @@ from datamill.wire import trees_v1_pb2 as wire
 from datamill.wire.trees_v1_pb2_grpc import TreeServiceServicer
 from services.kit.server import Context
 from services.pfs.domain.globs import compile_glob
-from services.pfs.operations.read import Reading, Visit
-from services.pfs.operations.tree_views import Views
-from services.pfs.servicers import from_wire
-from services.pfs.servicers.batches import batches
+from services.pfs.operations.files.read import Reading, Visit
+from services.pfs.operations.files.tree_views import Views
+from services.pfs.servicers.files.batches import batches
+from services.pfs.servicers.wire import from_wire
 
 
 class TreeService(TreeServiceServicer):

@@ -1,7 +1,8 @@
-"""What the tests of files say to a PFS, in few words."""
+"""What the tests say to a PFS, in few words."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import grpc
 import pytest
@@ -114,3 +115,30 @@ class Repo:
         """How many new and old files are named."""
         found = list(self.api.DiffFile(pfs.DiffFileRequest(new_file=self.file(path, commit))))
         return sum(one.HasField("new_file") for one in found), sum(one.HasField("old_file") for one in found)
+
+
+def link(below: Repo, *above: Repo, **more: Any) -> None:
+    """Give below@master the provenance above@master."""
+    request = pfs.CreateBranchRequest(branch=below.branch, provenance=[repo.branch for repo in above], **more)
+    below.api.CreateBranch(request)
+
+
+def head(repo: Repo) -> pfs.CommitInfo:
+    info: pfs.CommitInfo = repo.api.InspectCommit(pfs.InspectCommitRequest(commit=repo.head))
+    return info
+
+
+def at(repo: Repo, id: str) -> pfs.CommitInfo:
+    commit = pfs.Commit(repo=repo.wire, id=id)
+    info: pfs.CommitInfo = repo.api.InspectCommit(pfs.InspectCommitRequest(commit=commit))
+    return info
+
+
+def commits(repo: Repo, **more: Any) -> list[str]:
+    return [info.commit.id for info in repo.api.ListCommit(pfs.ListCommitRequest(repo=repo.wire, **more))]
+
+
+def finished(repo: Repo) -> str:
+    commit = repo.start()
+    repo.finish(commit)
+    return str(commit.id)

@@ -18,13 +18,13 @@ from services.kit.sortedmap.rows import EMPTY
 from services.pfs.domain.globs import compile_glob
 from services.pfs.domain.keys import CommitRef, RepoKey
 from services.pfs.domain.paths import key_of, split_key
-from services.pfs.operations.contents import file_bytes, tar
-from services.pfs.operations.diff import changes
-from services.pfs.operations.merge import carry_out, first_trouble, merged_parts
-from services.pfs.operations.read import Page, Reading
-from services.pfs.operations.stores import Stores
-from services.pfs.operations.tree_views import TreeView
-from services.pfs.operations.upload import Delete, Put, Upload, Write
+from services.pfs.operations.files.contents import file_bytes, tar
+from services.pfs.operations.files.diff import changes
+from services.pfs.operations.files.read import Page, Reading
+from services.pfs.operations.files.stores import Stores
+from services.pfs.operations.files.tree_views import TreeView
+from services.pfs.operations.files.upload import Delete, Put, Upload, Write
+from services.pfs.operations.finishing.merge import carry_out, first_trouble, merged_parts
 from services.pfs.storage.layers import Part, decode_parts, encode_parts
 from services.pfs.storage.trees import Overlay
 

@@ -1,0 +1,154 @@
+"""One change: everything that a transaction does to commits and branches, under one commit set id.
+
+Operations take a Change and do their own part; `close` does what belongs to the end of every transaction, once: it
+checks the shape of the DAG, opens commits downstream, says what they are made from, and leaves the news in the outbox.
+
+    with Change(tx, id=fresh_id(), now=clock.now()) as change:
+        start_commit(change, …)
+
+Elsewhere: which commits are opened downstream (propagate.py).
+"""
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from types import TracebackType
+from typing import Concatenate, ParamSpec, TypeVar
+
+from sqlalchemy.orm import Session
+
+from services.kit.outbox import Outbox
+from services.pfs.domain.commits import Branch, BranchNumber, Commit, CommitNumber, Origin, RepoNumber
+from services.pfs.domain.errors import RepoChangedTwice
+from services.pfs.domain.keys import RepoKey
+from services.pfs.operations.dag.propagate import check_shape, downstream_of, provenance_of
+from services.pfs.storage.branches import BranchStore, one_at_a_time
+from services.pfs.storage.commits import CommitStore
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Change:
+    """A unit of work inside a database transaction. id: of every commit that it makes."""
+
+    def __init__(self, tx: Session, *, id: str, now: datetime) -> None:
+        one_at_a_time(tx)
+        self.tx, self.id, self.now = tx, id, now
+        self.commits, self.branches = CommitStore(tx), BranchStore(tx)
+        self._moved: dict[BranchNumber, None] = {}
+        self._rewired: dict[BranchNumber, None] = {}
+        self._derived: dict[CommitNumber, BranchNumber] = {}
+        self._news: dict[tuple[str, str], Mapping[str, str]] = {}
+
+    def __enter__(self) -> "Change":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None:
+            self.close()
+
+    def add_commit(
+        self,
+        repo: RepoNumber,
+        branch: Branch | None,
+        *,
+        origin: Origin,
+        parent: CommitNumber | None,
+        description: str = "",
+        closed: bool = False,
+        derived: bool = False,
+    ) -> Commit:
+        """Make a commit and, with a branch, its head. closed: FINISHED at once, empty. derived: made from the heads
+        that the branch's provenance has when the change closes. Raises RepoChangedTwice."""
+        if (twin := self.commits.find(repo, self.id)) is not None:
+            older = None if parent is None else self.commits.get(parent)
+            raise RepoChangedTwice(twin, repo, older or twin.repo)
+        commit = self.commits.add(
+            repo=repo,
+            id=self.id,
+            branch=branch,
+            parent=parent,
+            origin=origin,
+            description=description,
+            now=self.now,
+            closed=closed,
+        )
+        if branch is not None:
+            self.branches.set_head(branch.number, commit.number, self.now)
+            if derived:
+                self.derive(commit.number, branch.number)
+        self.say_commit("pfs.commit.finished" if closed else "pfs.commit.started", commit)
+        return commit
+
+    def derive(self, commit: CommitNumber, branch: BranchNumber) -> None:
+        """Let `commit` be made from the heads of the branch's provenance, as they are when the change closes."""
+        self._derived[commit] = branch
+        self.commits.set_provenance(commit, provenance_of(self.branches, branch))
+
+    def propagate(self, branch: BranchNumber) -> None:
+        """The head of `branch` is new: open commits downstream when the change closes."""
+        self._moved[branch] = None
+
+    def check_dag(self, branch: BranchNumber) -> None:
+        """The edges of `branch` are new: look at the shape of its DAG when the change closes."""
+        self._rewired[branch] = None
+
+    def say_commit(self, what: str, commit: Commit) -> None:
+        """Tell that something happened to a commit; `what` is the subject."""
+        self._news[what, commit.key] = {
+            **_repo_facts(commit.repo),
+            "id": commit.id,
+            "branch": commit.branch or "",
+            "origin": commit.origin.name,
+            "error": commit.error,
+        }
+
+    def say_branch(self, branch: Branch) -> None:
+        """Tell that a branch was made, moved, rewired or deleted."""
+        self._news["pfs.branch.changed", branch.key.full] = {
+            **_repo_facts(branch.key.repo),
+            "branch": branch.key.name,
+        }
+
+    def say_repo_deleted(self, repo: RepoKey) -> None:
+        """Tell that a repo is gone, with all its commits."""
+        self._news["pfs.repo.deleted", repo.full] = _repo_facts(repo)
+
+    def close(self) -> None:
+        """Do what belongs to the end of a transaction. Raises TwoBranchesInDag."""
+        for number in self._rewired:
+            check_shape(self.branches, number)
+        asked_for = list(self._derived.items())
+        for branch in downstream_of(self.branches, self._moved):
+            head = None if branch.head is None else self.commits.get(branch.head)
+            if head is not None and head.id == self.id:
+                continue
+            self.add_commit(
+                branch.repo_number,
+                branch,
+                origin=Origin.AUTO,
+                parent=None if head is None else head.number,
+                derived=True,
+            )
+        # Those just opened came in an order in which what they are made from was there already.
+        for commit, number in asked_for:
+            # An earlier commit of this change may have been moved past by a later one, and then keeps what it had.
+            if (now := self.branches.get(number)) is not None and now.head == commit:
+                self.commits.set_provenance(commit, provenance_of(self.branches, number))
+        outbox = Outbox(self.tx)
+        for (subject, key), facts in self._news.items():
+            outbox.add(subject, key, at=self.now, facts=facts)
+
+
+def changed(
+    tx: Session, work: Callable[Concatenate[Change, P], T], id: str, now: datetime, /, *args: P.args, **kwargs: P.kwargs
+) -> T:
+    """Run one operation as a change of its own: `db.run(changed, start_commit, fresh_id(), clock.now(), …)`."""
+    with Change(tx, id=id, now=now) as change:
+        return work(change, *args, **kwargs)
+
+
+def _repo_facts(repo: RepoKey) -> dict[str, str]:
+    return {"project": repo.project, "repo": repo.name, "type": repo.type}

@@ -1,0 +1,1 @@
+"""Files: writing them into layers, reading and comparing trees."""

@@ -1,0 +1,97 @@
+"""The bytes of files: one file's, or many as a tar stream.
+
+Elsewhere: which files (read.py); reading and checking blobs (storage/packs.py).
+"""
+
+import tarfile
+from collections.abc import Iterable, Iterator
+
+from services.kit.packs import Bytes
+from services.pfs.domain.entries import Content
+from services.pfs.domain.file_errors import FileNotFound, NotARegularFile, SeveralFiles
+from services.pfs.domain.globs import SPECIAL, compile_glob
+from services.pfs.domain.keys import CommitRef
+from services.pfs.domain.paths import at, canonical
+from services.pfs.operations.files.read import FileStat, Reading, Visit, file_stat
+from services.pfs.operations.files.stores import Stores
+
+MESSAGE_BYTES = 2 << 20  # what one answer of a stream carries, at most
+_BATCH_FILES = 256  # how many files of a tar are looked at together, so that their reads can be joined
+
+
+def only_file(reading: Reading, pattern: str, asked: CommitRef, low: str = "", high: str = "") -> FileStat:
+    """The one regular file that a pattern selects. Raises FileNotFound, NotARegularFile, SeveralFiles, BadGlob."""
+    if not low and not high and SPECIAL.isdisjoint(pattern) and "\\" not in pattern:
+        found = list(map(file_stat, reading.rows(*at(canonical(pattern)))))
+        if not found and reading.inspect(pattern) is not None:
+            raise NotARegularFile()
+    else:
+        visits = reading.glob(compile_glob(pattern), low.encode(), high.encode())
+        first, second = next(visits, None), next(visits, None)
+        if first is not None and first[1] is None:
+            raise NotARegularFile()
+        found = [file_stat(row) for _, row in filter(None, (first, second)) if row is not None]
+        if second is not None and len(found) < 2:
+            raise SeveralFiles()
+    if not found:
+        raise FileNotFound(pattern, asked)
+    if len(found) > 1:
+        raise SeveralFiles()
+    return found[0]
+
+
+def file_bytes(stores: Stores, content: Content, offset: int = 0) -> Iterator[bytes]:
+    """A file's bytes from `offset` on, in pieces of at most MESSAGE_BYTES. Raises Corrupt."""
+    skip, extents = offset, content.extents
+    while extents and skip >= extents[0].size:
+        skip, extents = skip - extents[0].size, extents[1:]
+    for data in stores.content.read(extents):
+        view = memoryview(data)[skip:]
+        skip = 0
+        for start in range(0, len(view), MESSAGE_BYTES):
+            yield bytes(view[start : start + MESSAGE_BYTES])
+
+
+def tar(stores: Stores, reading: Reading, visits: Iterable[Visit]) -> Iterator[bytes]:
+    """A tar stream of these files and directories, in pieces of about MESSAGE_BYTES."""
+    pending = bytearray()
+    for piece in _tar_pieces(stores, reading, visits):
+        if len(pending) + len(piece) > MESSAGE_BYTES and pending:
+            yield bytes(pending)
+            pending.clear()
+        if len(piece) >= MESSAGE_BYTES:
+            yield from (bytes(piece[at : at + MESSAGE_BYTES]) for at in range(0, len(piece), MESSAGE_BYTES))
+        else:
+            pending += piece
+    yield bytes(pending) + bytes(2 * tarfile.BLOCKSIZE)
+
+
+def _tar_pieces(stores: Stores, reading: Reading, visits: Iterable[Visit]) -> Iterator[Bytes]:
+    batch: list[tuple[bytes, Content | None]] = []
+    for path, row in visits:
+        batch.append((path, None if row is None else reading.view.content(row)))
+        if len(batch) == _BATCH_FILES:
+            yield from _tar_batch(stores, batch)
+            batch = []
+    yield from _tar_batch(stores, batch)
+
+
+def _tar_batch(stores: Stores, batch: list[tuple[bytes, Content | None]]) -> Iterator[Bytes]:
+    data = stores.content.read(extent for _, content in batch if content for extent in content.extents)
+    for path, content in batch:
+        yield _header(path, content)
+        if content is not None:
+            for _ in content.extents:
+                yield next(data)
+            yield bytes(-content.size % tarfile.BLOCKSIZE)
+
+
+def _header(path: bytes, content: Content | None) -> bytes:
+    info = tarfile.TarInfo(path.decode())
+    info.mode = info.uid = info.gid = 0
+    info.mtime = 0
+    if content is None:
+        info.type = tarfile.DIRTYPE
+    else:
+        info.size = content.size
+    return info.tobuf(tarfile.GNU_FORMAT)

@@ -1,0 +1,121 @@
+"""What differs between two views, in order of path, directories included.
+
+The maps say which keys differ without opening what is equal, so a comparison costs the change and not the trees.
+Elsewhere: questions about one view (read.py).
+"""
+
+from collections.abc import Iterator
+
+from services.kit.sortedmap.compare import diff
+from services.kit.sortedmap.rows import Row
+from services.pfs.domain.paths import at, below, canonical
+from services.pfs.operations.files.read import FileStat, Page, Reading, file_stat
+
+Pair = tuple[FileStat | None, FileStat | None]
+"""The new and the old side; None where there is nothing."""
+
+
+def changes(new: Reading, old: Reading, new_path: str, old_path: str) -> Iterator[Pair]:
+    """Differences below the two paths. Raises Collision."""
+    new.check()
+    old.check()
+    if canonical(new_path) != canonical(old_path) or new.datum or old.datum:
+        return _walked(new, old, new_path, old_path)
+    return _mapped(new, old, canonical(new_path))
+
+
+def _mapped(new: Reading, old: Reading, path: str) -> Iterator[Pair]:
+    low, high = below(path)
+    spans = [(low, high)] if path == "/" else [at(path), (low, high)]
+    opened: set[bytes] = set()
+    for start, stop in spans:
+        for before, after in _by_path(new, old, start, stop):
+            either = before or after
+            assert either is not None
+            for directory in _above(either.path, low):
+                if directory not in opened:
+                    opened = {kept for kept in opened if directory.startswith(kept)} | {directory}
+                    pair = _directory(new, directory), _directory(old, directory)
+                    if pair[0] is None or pair[1] is None or pair[0].digest != pair[1].digest:
+                        yield pair
+            yield after, before
+
+
+def _by_path(new: Reading, old: Reading, low: bytes, high: bytes) -> Iterator[tuple[FileStat | None, FileStat | None]]:
+    """(before, after) of each path whose content differs; another datum tag alone is no difference."""
+    path, before, after = b"", None, None
+    for key, was, now in _differences(new, old, low, high):
+        here = key[: key.index(0)]
+        if here != path:
+            if _differ(before, after):
+                yield before, after
+            path, before, after = here, None, None
+        before = before or (None if was is None else file_stat(was))
+        after = after or (None if now is None else file_stat(now))
+    if _differ(before, after):
+        yield before, after
+
+
+def _differences(new: Reading, old: Reading, low: bytes, high: bytes) -> Iterator[tuple[bytes, Row | None, Row | None]]:
+    reader = new.view.reader
+    if reader is old.view.reader:
+        return diff(reader, old.view.root, new.view.root, low, high)
+    return _merged(old.rows(low, high), new.rows(low, high))  # one of them lies in memory
+
+
+def _merged(left: Iterator[Row], right: Iterator[Row]) -> Iterator[tuple[bytes, Row | None, Row | None]]:
+    was, now = next(left, None), next(right, None)
+    while was is not None or now is not None:
+        if now is None or (was is not None and was.key < now.key):
+            assert was is not None
+            yield was.key, was, None
+            was = next(left, None)
+        elif was is None or now.key < was.key:
+            yield now.key, None, now
+            now = next(right, None)
+        else:
+            if was.logical() != now.logical():
+                yield was.key, was, now
+            was, now = next(left, None), next(right, None)
+
+
+def _differ(before: FileStat | None, after: FileStat | None) -> bool:
+    if before is None or after is None:
+        return before is not after
+    return before.digest != after.digest
+
+
+def _directory(reading: Reading, path: bytes) -> FileStat | None:
+    low, high = path, path[:-1] + b"0"
+    return None if next(reading.rows(low, high), None) is None else reading.directory(path)
+
+
+def _above(path: bytes, top: bytes) -> list[bytes]:
+    if not path.startswith(top):
+        return []
+    found, slash = [], len(top) - 1
+    while slash >= 0:
+        found.append(path[: slash + 1])
+        slash = path.find(b"/", slash + 1)
+    return found
+
+
+def _walked(new: Reading, old: Reading, new_path: str, old_path: str) -> Iterator[Pair]:
+    """Two walks merged by literal path."""
+    right, left = _everything(new, new_path), _everything(old, old_path)
+    now, was = next(right, None), next(left, None)
+    while now is not None or was is not None:
+        if was is None or (now is not None and now.path < was.path):
+            yield now, None
+            now = next(right, None)
+        elif now is None or was.path < now.path:
+            yield None, was
+            was = next(left, None)
+        else:
+            if now.digest != was.digest:
+                yield now, was
+            now, was = next(right, None), next(left, None)
+
+
+def _everything(reading: Reading, path: str) -> Iterator[FileStat]:
+    return iter(()) if reading.inspect(path) is None else reading.walk(path, Page())

@@ -1,0 +1,134 @@
+"""Where a stream of writes lands: in an open commit, or in one that is made for it (one-shot).
+
+A one-shot's data is stored before its commit is made, so that many of them on one branch only queue for the last,
+short transaction; each becomes a commit of its own on top of the one before.
+Elsewhere: the stream itself (upload.py); starting and finishing commits (refs/commits.py).
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import delete, insert
+from sqlalchemy.orm import Session
+
+from services.pfs.domain.commits import Commit
+from services.pfs.domain.errors import BranchNotFound, CommitFinished, OutputBranch, PickFailed
+from services.pfs.domain.keys import BranchKey, CommitRef
+from services.pfs.domain.names import check_branch_name, is_id
+from services.pfs.operations.dag.change import Change
+from services.pfs.operations.dag.resolve import find_repo, resolve_commit
+from services.pfs.operations.refs.commits import check_clearable, finish_commit, start_commit
+from services.pfs.storage.branches import BranchStore
+from services.pfs.storage.commits import CommitStore
+from services.pfs.storage.content_tables import CONTENT, INDEX, LIVE, LayerRow, PackRow
+from services.pfs.storage.layers import Part, Spilled, encode_parts
+from services.pfs.storage.tables import table
+
+_ADD_LAYER, _ADD_PACKS = insert(table(LayerRow)), insert(table(PackRow))
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where writes go: an open commit, or else a branch. seen: what recursive deletes are held against."""
+
+    commit: Commit | None
+    branch: BranchKey | None
+    seen: CommitRef | None
+
+
+@dataclass(frozen=True)
+class Landing:
+    """What a stream has stored, to be made to count."""
+
+    parts: list[Part]
+    packs: list[tuple[bytes, int]]
+
+
+def find_target(tx: Session, ref: CommitRef) -> Target:
+    """Raises RepoNotFound, PickFailed, CommitFinished, OutputBranch, BadName."""
+    branch = _branch_of(ref)
+    try:
+        commit = resolve_commit(tx, ref)
+    except PickFailed:
+        if branch is None:
+            raise
+        find_repo(tx, ref.repo)
+        check_branch_name(branch.name)
+        return Target(None, branch, None)
+    exact = CommitRef(commit.repo, commit.id)
+    if commit.finishing is None:
+        return Target(commit, None, exact)
+    if branch is None:
+        raise CommitFinished(commit)
+    _check_input(tx, branch)
+    return Target(None, branch, exact)
+
+
+def land(tx: Session, target: Target, landing: Landing, *, id: str, now: datetime) -> None:
+    """Make a stream's writes count. id: of the commit, when one has to be made. Raises CommitFinished, OutputBranch."""
+    record_packs(tx, landing, now)
+    if target.commit is not None:
+        add_layer(tx, target.commit, landing.parts)
+        return
+    assert target.branch is not None
+    try:
+        head: Commit | None = resolve_commit(tx, CommitRef(target.branch.repo, branch=target.branch.name))
+    except PickFailed:
+        head = None
+    if head is not None and head.finishing is None:
+        add_layer(tx, head, landing.parts)  # somebody opened a commit there since the stream began
+        return
+    with Change(tx, id=id, now=now) as change:
+        commit = start_commit(change, target.branch)
+        add_layer(tx, commit, landing.parts)
+        finish_commit(change, CommitRef(commit.repo, commit.id))
+
+
+def add_layer(tx: Session, commit: Commit, parts: list[Part]) -> None:
+    """Append writes to an open commit. Raises CommitFinished."""
+    now = CommitStore(tx).get(commit.number)
+    if now is None or now.finishing is not None:
+        raise CommitFinished(commit)
+    if parts:
+        tx.execute(_ADD_LAYER, {"commit": commit.number, "parts": encode_parts(parts)})
+
+
+def clear_commit(change: Change, ref: CommitRef) -> None:
+    """Remove an open commit's own writes. Raises PickFailed, CommitNotClearable."""
+    commit = check_clearable(change, ref)
+    change.tx.execute(delete(LayerRow).where(LayerRow.commit == commit.number))
+
+
+def record_packs(tx: Session, landing: Landing, now: datetime) -> None:
+    """Let the packs of a stream count."""
+    add_packs(tx, CONTENT, landing.packs, now)
+    record_index(tx, (part.name for part in landing.parts if isinstance(part, Spilled)), now)
+
+
+def record_index(tx: Session, names: Iterable[bytes], now: datetime) -> None:
+    """Let index packs count. Those that count already are passed over: a finish may be repeated."""
+    add_packs(tx, INDEX, [(name, 0) for name in names if tx.get(PackRow, name) is None], now)
+
+
+def add_packs(tx: Session, kind: str, packs: Iterable[tuple[bytes, int]], now: datetime) -> None:
+    """Let new packs count, each with the number of its blobs."""
+    rows = [{"name": name, "kind": kind, "state": LIVE, "blobs": blobs, "at": now} for name, blobs in packs]
+    if rows:
+        tx.execute(_ADD_PACKS, rows)
+
+
+def _branch_of(ref: CommitRef) -> BranchKey | None:
+    """The branch that a reference plainly names, or None when it says an id or steps."""
+    text = ref.text
+    if not text or is_id(text.lower()) or any(mark in text for mark in "^~."):
+        return None
+    return BranchKey(ref.repo, text)
+
+
+def _check_input(tx: Session, branch: BranchKey) -> None:
+    found = BranchStore(tx).find(branch)
+    if found is None:
+        raise BranchNotFound(branch)
+    if BranchStore(tx).upstream([found.number]):
+        raise OutputBranch(branch)

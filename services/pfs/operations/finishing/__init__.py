@@ -1,0 +1,1 @@
+"""From the layers of a closed commit to its checked tree."""

@@ -1,0 +1,1 @@
+"""Projects, repos, branches and commits: changing, deleting, listing and viewing them."""

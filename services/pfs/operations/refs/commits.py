@@ -1,0 +1,130 @@
+"""Commits: starting, finishing, and what the finisher reports when a tree is ready.
+
+FinishCommit only closes a commit for writing; FINISHED follows when the finisher has built and checked its tree.
+Elsewhere: the finisher (finishing/finish.py); deleting commits (delete_commits.py); listing them (views.py).
+"""
+
+from dataclasses import replace
+from datetime import timedelta
+
+from services.pfs.domain.commits import Branch, Commit, CommitNumber, Origin, TreeRoot
+from services.pfs.domain.errors import (
+    CommitFinished,
+    CommitNotClearable,
+    Malformed,
+    OutputBranch,
+    ParentOpen,
+    PipelineOwned,
+    prefixed,
+)
+from services.pfs.domain.keys import META, SPEC, USER, BranchKey, CommitRef, RepoKey
+from services.pfs.domain.names import check_branch_name
+from services.pfs.operations.dag.change import Change
+from services.pfs.operations.dag.resolve import find_repo, head_of, resolve_commit
+from services.pfs.storage.repos import RepoStore
+
+
+def start_commit(
+    change: Change, branch: BranchKey | None, *, parent: CommitRef | None = None, description: str = ""
+) -> Commit:
+    """Open a commit on top of a branch, which is made when it is missing.
+
+    Raises Malformed, BadName, RepoNotFound, PickFailed, ParentOpen, OutputBranch, RepoChangedTwice.
+    """
+    if branch is None or not branch.name:
+        raise Malformed("branch must be specified")
+    check_branch_name(branch.name)
+    found = change.branches.find(branch)
+    repo = find_repo(change.tx, branch.repo).number if found is None else found.repo_number
+    if found is not None and change.branches.upstream([found.number]):
+        raise OutputBranch(branch)
+    older = _parent(change, branch.repo, found, parent)
+    if older is not None and older.finishing is None:
+        raise ParentOpen(older)
+    target = found or change.branches.add(repo, branch.name, change.now)
+    commit = change.add_commit(
+        repo,
+        target,
+        origin=Origin.USER,
+        parent=None if older is None else older.number,
+        description=description,
+    )
+    change.propagate(target.number)
+    change.say_branch(target)
+    return commit
+
+
+def _parent(change: Change, repo: RepoKey, branch: Branch | None, wanted: CommitRef | None) -> Commit | None:
+    if wanted is None or not wanted.text:
+        return None if branch is None else head_of(change.tx, branch)
+    with prefixed("parent commit not found: "):
+        return resolve_commit(change.tx, CommitRef(repo, wanted.id, wanted.branch))
+
+
+def finish_commit(
+    change: Change, ref: CommitRef, *, description: str = "", error: str = "", force: bool = False
+) -> Commit:
+    """Close a commit for writing. Raises PickFailed, CommitFinished, PipelineOwned."""
+    commit = resolve_commit(change.tx, ref)
+    if commit.finishing is not None:
+        raise CommitFinished(commit)
+    if not force and _left_to_its_pipeline(change, commit):
+        raise PipelineOwned("cannot finish a pipeline output or meta commit, use 'stop job' instead")
+    closed = replace(
+        commit,
+        description=description or commit.description,
+        error=error,
+        finishing=change.now,
+        updated_at=change.now,
+    )
+    change.commits.close(closed)
+    change.say_commit("pfs.commit.finishing", closed)
+    return closed
+
+
+def _left_to_its_pipeline(change: Change, commit: Commit) -> bool:
+    # Only pipelines whose jobs end by themselves keep a meta repo; outputs of spouts and services may be finished.
+    if commit.repo.type not in (USER, META) or not change.commits.upstream([commit.number]):
+        return False
+    types = {repo.key.type for repo in RepoStore(change.tx).of_name(commit.repo.project, commit.repo.name)}
+    return {META, SPEC} <= types
+
+
+def mark_finished(
+    change: Change,
+    number: CommitNumber,
+    *,
+    root: TreeRoot | None,
+    size_bytes: int,
+    error: str = "",
+    compacting: timedelta = timedelta(0),
+    validating: timedelta = timedelta(0),
+) -> Commit | None:
+    """Record the tree that the finisher built. None: the commit was deleted meanwhile, or is FINISHED already.
+
+    error: what is wrong with the tree; an error given by FinishCommit stays.
+    """
+    found = change.commits.get(number)
+    if found is None or found.finishing is None or found.finished is not None:
+        return None
+    finished = replace(
+        found,
+        root=root,
+        size_bytes=size_bytes,
+        error=found.error or error,
+        compacting=compacting,
+        validating=validating,
+        finished=change.now,
+        updated_at=change.now,
+    )
+    change.commits.finish(finished)
+    change.say_commit("pfs.commit.finished", finished)
+    return finished
+
+
+def check_clearable(change: Change, ref: CommitRef) -> Commit:
+    """The open commit whose own data ClearCommit is to remove. Raises PickFailed, CommitNotClearable."""
+    commit = resolve_commit(change.tx, ref)
+    if commit.finishing is not None:
+        raise CommitNotClearable()
+    return commit

@@ -1,0 +1,92 @@
+"""Commits, branches and repos with their neighbours, as clients see them; many at once cost a few queries."""
+
+from collections.abc import Iterable, Sequence
+
+from sqlalchemy.orm import Session
+
+from services.pfs.domain.commits import Branch, BranchNumber, BranchView, Commit, CommitNumber, CommitView
+from services.pfs.domain.keys import BranchKey, CommitRef
+from services.pfs.domain.repos import Repo, RepoView
+from services.pfs.domain.walks import closure
+from services.pfs.operations.dag.propagate import cached
+from services.pfs.operations.dag.resolve import base_of
+from services.pfs.storage.branches import BranchStore
+from services.pfs.storage.commits import CommitStore
+from services.pfs.storage.repos import RepoStore
+
+
+def commit_views(tx: Session, commits: Sequence[Commit], *, sizes: bool = False) -> list[CommitView]:
+    """Each commit with parent, children, provenance and subvenance; with estimated sizes when asked."""
+    store = CommitStore(tx)
+    numbers = [commit.number for commit in commits]
+    children, up, down = store.children(numbers), store.upstream(numbers), store.downstream(numbers)
+    near: dict[CommitNumber, None] = {}
+    for edges in (children, up, down):
+        near.update((number, None) for some in edges.values() for number in some)
+    near.update((commit.parent, None) for commit in commits if commit.parent is not None)
+    known = store.many(near)
+
+    def refs(some: Iterable[CommitNumber]) -> tuple[CommitRef, ...]:
+        return tuple(known[number].ref for number in some)
+
+    return [
+        CommitView(
+            commit=commit,
+            parent=None if commit.parent is None else known[commit.parent].ref,
+            children=refs(children.get(commit.number, ())),
+            provenance=refs(up.get(commit.number, ())),
+            subvenance=refs(down.get(commit.number, ())),
+            size_upper_bound=_estimate(tx, commit) if sizes else 0,
+        )
+        for commit in commits
+    ]
+
+
+def commit_view(tx: Session, commit: Commit) -> CommitView:
+    """One commit with its neighbours."""
+    return commit_views(tx, [commit])[0]
+
+
+def _estimate(tx: Session, commit: Commit) -> int:
+    if commit.finished is not None:
+        return commit.size_bytes
+    base = base_of(tx, commit)
+    return 0 if base is None else base.size_bytes  # 0 too while the base is not FINISHED
+
+
+def branch_views(tx: Session, branches: Sequence[Branch]) -> list[BranchView]:
+    """Each branch with its head, edges and closures."""
+    store = BranchStore(tx)
+    up, down = cached(store.upstream), cached(store.downstream)
+    numbers = [branch.number for branch in branches]
+    above = {number: closure(number, up) for number in numbers}
+    below = {number: closure(number, down) for number in numbers}
+    never = store.never(numbers)
+    near: dict[BranchNumber, None] = {}
+    for closures in (above, below):
+        near.update((number, None) for some in closures.values() for number in some)
+    known = store.many(near)
+    heads = CommitStore(tx).many(branch.head for branch in branches if branch.head is not None)
+
+    def keys(some: Iterable[BranchNumber]) -> tuple[BranchKey, ...]:
+        return tuple(known[number].key for number in some)
+
+    return [
+        BranchView(
+            branch=branch,
+            head=heads[branch.head].ref if branch.head is not None else CommitRef(branch.key.repo),
+            direct_provenance=keys(up([branch.number])[branch.number]),
+            provenance=keys(above[branch.number]),
+            subvenance=keys(below[branch.number]),
+            never=keys(never.get(branch.number, ())),
+        )
+        for branch in branches
+    ]
+
+
+def repo_views(tx: Session, repos: Sequence[Repo]) -> list[RepoView]:
+    """Each repo with its branches and size."""
+    numbers = [repo.number for repo in repos]
+    branches = BranchStore(tx).of_repos(numbers)
+    sizes = RepoStore(tx).sizes(numbers)
+    return [RepoView(repo, tuple(branches.get(repo.number, ())), sizes.get(repo.number, 0)) for repo in repos]

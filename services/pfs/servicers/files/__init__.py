@@ -1,0 +1,1 @@
+"""The methods on files and file sets."""

@@ -1,0 +1,168 @@
+"""The file methods of pfs_v2.API: writing, reading, listing and comparing.
+
+Elsewhere: file sets (filesets.py); taking a stream of writes in (intake.py).
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+
+from google.protobuf.empty_pb2 import Empty
+from google.protobuf.wrappers_pb2 import BytesValue
+
+from datamill.wire import pfs_v2_pb2 as pfs
+from services.kit.clock import fresh_id
+from services.kit.errors import Unsupported
+from services.kit.server import Context
+from services.kit.sortedmap.rows import EMPTY
+from services.pfs.domain.errors import Malformed, prefixed
+from services.pfs.domain.file_errors import BadStream, FileNotFound
+from services.pfs.domain.globs import compile_glob
+from services.pfs.domain.keys import CommitRef
+from services.pfs.domain.paths import canonical
+from services.pfs.operations.dag.change import changed
+from services.pfs.operations.files.contents import file_bytes, only_file, tar
+from services.pfs.operations.files.diff import Pair, changes
+from services.pfs.operations.files.landing import clear_commit, find_target, land
+from services.pfs.operations.files.read import Page, Reading
+from services.pfs.operations.files.tree_views import TreeView, parent_of
+from services.pfs.servicers.base import Rpcs
+from services.pfs.servicers.files.batches import batches
+from services.pfs.servicers.files.intake import Intake
+from services.pfs.servicers.wire import from_wire
+from services.pfs.servicers.wire.file_wire import FileInfos
+
+
+class FileRpcs(Rpcs):
+    """Files."""
+
+    async def ModifyFile(self, requests: AsyncIterator[pfs.ModifyFileRequest], context: Context) -> Empty:
+        first = await anext(aiter(requests), None)
+        if first is None or not first.HasField("set_commit"):
+            raise BadStream("first message must be a commit")
+        target = await self.db.read(find_target, from_wire.commit_ref(first.set_commit))
+        landing = await Intake(self.stores, self.views, target.seen).take(requests)
+        await self.db.run(land, target, landing, id=fresh_id(), now=self.clock.now())
+        return Empty()
+
+    async def ClearCommit(self, request: pfs.ClearCommitRequest, context: Context) -> Empty:
+        ref = from_wire.commit_ref(request.commit if request.HasField("commit") else None)
+        await self.db.run(changed, clear_commit, fresh_id(), self.clock.now(), ref)
+        return Empty()
+
+    async def GetFile(self, request: pfs.GetFileRequest, context: Context) -> AsyncIterator[BytesValue]:
+        with prefixed("get file: "):
+            reading = await self._reading(_file(request), request.URL)
+        asked, limits = from_wire.commit_ref(request.file.commit), request.path_range
+        stat = await asyncio.to_thread(only_file, reading, request.file.path, asked, limits.lower, limits.upper)
+        assert stat.row is not None
+        content = await asyncio.to_thread(reading.view.content, stat.row)
+        async for batch in batches(lambda: file_bytes(self.stores, content, request.offset), most=4):
+            for piece in batch:
+                yield BytesValue(value=piece)
+
+    async def GetFileTAR(self, request: pfs.GetFileRequest, context: Context) -> AsyncIterator[BytesValue]:
+        with prefixed("get file: "):
+            reading = await self._reading(_file(request), request.URL)
+        limits = request.path_range
+        low, high = limits.lower.encode(), limits.upper.encode()
+        glob = compile_glob(request.file.path)
+        found = await asyncio.to_thread(lambda: next(reading.glob(glob, low, high), None))
+        if found is None:
+            raise FileNotFound(request.file.path, from_wire.commit_ref(request.file.commit))
+
+        def pieces() -> Iterator[bytes]:
+            return tar(self.stores, reading, reading.with_descendants(reading.glob(glob, low, high), low, high))
+
+        async for batch in batches(pieces, most=4):
+            for piece in batch:
+                yield BytesValue(value=piece)
+
+    async def InspectFile(self, request: pfs.InspectFileRequest, context: Context) -> pfs.FileInfo:
+        reading = await self._reading(_file(request))
+
+        def look() -> pfs.FileInfo | None:
+            reading.check()
+            stat = reading.inspect(request.file.path)
+            return None if stat is None else _infos(reading.view)(stat)
+
+        info = await asyncio.to_thread(look)
+        if info is None:
+            raise FileNotFound(request.file.path, from_wire.commit_ref(request.file.commit))
+        return info
+
+    async def ListFile(self, request: pfs.ListFileRequest, context: Context) -> AsyncIterator[pfs.FileInfo]:
+        reading, page = await self._reading(_file(request)), _page(request)
+        info = _infos(reading.view)
+        async for batch in batches(lambda: map(info, reading.children(request.file.path, page))):
+            for message in batch:
+                yield message
+
+    async def WalkFile(self, request: pfs.WalkFileRequest, context: Context) -> AsyncIterator[pfs.FileInfo]:
+        reading, page = await self._reading(_file(request)), _page(request)
+        info = _infos(reading.view)
+        async for batch in batches(lambda: map(info, reading.walk(request.file.path, page))):
+            for message in batch:
+                yield message
+
+    async def GlobFile(self, request: pfs.GlobFileRequest, context: Context) -> AsyncIterator[pfs.FileInfo]:
+        ref = from_wire.commit_ref(request.commit if request.HasField("commit") else None)
+        glob = compile_glob(request.pattern)
+        reading = Reading(await self.views.open(ref))
+        info, limits = _infos(reading.view), request.path_range
+        low, high = limits.lower.encode(), limits.upper.encode()
+        async for batch in batches(lambda: map(info, map(reading.stat, reading.glob(glob, low, high)))):
+            for message in batch:
+                yield message
+
+    async def DiffFile(self, request: pfs.DiffFileRequest, context: Context) -> AsyncIterator[pfs.DiffFileResponse]:
+        if not request.HasField("new_file"):
+            raise Malformed("file cannot be nil")
+        with prefixed("check new file commit: "):
+            new = await self._reading(request.new_file)
+        old_path = request.new_file.path
+        with prefixed("check old file commit: "):
+            if request.HasField("old_file"):
+                old, old_path = await self._reading(request.old_file), request.old_file.path
+            else:
+                old = await self._parent(request.new_file)
+        new_info, old_info = _infos(new.view), _infos(old.view)
+
+        def message(pair: Pair) -> pfs.DiffFileResponse:
+            now, was = pair
+            return pfs.DiffFileResponse(
+                new_file=None if now is None else new_info(now), old_file=None if was is None else old_info(was)
+            )
+
+        async for batch in batches(lambda: map(message, changes(new, old, request.new_file.path, old_path))):
+            for response in batch:
+                yield response
+
+    async def _reading(self, file: pfs.File, url: str = "") -> Reading:
+        if url:
+            raise Unsupported("URL is not built yet: leave it empty to get the bytes in the answer")
+        ref = from_wire.commit_ref(file.commit if file.HasField("commit") else None)
+        return Reading(await self.views.open(ref), file.datum)
+
+    async def _parent(self, file: pfs.File) -> Reading:
+        ref: CommitRef | None = await self.db.read(parent_of, from_wire.commit_ref(file.commit))
+        if ref is not None:
+            return Reading(await self.views.open(ref), file.datum)
+        trees = self.stores.trees
+        return Reading(TreeView(from_wire.commit_ref(file.commit), EMPTY, trees.reader, trees.content), file.datum)
+
+
+def _file(request: pfs.GetFileRequest | pfs.InspectFileRequest | pfs.ListFileRequest | pfs.WalkFileRequest) -> pfs.File:
+    if not request.HasField("file"):
+        raise Malformed("file cannot be nil")
+    return request.file
+
+
+def _page(request: pfs.ListFileRequest | pfs.WalkFileRequest) -> Page:
+    marker = request.paginationMarker.path
+    if marker and marker != "/":
+        marker = canonical(marker) + ("/" if marker.endswith("/") else "")
+    return Page(marker.encode(), request.number, request.reverse)
+
+
+def _infos(view: TreeView) -> FileInfos:
+    return FileInfos(view.ref, view.committed)

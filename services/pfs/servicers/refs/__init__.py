@@ -1,0 +1,1 @@
+"""The methods on projects, repos, branches and commits."""

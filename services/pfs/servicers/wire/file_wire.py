@@ -1,0 +1,74 @@
+"""Files, packs and entries between the wire and the domain.
+
+Elsewhere: repos, branches and commits on the wire (from_wire.py, to_wire.py).
+"""
+
+from datetime import datetime
+
+from datamill.wire import content_v1_pb2 as content_wire
+from datamill.wire import pfs_v2_pb2 as pfs
+from services.pfs.domain.entries import Content, Extent
+from services.pfs.domain.keys import CommitRef, RepoKey
+from services.pfs.domain.paths import datum_tag, file_path, key_of
+from services.pfs.operations.content import Entry
+from services.pfs.operations.files.read import FileStat
+
+
+def bare_commit(ref: CommitRef) -> pfs.Commit:
+    """A commit as answers name it: without its branch."""
+    return pfs.Commit(id=ref.id, repo=_repo(ref.repo))
+
+
+def _repo(key: RepoKey) -> pfs.Repo:
+    return pfs.Repo(name=key.name, type=key.type, project=pfs.Project(name=key.project))
+
+
+class FileInfos:
+    """Makes the FileInfo of each file of one commit."""
+
+    def __init__(self, ref: CommitRef, committed: datetime | None) -> None:
+        self._commit, self._committed = bare_commit(ref), committed
+
+    def __call__(self, stat: FileStat) -> pfs.FileInfo:
+        is_file = stat.row is not None
+        info = pfs.FileInfo(
+            file=pfs.File(commit=self._commit, path=stat.path.decode(), datum=stat.datum),
+            file_type=pfs.FileType.FILE if is_file else pfs.FileType.DIR,
+            size_bytes=stat.size,
+            hash=stat.digest,
+        )
+        if self._committed is not None:
+            info.committed.FromDatetime(self._committed)
+        return info
+
+
+def entry(message: content_wire.Entry) -> Entry:
+    """Raises BadPath."""
+    key = key_of(file_path(message.path), datum_tag(message.datum))
+    return Entry(key, content(message.content) if message.WhichOneof("change") == "content" else None)
+
+
+def content(message: content_wire.Content) -> Content:
+    extents = tuple(
+        Extent(each.pack_id, each.offset_bytes, each.stored_bytes, each.codec, each.size_bytes, each.digest)
+        for each in message.extents
+    )
+    return Content(message.size_bytes, message.digest, extents)
+
+
+def content_message(found: Content) -> content_wire.Content:
+    return content_wire.Content(
+        size_bytes=found.size,
+        digest=found.digest,
+        extents=[
+            content_wire.Extent(
+                pack_id=extent.pack,
+                offset_bytes=extent.offset,
+                stored_bytes=extent.stored,
+                codec=extent.codec,
+                size_bytes=extent.size,
+                digest=extent.digest,
+            )
+            for extent in found.extents
+        ],
+    )
