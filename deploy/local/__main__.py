@@ -6,7 +6,6 @@ import sys
 from pathlib import Path
 
 from deploy.local import commands
-from deploy.local.doctor import DEFAULT_PORT
 
 
 def _home() -> Path:
@@ -19,7 +18,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m deploy.local")
     parser.add_argument("command", choices=["up", "down", "status", "doctor"])
     parser.add_argument("--data-dir", type=Path, default=_home())
-    parser.add_argument("--port", type=int, default=DEFAULT_PORT, help="0: any free one")
+    parser.add_argument("--port", type=int, help="0: any free one; as before when left out")
     parser.add_argument("--detach", action="store_true")
     options = parser.parse_args()
     match options.command:

@@ -25,8 +25,13 @@ OK, FAILED, DEGRADED = 0, 1, 2
 STOP_SECONDS = 60.0
 
 
-def up(data_dir: Path, port: int, detach: bool) -> int:
-    """Start an instance. In the foreground this process becomes the supervisor and does not return."""
+def up(data_dir: Path, port: int | None, detach: bool) -> int:
+    """Start an instance. In the foreground this process becomes the supervisor and does not return.
+
+    port: None for the one it had before, so that its clients find it again.
+    """
+    if port is None:
+        port = layouts.kept_port(layouts.resolve(data_dir))
     os.environ["PYTHONPATH"] = str(ROOT)  # and -P: wherever the user is, the supervisor is this one
     command = [sys.executable, "-P", "-m", "deploy.local.supervisor", "--data-dir", str(data_dir.absolute())]
     command += ["--port", str(port)]

@@ -16,7 +16,6 @@ from deploy.local.parts import ROOT
 from deploy.local.ports import claim
 from deploy.local.probe import Answer, ask_grpc
 
-DEFAULT_PORT = 30650
 COMFORTABLE_BYTES = 1 << 30
 SECONDS = 30
 
@@ -86,11 +85,12 @@ def _sandbox() -> Result:
 
 def _instance(layout: Layout) -> list[Result]:
     if layouts.holder(layout) is None:
+        port = layouts.kept_port(layout)
         try:
-            claim(DEFAULT_PORT)
+            claim(port)
         except CannotRun as problem:
             return [Result("port", False, str(problem))]
-        return [Result("port", True, f"{DEFAULT_PORT} is free"), Result("instance", True, "none is running here")]
+        return [Result("port", True, f"{port} is free"), Result("instance", True, "none is running here")]
     results = []
     for part in layouts.read_state(layout).get("parts", []):
         if part["name"] == "nats":

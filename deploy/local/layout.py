@@ -17,6 +17,7 @@ from typing import Any
 
 VERSION = version("datamill")
 NEEDED_BYTES = 64 << 20
+DEFAULT_PORT = 30650
 
 
 class CannotRun(Exception):
@@ -41,6 +42,11 @@ class Layout:
     def address_file(self) -> Path:
         """Holds "grpc://localhost:PORT" while the instance is up."""
         return self.data_dir / "address"
+
+    @property
+    def port_file(self) -> Path:
+        """Holds the port of the address also while the instance is down."""
+        return self.data_dir / "port"
 
     @property
     def lock_file(self) -> Path:
@@ -108,6 +114,14 @@ def _token(path: Path) -> str:
     token = secrets.token_hex(32)
     write_whole(path, token + "\n", mode=0o600)
     return token
+
+
+def kept_port(layout: Layout) -> int:
+    """The port that the instance last had; the usual one before it was ever up."""
+    try:
+        return int(layout.port_file.read_text())
+    except (OSError, ValueError):
+        return DEFAULT_PORT
 
 
 def write_whole(path: Path, text: str, *, mode: int = 0o644) -> None:

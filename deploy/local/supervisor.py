@@ -53,6 +53,7 @@ class Supervisor:
                     await self._until_up()
                     if not self._told_to_stop.is_set():
                         layouts.write_whole(self._layout.address_file, self._address + "\n")
+                        layouts.write_whole(self._layout.port_file, self._address.rpartition(":")[2] + "\n")
                         started()
                     await self._told_to_stop.wait()
                 finally:

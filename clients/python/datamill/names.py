@@ -100,7 +100,7 @@ def job(ref: "str | pps.Job", default: str = DEFAULT_PROJECT) -> pps.Job:
         return ref
     where, _, id = ref.partition("@")
     if not where or not is_id(id):
-        raise Invalid(f"{ref!r}: a job is written pipeline@ID with an ID of 32 hex digits; `list job` shows them")
+        raise Invalid(f"{ref!r}: a job is written pipeline@ID, with an ID that `datamill list job` shows")
     return pps.Job(pipeline=pipeline(where, default), id=id)
 
 

@@ -26,7 +26,7 @@ transform:
 FAILING = """
 pipeline: {{name: {name}}}
 input: {{pfs: {{repo: {repo}, glob: "/*"}}}}
-transform: {{image: "none:1", cmd: ["false"]}}
+transform: {{image: "none:1", cmd: ["sh", "-c", "echo sorry; exit 1"]}}
 datumTries: 1
 """
 
@@ -195,7 +195,8 @@ def test_a_pipeline_from_its_making_to_its_end(line: CommandLine, repo: str, tmp
     assert "/a (4 B)" in line.ok("inspect", "datum", f"{name}@{id}", datum).out
     assert datum in line.ok("list", "datum", "-f", str(tmp_path / "spec.yaml")).out
     eventually(lambda: "seen a" in line.ok("logs", f"{name}@{id}").out, "the line that the code printed")
-    assert "seen a" in line.ok("logs", "--job", f"{name}@{id}", "--datum", datum, "--tail", "5", "--since", "1h").out
+    ends = line.ok("logs", "--job", f"{name}@{id}", "--datum", datum, "--tail", "1", "--since", "1h").out
+    assert ends == "seen a\n"  # the last of the lines that are shown, though a worker's own came later
     assert raw(line, "logs", "-p", name)[0]["pipeline_name"] == name
     line.ok("stop", "pipeline", name)
     assert raw(line, "inspect", "pipeline", name)[0]["stopped"] is True
@@ -217,7 +218,26 @@ def test_a_job_that_fails_fails_the_wait(line: CommandLine, repo: str) -> None:
     assert waited.code == 1
     assert f"job {name}@{id} ended as failure: " in waited.err
     assert "failure" in waited.out
+    datum = raw(line, "list", "datum", f"{name}@{id}")[0]["datum"]["id"]
+    assert f"`datamill inspect datum {name}@{id} {datum}`" in waited.err
     assert "failed" in line.ok("list", "datum", f"{name}@{id}").out
+    shown = line.ok("inspect", "datum", f"{name}@{id}", datum).out
+    assert "exit status 1" in shown
+    assert "Last printed:    sorry\n" in shown
+    assert f"`datamill inspect datum {name}@{id} {datum}`" in line.run("wait", "commit", f"{name}@master").err
+    assert line.ok("logs", name).out == "sorry\n"
+    line.ok("delete", "pipeline", name)
+
+
+def test_a_log_of_code_that_prints_nothing_says_where_else_to_look(line: CommandLine, repo: str) -> None:
+    name = unique("silent").replace("-", "_")
+    line.ok("put", "file", f"{repo}@master:/a", stdin="x")
+    line.ok("create", "pipeline", stdin=FAILING.format(name=name, repo=repo).replace("echo sorry;", ""))
+    assert line.run("wait", "commit", f"{name}@master").code == 1
+    done = line.run("logs", name)
+    assert (done.code, done.out) == (0, "")
+    assert "--worker" in done.err
+    assert "exit status 1" in line.ok("logs", name, "--worker").out
     line.ok("delete", "pipeline", name)
 
 
@@ -239,6 +259,34 @@ def test_wrong_specs_are_refused_by_name(line: CommandLine, repo: str, change: t
     assert said in done.err
     assert done.err.count("\n") == 1
     assert name not in line.ok("list", "pipeline").out
+
+
+def test_a_change_that_cannot_be_kept_is_told(line: CommandLine, repo: str) -> None:
+    """The server takes it, and finds out when it finishes the commit that it made for it."""
+    line.ok("put", "file", f"{repo}@master:/a", stdin="x")
+    done = line.run("put", "file", f"{repo}@master:/a/b", stdin="x")
+    assert (done.code, done.out) == (1, "")
+    assert "cannot be used: file / directory path collision (/a)" in done.err
+    assert f"{repo}@{raw(line, 'list', 'commit', f'{repo}@master')[0]['commit']['id']}" in done.err
+    line.ok("delete", "file", f"{repo}@master:/a")
+
+
+def test_an_interrupt_while_it_reads_standard_input(line: CommandLine, repo: str) -> None:
+    process = subprocess.Popen(
+        command("put", "file", f"{repo}@master:/endless"),
+        env=line.environment(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    assert process.stdin is not None
+    process.stdin.write(bytes(3 << 20))  # more than a pipe holds: it has begun to read when this returns
+    process.stdin.flush()
+    process.send_signal(signal.SIGINT)
+    assert process.wait(20) == 130
+    assert process.stderr is not None
+    assert process.stdout is not None
+    assert process.stderr.read().strip() == b""
+    for pipe in (process.stdin, process.stdout, process.stderr):
+        pipe.close()
+    assert raw(line, "list", "commit", repo) == []
 
 
 def test_following_a_log_sees_lines_come_and_ends_on_interrupt(line: CommandLine, repo: str) -> None:

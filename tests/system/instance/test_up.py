@@ -98,12 +98,15 @@ def test_status_shows_every_part(instance: Instance) -> None:
 def test_down_and_up_again_keeps_the_data(instance: Instance) -> None:
     name = f"kept-{secrets.token_hex(4)}"
     instance.create_repo(name)
+    where = instance.target
     pids = [instance.part(part)["pid"] for part in PARTS]
     assert instance.do("down").stdout == "stopped\n"
     assert not any(map(alive, pids))
     assert not (instance.data_dir / "address").exists()
     assert instance.do("status").returncode == 1
-    instance.up()
+    done = instance.do("up", "--detach")
+    assert done.returncode == 0, done.stderr
+    assert instance.target == where, "clients find it where it was"
     assert name in instance.repos()
 
 

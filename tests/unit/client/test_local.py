@@ -56,6 +56,12 @@ def test_what_is_no_file_is_named(tmp_path: Path) -> None:
         list(walk(tmp_path / "nothing"))
 
 
+def test_a_name_that_is_not_text_is_named(tmp_path: Path) -> None:
+    Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.txt")).write_text("x")
+    with pytest.raises(Invalid, match=r"caf\\xe9.txt.* is not text"):
+        list(walk(tmp_path))
+
+
 def test_unpacking_takes_paths_from_the_chosen_folder_on(tmp_path: Path) -> None:
     big = os.urandom(3_000_000)
     seen: list[int] = []

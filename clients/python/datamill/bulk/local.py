@@ -31,6 +31,8 @@ def _below(folder: str, prefix: str, above: tuple[str, ...]) -> Iterator[LocalFi
     with os.scandir(folder) as found:
         entries = sorted(found, key=lambda entry: os.fsencode(entry.name + "/" if entry.is_dir() else entry.name))
     for entry in entries:
+        if not _is_text(entry.name):
+            raise Invalid(f"the name of {os.fsencode(entry.path)!r} is not text (UTF-8); rename it")
         if entry.is_file():
             yield LocalFile(prefix + entry.name, entry.path)
         elif entry.is_dir():
@@ -40,6 +42,15 @@ def _below(folder: str, prefix: str, above: tuple[str, ...]) -> Iterator[LocalFi
             yield from _below(entry.path, f"{prefix}{entry.name}/", (*above, real or os.path.realpath(entry.path)))
         else:
             raise Invalid(f"{entry.path} is neither a file nor a folder (a pipe, a device or a broken link)")
+
+
+def _is_text(name: str) -> bool:
+    """Whether a name's bytes were text; those that are not came as lone surrogates."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 class Stream(io.RawIOBase):

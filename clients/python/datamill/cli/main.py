@@ -24,7 +24,12 @@ MISSING = re.compile(r"\b(pipeline|branch|repo|project|job) [^:]*not found")
 
 def main() -> None:
     """Run the command line."""
-    sys.exit(run(sys.argv[1:]))
+    code = run(sys.argv[1:])
+    if code == INTERRUPTED:  # a thread may be reading standard input, and Python would abort over its lock
+        with suppress(OSError):
+            sys.stdout.flush()
+        os._exit(code)
+    sys.exit(code)
 
 
 def run(args: list[str]) -> int:
@@ -66,7 +71,9 @@ def _say(text: str, code: int) -> int:
     with suppress(BrokenPipeError):
         sys.stdout.flush()
     text = text.replace("Use GetFileTAR instead", "Use -r to get a folder or several files")
-    sys.stderr.write("datamill: " + " ".join(text.split("\n")) + "\n")
+    text = text.removesuffix(" at commit ")  # a branch was asked for, and the protocol's sentence wants an id
+    text = ": ".join(line.strip() for line in text.split("\n"))
+    sys.stderr.write(f"datamill: {text}\n")
     return code
 
 

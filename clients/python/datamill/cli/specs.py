@@ -128,17 +128,27 @@ def _documents(text: str) -> Iterator[Any]:
     try:
         yield json.loads(text)  # tabs are fine in JSON, and not in YAML
         return
-    except ValueError:
-        pass
+    except ValueError as error:
+        as_json = str(error)
     try:
         for event in yaml.parse(text, Loader=yaml.SafeLoader):
             if isinstance(event, yaml.AliasEvent):
                 raise Invalid(f"malformed pipeline spec: aliases (*{event.anchor}) are not supported")
         nodes = list(yaml.compose_all(text, Loader=yaml.SafeLoader))
     except yaml.YAMLError as error:
-        raise Invalid(f"malformed pipeline spec: {error}") from error
+        raise Invalid(f"malformed pipeline spec: {_mistake(text, as_json, error)}") from error
     found = [_value(node) for node in nodes if node is not None]
     yield from (value for value in found if value is not None or len(found) == 1)
+
+
+def _mistake(text: str, as_json: str, as_yaml: yaml.YAMLError) -> str:
+    """What is wrong with a text that is neither JSON nor YAML, in the words of what it was meant to be."""
+    if text.lstrip().startswith(("{", "[")):
+        return as_json
+    if isinstance(as_yaml, yaml.MarkedYAMLError) and as_yaml.problem_mark is not None:
+        mark = as_yaml.problem_mark
+        return f"{as_yaml.problem}: line {mark.line + 1} column {mark.column + 1}"
+    return " ".join(str(as_yaml).split())
 
 
 def _value(node: Node) -> Any:

@@ -5,6 +5,7 @@ import click
 from datamill import names
 from datamill.cli import verbs
 from datamill.cli.output import emit, listing, one, size, when
+from datamill.cli.reasons import way_on
 from datamill.cli.session import EVERYWHERE, RAW, Session, Unsuccessful, command
 from datamill.wire import pfs_v2_pb2 as pfs
 
@@ -94,7 +95,8 @@ def wait_commit(session: Session, commit: str, raw: bool) -> None:
         listing(seen, HEADERS, _row, raw=raw)
     for info in seen:
         if info.error:
-            raise Unsuccessful(f"commit {names.shown_commit(info.commit)} finished with an error: {info.error}")
+            way = way_on(info.error, names.shown_repo(info.commit.repo), info.commit.id)
+            raise Unsuccessful(f"commit {names.shown_commit(info.commit)} finished with an error: {info.error}{way}")
 
 
 @command(verbs.squash, "commit")

@@ -7,6 +7,7 @@ import click
 from datamill import names
 from datamill.cli import verbs
 from datamill.cli.output import emit, listing, one, size, when
+from datamill.cli.reasons import refusals_told
 from datamill.cli.session import RAW, Session, command
 from datamill.client import Client
 from datamill.wire import pfs_v2_pb2 as pfs
@@ -47,7 +48,9 @@ def glob_file(session: Session, pattern: str, raw: bool) -> None:
 @click.option("-r", "--recursive", is_flag=True, help="Everything below the path.")
 def delete_file(session: Session, file: str, recursive: bool) -> None:
     """Delete REPO@BRANCH:/PATH."""
-    session.client.delete_file(names.file(file, session.project), recursive=recursive)
+    where = names.file(file, session.project)
+    with refusals_told(session.client, where.commit):
+        session.client.delete_file(where, recursive=recursive)
 
 
 @command(verbs.copy, "file")
@@ -57,7 +60,8 @@ def delete_file(session: Session, file: str, recursive: bool) -> None:
 def copy_file(session: Session, source: str, target: str, append: bool) -> None:
     """Copy SOURCE (REPO@REF:/PATH) to TARGET (REPO@BRANCH:/PATH) within the server."""
     here, there = names.file(source, session.project), names.file(target, session.project)
-    session.client.copy_file(here, there, append=append)
+    with refusals_told(session.client, there.commit):
+        session.client.copy_file(here, there, append=append)
 
 
 @command(verbs.diff, "file")

@@ -25,9 +25,11 @@ DATA_DIR = click.option(
 
 @verbs.root.command("up")
 @DATA_DIR
-@click.option("--port", default=30650, show_default=True, metavar="N", help="Where clients find it.")
+@click.option(
+    "--port", type=int, metavar="N", help="Where clients find it; 0: any free one. [default: as before, at first 30650]"
+)
 @click.option("--detach", is_flag=True, help="Come back once it is ready, and leave it running.")
-def up(data_dir: Path | None, port: int, detach: bool) -> Any:
+def up(data_dir: Path | None, port: int | None, detach: bool) -> Any:
     """Start a datamill on this machine."""
     return _servers().up(data_dir or home(), port, detach)
 

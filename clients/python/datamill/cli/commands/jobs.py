@@ -2,15 +2,17 @@
 
 import sys
 import time
+from datetime import UTC, datetime
 
 import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from datamill import names
-from datamill.cli import specs, verbs
+from datamill.cli import reasons, specs, verbs
 from datamill.cli.commands.pipelines import history_of, input_text
 from datamill.cli.output import enum_word, length_of, listing, one, size, span, when
+from datamill.cli.reasons import way_on
 from datamill.cli.session import EVERYWHERE, RAW, Session, Unsuccessful, command
 from datamill.client import Client
 from datamill.jobs import ENDED
@@ -91,6 +93,7 @@ def wait_job(session: Session, job: str, raw: bool) -> None:
     for info in ended:
         if info.state != pps.JOB_SUCCESS:
             reason = f": {info.reason}" if info.reason else ""
+            reason += way_on(info.reason, names.shown_pipeline(info.job.pipeline), info.job.id)
             raise Unsuccessful(f"job {names.shown_job(info.job)} ended as {_state(info)}{reason}")
 
 
@@ -140,7 +143,9 @@ def list_datum(session: Session, job: str | None, source: str | None, number: in
 @RAW
 def inspect_datum(session: Session, job: str, id: str, raw: bool) -> None:
     """Show the datum ID of a job, PIPELINE@JOB_ID."""
-    one(session.client.inspect_datum(names.job(job, session.project), id), _datum_fields, raw=raw)
+    client = session.client
+    found = client.inspect_datum(names.job(job, session.project), id)
+    one(found, lambda info: _datum_fields(info) + reasons.of_datum(client, info), raw=raw)
 
 
 @command(verbs.restart, "datum")
@@ -190,9 +195,8 @@ def _progress(info: pps.JobInfo) -> str:
 def _duration(info: pps.JobInfo) -> str:
     if not info.HasField("started"):
         return "-"
-    if info.HasField("finished"):
-        return span(info.finished.ToDatetime() - info.started.ToDatetime())
-    return "-"
+    until = info.finished.ToDatetime(UTC) if info.HasField("finished") else datetime.now(UTC)
+    return span(until - info.started.ToDatetime(UTC))
 
 
 def _row(info: pps.JobInfo) -> tuple[str, ...]:

@@ -2,7 +2,10 @@
 
 import re
 import sys
+from collections import deque
+from collections.abc import Callable, Iterator
 from datetime import timedelta
+from itertools import islice
 
 import click
 
@@ -10,6 +13,7 @@ from datamill import names
 from datamill.cli import verbs
 from datamill.cli.output import as_json, emit
 from datamill.cli.session import RAW, Session, command
+from datamill.wire import pps_v2_pb2 as pps
 
 LENGTH = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s)?")
 
@@ -41,29 +45,54 @@ def logs(
     raw: bool,
 ) -> None:
     """Print log lines, oldest first."""
-    if sum(one is not None for one in (what, pipeline, job)) > 1:
-        raise click.UsageError("only one of pipeline or job should be specified")
-    if what is not None and "@" in what:
-        job = what
-    elif what is not None:
-        pipeline = what
-    if job is None and pipeline is None:
-        raise click.UsageError("say whose: `datamill logs PIPELINE` or `datamill logs PIPELINE@JOB_ID`")
-    lines = session.client.logs(
-        pipeline=None if pipeline is None else names.pipeline(pipeline, session.project),
-        job=None if job is None else names.job(job, session.project),
-        datum=datum,
-        filters=[one for one in inputs.split(",") if one],
-        master=master,
-        follow=follow,
-        tail=tail,
-        since=None if since is None else length(since),
-    )
-    for line in lines:
-        if not raw and not master and line.user is worker:
-            continue
+    pipeline, job = _whose(what, pipeline, job)
+    hidden = shown = 0
+
+    def read(follow: bool) -> Iterator[pps.LogMessage]:
+        nonlocal hidden
+        found = session.client.logs(
+            pipeline=None if pipeline is None else names.pipeline(pipeline, session.project),
+            job=None if job is None else names.job(job, session.project),
+            datum=datum,
+            filters=[one for one in inputs.split(",") if one],
+            master=master,
+            follow=follow,
+            since=None if since is None else length(since),
+        )
+        for line in found:
+            if raw or master or line.user is not worker:
+                yield line
+            else:
+                hidden += 1
+
+    for line in last(read, tail, follow=follow) if tail > 0 else read(follow):
         emit(as_json(line) if raw else line.message)
         sys.stdout.flush()
+        shown += 1
+    if hidden and not shown and not worker:
+        sys.stderr.write("datamill: the code has printed nothing; --worker shows what the workers say of it\n")
+
+
+def _whose(what: str | None, pipeline: str | None, job: str | None) -> tuple[str | None, str | None]:
+    """A pipeline or a job, however it was said. Raises UsageError."""
+    if sum(one is not None for one in (what, pipeline, job)) > 1:
+        raise click.UsageError("only one of pipeline or job should be specified")
+    if what is not None:
+        return (None, what) if "@" in what else (what, None)
+    if job is None and pipeline is None:
+        raise click.UsageError("say whose: `datamill logs PIPELINE` or `datamill logs PIPELINE@JOB_ID`")
+    return pipeline, job
+
+
+def last(read: Callable[[bool], Iterator[pps.LogMessage]], number: int, *, follow: bool) -> Iterator[pps.LogMessage]:
+    """The last lines of those that are shown. The server would count the lines of workers and user code together.
+
+    read: the lines there are, or with True those and all to come, in the same order.
+    """
+    if not follow:
+        return iter(deque(read(False), maxlen=number))
+    there = sum(1 for _ in read(False))
+    return islice(read(True), max(there - number, 0), None)
 
 
 def length(text: str) -> timedelta:

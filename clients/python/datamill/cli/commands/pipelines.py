@@ -29,7 +29,8 @@ def create_pipeline(session: Session, source: str, dry_run: bool) -> None:
 @REPROCESS
 @DRY_RUN
 def update_pipeline(session: Session, source: str, reprocess: bool, dry_run: bool) -> None:
-    """Replace the pipelines of a spec file, or make those that do not exist."""
+    """Replace the pipelines of a spec file, or make those that do not exist. Datums that were done stay done, even when
+    the code has changed: --reprocess runs them again."""
     _apply(session, source, update=True, reprocess=reprocess, dry_run=dry_run)
 
 

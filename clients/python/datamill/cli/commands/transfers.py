@@ -13,6 +13,7 @@ from datamill.bulk import local
 from datamill.bulk.local import LocalFile
 from datamill.cli import verbs
 from datamill.cli.output import transfer
+from datamill.cli.reasons import refusals_told
 from datamill.cli.session import Session, command
 from datamill.files import put_requests
 from datamill.folders import literal
@@ -34,13 +35,23 @@ def put_file(session: Session, target: str, sources: tuple[str, ...], recursive:
     if not sources or sources == ("-",):
         if not path or path.endswith("/"):
             raise click.UsageError("standard input has no name: say a path, REPO@BRANCH:/PATH")
-        session.client.put(where, sys.stdin.buffer, append=append)
+        with refusals_told(session.client, where.commit):
+            session.client.put(where, sys.stdin.buffer, append=append)
         return
     if any("://" in source for source in sources):
-        _put_urls(session, where, path, sources, recursive, append)
+        with refusals_told(session.client, where.commit):
+            _put_urls(session, where, path, sources, recursive, append)
         return
     found = _named(sources, path, recursive)
-    files = list(islice(found, FEW + 1))
+    files = list(islice(found, FEW + 1))  # what is wrong with the first ones is said before anybody is asked
+    with refusals_told(session.client, where.commit):
+        _put_local(session, where, files, found, append)
+
+
+def _put_local(
+    session: Session, where: pfs.File, files: list[LocalFile], found: Iterator[LocalFile], append: bool
+) -> None:
+    """Few small files go in one stream; more by the way for folders. files: the first of them; found: the rest."""
     if append or (len(files) <= FEW and sum(os.stat(one.source).st_size for one in files) <= FEW_BYTES):
         all_of_them = chain(files, found)
         changes = (
