@@ -1,6 +1,7 @@
 """What this service asks of PFS and Jobs, in the words of this service."""
 
 import logging
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -23,15 +24,17 @@ from services.pps.domain.pipelines import Version
 log = logging.getLogger(__name__)
 NO_COMMIT = "0" * 12 + "4" + "0" * 19
 GLOB_SECONDS = 10
+WHICH_REQUEST = re.compile(r"^error running request \d+ of \d+: ")
 TRY_AGAIN = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED)
 
 
 class PfsRefused(Problem):
-    """PFS said no, for good; its own status is kept in `status`."""
+    """PFS said no, for good. `error` is its own, without which of our requests it was: that is no business of users."""
 
     def __init__(self, error: grpc.aio.AioRpcError) -> None:
-        super().__init__(error.details() or "")
-        self.error = error
+        text = WHICH_REQUEST.sub("", error.details() or "")
+        super().__init__(text)
+        self.error = grpc.aio.AioRpcError(error.code(), error.initial_metadata(), error.trailing_metadata(), text)
 
 
 @dataclass(frozen=True)

@@ -140,8 +140,11 @@ def test_delete_removes_the_repos_unless_they_are_needed_or_kept(side: Side) -> 
     _, first = made(side)
     second = unique("p")
     side.pps.CreatePipeline(pipeline(second, "true", leaf(first, "/*")))
-    with pytest.raises(grpc.RpcError):
+    with pytest.raises(grpc.RpcError) as caught:
         side.pps.DeletePipeline(pps.DeletePipelineRequest(pipeline=named(first)))
+    assert (caught.value.details() or "").startswith(
+        'branch "master" cannot be deleted because it\'s in the direct provenance of'
+    )
     assert inspect(side, first).version == 1
     assert repos(side, first) == {"user", "meta", "spec"}
     side.pps.DeletePipeline(pps.DeletePipelineRequest(pipeline=named(second), keep_repo=True))
