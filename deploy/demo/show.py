@@ -52,7 +52,7 @@ def verdict_table(verdicts: Sequence[Verdict]) -> Table:
     """Every picture with its verdict, in two halves beside each other."""
     table = Table(title=f"Verdicts on {len(verdicts)} pictures that were not trained on", title_justify="left")
     for _ in range(2):
-        for name in ("picture", "verdict", "sure", "is"):
+        for name in ("picture", "verdict", "sure", "really"):
             table.add_column(name, justify="right" if name == "sure" else "left")
     half = (len(verdicts) + 1) // 2
     for number in range(half):

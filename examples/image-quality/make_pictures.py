@@ -165,7 +165,7 @@ def main() -> None:
     asked = parser.parse_args()
     if asked.replace is not None:
         changed = write_replacement(asked.folder, asked.replace or None, seed=asked.seed)
-        print(f"{changed.picture} is now {changed.label}")
+        print(f"replacement: {changed.picture}, {changed.label}")
         return
     for side, rows in write_pictures(asked.folder, seed=asked.seed).items():
         sources = sorted({row.source for row in rows})
