@@ -7,11 +7,11 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support.servers import free_port
-from tests.system.chaos.dag import Dag
+from tests.system.chaos.patient import Patient
 
 
 @pytest.fixture(scope="module")
-def dag(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dag]:
+def dag(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Patient]:
     """The stubs of a running instance."""
     folder, port = tmp_path_factory.mktemp("instance"), free_port()
     control = [sys.executable, "-m", "datamill.cli.main"]
@@ -19,7 +19,7 @@ def dag(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dag]:
         [*control, "up", "--data-dir", str(folder), "--port", str(port), "--detach"], check=True, timeout=120
     )
     try:
-        with Dag.connected(f"127.0.0.1:{port}") as found:
+        with Patient(f"grpc://localhost:{port}") as found:
             yield found
     finally:
         subprocess.run([*control, "down", "--data-dir", str(folder)], check=True, timeout=120)

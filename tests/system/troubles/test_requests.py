@@ -9,7 +9,8 @@ import pytest
 from datamill.wire import pfs_v2_pb2 as pfs
 from datamill.wire import pps_v2_pb2 as pps
 from tests.support.servers import unique
-from tests.system.chaos.dag import Dag, leaf, named, pipeline
+from tests.system.chaos.dag import leaf, named, pipeline
+from tests.system.chaos.patient import Patient
 
 Call = Callable[[], Any]
 NOT_FOUND, UNKNOWN, INVALID = grpc.StatusCode.NOT_FOUND, grpc.StatusCode.UNKNOWN, grpc.StatusCode.INVALID_ARGUMENT
@@ -36,7 +37,7 @@ def head(name: str, branch: str = "master") -> pfs.Commit:
     return pfs.Commit(repo=repo(name), branch=pfs.Branch(repo=repo(name), name=branch))
 
 
-def put(dag: Dag, commit: pfs.Commit, *paths: str) -> Call:
+def put(dag: Patient, commit: pfs.Commit, *paths: str) -> Call:
     requests = [pfs.ModifyFileRequest(set_commit=commit)]
     for path in paths:
         request = pfs.ModifyFileRequest(add_file=pfs.AddFile(path=path))
@@ -46,7 +47,7 @@ def put(dag: Dag, commit: pfs.Commit, *paths: str) -> Call:
 
 
 @pytest.fixture
-def known(dag: Dag) -> str:
+def known(dag: Patient) -> str:
     """A repo with one file, /a."""
     name = unique("known")
     dag.pfs.CreateRepo(pfs.CreateRepoRequest(repo=repo(name)))
@@ -55,7 +56,7 @@ def known(dag: Dag) -> str:
     return name
 
 
-def state(dag: Dag) -> list[str]:
+def state(dag: Patient) -> list[str]:
     """All repos, branches and pipelines, to see that nothing changed."""
     repos = [str(info.repo) for info in dag.pfs.ListRepo(pfs.ListRepoRequest())]
     branches = [f"{info.branch}{info.head.id}" for info in dag.pfs.ListBranch(pfs.ListBranchRequest())]
@@ -63,7 +64,7 @@ def state(dag: Dag) -> list[str]:
     return repos + branches + pipelines
 
 
-def test_what_is_not_there(dag: Dag, known: str) -> None:
+def test_what_is_not_there(dag: Patient, known: str) -> None:
     before = state(dag)
     inspect = dag.pfs.InspectCommit
     assert refused(put(dag, head("dne"), "/a")) == (NOT_FOUND, "repo default/dne not found")
@@ -82,7 +83,7 @@ def test_what_is_not_there(dag: Dag, known: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["", "a b", "a/b", "ü", "a.b"])
-def test_bad_repo_names(dag: Dag, name: str) -> None:
+def test_bad_repo_names(dag: Patient, name: str) -> None:
     before = state(dag)
     code, _ = refused(lambda: dag.pfs.CreateRepo(pfs.CreateRepoRequest(repo=repo(name))))
     assert code in (UNKNOWN, INVALID)
@@ -97,7 +98,7 @@ def test_bad_repo_names(dag: Dag, name: str) -> None:
         ("", "only printable ASCII characters allowed"),
     ],
 )  # fmt: skip
-def test_bad_paths_store_nothing_of_their_stream(dag: Dag, known: str, path: str, text: str) -> None:
+def test_bad_paths_store_nothing_of_their_stream(dag: Patient, known: str, path: str, text: str) -> None:
     before = state(dag)
     code, said = refused(put(dag, head(known), "/fine", path))
     assert code is UNKNOWN
@@ -105,13 +106,13 @@ def test_bad_paths_store_nothing_of_their_stream(dag: Dag, known: str, path: str
     assert state(dag) == before
 
 
-def test_a_file_under_a_file_is_an_error_of_the_commit(dag: Dag, known: str) -> None:
+def test_a_file_under_a_file_is_an_error_of_the_commit(dag: Patient, known: str) -> None:
     put(dag, head(known), "/a/b")()
     info = dag.pfs.InspectCommit(pfs.InspectCommitRequest(commit=head(known), wait=pfs.CommitState.FINISHED))
     assert info.error == "file / directory path collision (/a)"
 
 
-def test_bad_specs_leave_nothing(dag: Dag, known: str) -> None:
+def test_bad_specs_leave_nothing(dag: Patient, known: str) -> None:
     before = state(dag)
 
     def v2(text: str) -> Call:
@@ -136,7 +137,7 @@ def test_bad_specs_leave_nothing(dag: Dag, known: str) -> None:
     assert state(dag) == before
 
 
-def test_unknown_pipelines_and_jobs(dag: Dag) -> None:
+def test_unknown_pipelines_and_jobs(dag: Patient) -> None:
     asked = pps.InspectPipelineRequest(pipeline=named("dne"))
     assert refused(lambda: dag.pps.InspectPipeline(asked)) == (NOT_FOUND, 'pipeline "default/dne" not found')
     job = pps.InspectJobRequest(job=pps.Job(pipeline=named("dne"), id="0" * 12 + "4" + "0" * 19))
@@ -144,6 +145,6 @@ def test_unknown_pipelines_and_jobs(dag: Dag) -> None:
     assert (code, "not found" in text) == (NOT_FOUND, True)
 
 
-def test_a_method_that_is_not_built_is_named(dag: Dag) -> None:
+def test_a_method_that_is_not_built_is_named(dag: Patient) -> None:
     code, text = refused(lambda: dag.pps.RunCron(pps.RunCronRequest(pipeline=named("x"))))
     assert (code, "RunCron" in text) == (grpc.StatusCode.UNIMPLEMENTED, True)

@@ -8,10 +8,11 @@ from google.protobuf.duration_pb2 import Duration
 from datamill.wire import pfs_v2_pb2 as pfs
 from datamill.wire import pps_v2_pb2 as pps
 from tests.support.servers import unique
-from tests.system.chaos.dag import Dag, leaf, named, pipeline
+from tests.system.chaos.dag import leaf, named, pipeline
+from tests.system.chaos.patient import Patient
 
 
-def ended(dag: Dag, script: str, **spec: Any) -> tuple[str, pps.JobInfo]:
+def ended(dag: Patient, script: str, **spec: Any) -> tuple[str, pps.JobInfo]:
     """Run `script` on one file in a pipeline of its own; the job once it has ended."""
     repo, name = unique("in"), unique("p")
     dag.pfs.CreateRepo(pfs.CreateRepoRequest(repo=_repo(repo)))
@@ -35,17 +36,17 @@ def _file(path: str, content: bytes) -> pfs.ModifyFileRequest:
     return request
 
 
-def logs(dag: Dag, name: str) -> list[str]:
+def logs(dag: Patient, name: str) -> list[str]:
     request = pps.GetLogsRequest(pipeline=named(name))
     return [line.message for line in dag.pps.GetLogs(request, timeout=60)]
 
 
-def user_lines(dag: Dag, name: str) -> list[str]:
+def user_lines(dag: Patient, name: str) -> list[str]:
     request = pps.GetLogsRequest(pipeline=named(name))
     return [line.message for line in dag.pps.GetLogs(request, timeout=60) if line.user]
 
 
-def test_code_that_fails_is_tried_and_then_named(dag: Dag) -> None:
+def test_code_that_fails_is_tried_and_then_named(dag: Patient) -> None:
     name, job = ended(dag, "echo tried; exit 3", datum_tries=2)
     (datum,) = dag.datums(name, job.job.id)
     assert (job.state, job.data_failed) == (pps.JOB_FAILURE, 1)
@@ -54,24 +55,24 @@ def test_code_that_fails_is_tried_and_then_named(dag: Dag) -> None:
     assert sum("errored running user code after" in line for line in logs(dag, name)) == 2
 
 
-def test_an_accepted_code_is_no_failure(dag: Dag) -> None:
+def test_an_accepted_code_is_no_failure(dag: Patient) -> None:
     _, job = ended(dag, "exit 3", transform=pps.Transform(accept_return_code=[3]))
     assert job.state == pps.JOB_SUCCESS
 
 
-def test_code_that_hangs_is_ended_by_its_timeout(dag: Dag) -> None:
+def test_code_that_hangs_is_ended_by_its_timeout(dag: Patient) -> None:
     name, job = ended(dag, "echo on; sleep 1000 & sleep 1000", datum_timeout=Duration(seconds=1), datum_tries=1)
     assert (job.state, job.data_failed) == (pps.JOB_FAILURE, 1)
     assert user_lines(dag, name) == ["on"]
 
 
-def test_a_command_that_does_not_exist_fails_the_datum(dag: Dag) -> None:
+def test_a_command_that_does_not_exist_fails_the_datum(dag: Patient) -> None:
     name, job = _with_command(dag, ["no-such-command"])
     assert job.state == pps.JOB_FAILURE
     assert any("no-such-command" in line for line in logs(dag, name))
 
 
-def _with_command(dag: Dag, words: list[str]) -> tuple[str, pps.JobInfo]:
+def _with_command(dag: Patient, words: list[str]) -> tuple[str, pps.JobInfo]:
     repo, name = unique("in"), unique("p")
     dag.pfs.CreateRepo(pfs.CreateRepoRequest(repo=_repo(repo)))
     _commit(dag, pfs.Branch(repo=_repo(repo), name="master"), [_file("/a", b"x")])
@@ -83,7 +84,7 @@ def _with_command(dag: Dag, words: list[str]) -> tuple[str, pps.JobInfo]:
     return name, dag.pps.InspectJob(pps.InspectJobRequest(job=job.job, wait=True), timeout=120)
 
 
-def test_an_output_name_that_cannot_be_kept_fails_the_datum_with_the_rule(dag: Dag) -> None:
+def test_an_output_name_that_cannot_be_kept_fails_the_datum_with_the_rule(dag: Patient) -> None:
     name, job = ended(dag, "touch '/pfs/out/a*b'", datum_tries=1)
     assert job.state == pps.JOB_FAILURE
     asked = pps.InspectDatumRequest(datum=dag.datums(name, job.job.id)[0].datum)
@@ -91,7 +92,7 @@ def test_an_output_name_that_cannot_be_kept_fails_the_datum_with_the_rule(dag: D
     assert any("globbing character (*) not allowed in path" in line for line in logs(dag, name))
 
 
-def test_two_datums_with_one_output_path_fail_the_job_and_the_next_job_works(dag: Dag) -> None:
+def test_two_datums_with_one_output_path_fail_the_job_and_the_next_job_works(dag: Patient) -> None:
     repo, name = unique("in"), unique("p")
     dag.pfs.CreateRepo(pfs.CreateRepoRequest(repo=_repo(repo)))
     branch = pfs.Branch(repo=_repo(repo), name="master")
@@ -106,14 +107,14 @@ def test_two_datums_with_one_output_path_fail_the_job_and_the_next_job_works(dag
     assert b"".join(part.value for part in dag.pfs.GetFile(pfs.GetFileRequest(file=file))) == b"1"
 
 
-def _commit(dag: Dag, branch: pfs.Branch, changes: list[pfs.ModifyFileRequest]) -> str:
+def _commit(dag: Patient, branch: pfs.Branch, changes: list[pfs.ModifyFileRequest]) -> str:
     started = dag.pfs.StartCommit(pfs.StartCommitRequest(branch=branch))
     dag.pfs.ModifyFile(iter([pfs.ModifyFileRequest(set_commit=started), *changes]))
     dag.pfs.FinishCommit(pfs.FinishCommitRequest(commit=started))
     return str(started.id)
 
 
-def _ended(dag: Dag, name: str, id: str) -> pps.JobInfo:
+def _ended(dag: Patient, name: str, id: str) -> pps.JobInfo:
     asked = pps.InspectJobRequest(job=pps.Job(pipeline=named(name), id=id), wait=True)
     info: pps.JobInfo = dag.pps.InspectJob(asked, timeout=120)
     return info
@@ -127,7 +128,7 @@ FLOODS = {
 
 
 @pytest.mark.parametrize("script", FLOODS.values(), ids=FLOODS)
-def test_a_flood_of_output_ends_in_a_good_job_and_a_bounded_log(dag: Dag, script: str) -> None:
+def test_a_flood_of_output_ends_in_a_good_job_and_a_bounded_log(dag: Patient, script: str) -> None:
     name, job = ended(dag, f"{script}; echo; echo the end > /pfs/out/done")
     assert job.state == pps.JOB_SUCCESS, job.reason
     kept, said = 0, False

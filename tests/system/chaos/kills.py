@@ -1,0 +1,112 @@
+"""An instance, and somebody who kills its processes one after another, each kind of them about as often.
+
+CHAOS_SEED and CHAOS_KILLS choose other moments and more of them, for long runs:
+`CHAOS_SEED=7 CHAOS_KILLS=100 pytest tests/system/chaos`.
+"""
+
+import os
+import random
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import psutil
+
+from deploy.local.parts import MARK
+
+SEED = int(os.environ.get("CHAOS_SEED", "20260101"))
+KILLS = int(os.environ.get("CHAOS_KILLS", "16"))
+PAUSE = (0.2, 1.0)  # seconds between kills
+LOOK_SECONDS = 2.0
+USER_CODE = "user code"
+KINDS = frozenset(
+    {"nats-server", "envoy", "services.pfs", "services.pps", "services.jobs", "services.worker", "bwrap", USER_CODE}
+)
+
+
+@contextmanager
+def up(folder: Path, port: int) -> Iterator[None]:
+    """A whole instance on `folder`."""
+    control = [sys.executable, "-m", "datamill.cli.main"]
+    subprocess.run(
+        [*control, "up", "--data-dir", str(folder), "--port", str(port), "--detach"], check=True, timeout=120
+    )
+    try:
+        yield
+    finally:
+        subprocess.run([*control, "down", "--data-dir", str(folder)], check=True, timeout=120)
+
+
+def processes(folder: Path, *, supervisor: bool = False) -> dict[int, psutil.Process]:
+    """Everything of the instance that runs now: services, NATS, gateway, workers, user code."""
+    found: dict[int, psutil.Process] = {}
+    for process in psutil.process_iter():
+        try:
+            words, mine = process.cmdline(), process.environ().get(MARK) == str(folder)
+        except psutil.Error:
+            continue
+        leads = "deploy.local.supervisor" in words
+        if (mine and not leads) or (leads and supervisor and str(folder) in words):
+            found[process.pid] = process
+    for process in list(found.values()):
+        with suppress(psutil.Error):  # user code does not see the mark of its instance
+            found |= {child.pid: child for child in process.children(recursive=True) if _kind(child) == USER_CODE}
+    return found
+
+
+def kill(process: psutil.Process) -> None:
+    """As `kill -9`. No error when it has just ended."""
+    with suppress(psutil.NoSuchProcess):
+        process.kill()
+
+
+@contextmanager
+def killing(folder: Path) -> Iterator[Counter[str]]:
+    """Kill during the block, and after it until it was KILLS times. Yields how often each kind was killed."""
+    draw, enough, killed = random.Random(SEED), threading.Event(), Counter[str]()
+
+    def keep_killing() -> None:
+        while killed.total() < KILLS and not enough.wait(draw.uniform(*PAUSE)):
+            _kill_one(folder, draw, killed)
+
+    killer = threading.Thread(target=keep_killing)
+    killer.start()
+    try:
+        yield killed
+    except BaseException:
+        enough.set()
+        raise
+    finally:
+        killer.join()
+        print("killed:", *(f"{kind} {count}" for kind, count in killed.most_common()), sep="\n  ")
+
+
+def _kill_one(folder: Path, draw: random.Random, killed: Counter[str]) -> None:
+    """Kill one of the kinds that were killed least. Such as user code run only now and then: it is waited for."""
+    until = time.monotonic() + LOOK_SECONDS
+    while True:
+        running: dict[str, list[psutil.Process]] = {}
+        for process in processes(folder).values():
+            with suppress(psutil.Error):
+                running.setdefault(_kind(process), []).append(process)
+        late = time.monotonic() > until
+        least = min(killed[kind] for kind in (running if late else KINDS) or KINDS)
+        if chosen := sorted(kind for kind in running if killed[kind] == least):
+            kind = draw.choice(chosen)
+            kill(draw.choice(running[kind]))
+            killed[kind] += 1
+            return
+        if late:
+            return
+
+
+def _kind(process: psutil.Process) -> str:
+    """A service, a server, a sandbox; all else is user code. Raises psutil.Error."""
+    words = process.cmdline()
+    name = words[2] if words[1:2] == ["-m"] and len(words) > 2 else process.name()
+    return name if name in KINDS else USER_CODE
