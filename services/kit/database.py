@@ -16,11 +16,12 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from sqlalchemy import DateTime, Dialect, Engine, MetaData, TypeDecorator, create_engine, event
-from sqlalchemy.engine import make_url
+from sqlalchemy import DateTime, Dialect, Engine, MetaData, TypeDecorator, create_engine, event, inspect
+from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.orm import DeclarativeBase, Session
 from sqlalchemy.pool import PoolProxiedConnection
+from sqlalchemy.schema import CreateSchema
 
 from services.kit.errors import Exhausted, Unavailable
 
@@ -28,6 +29,7 @@ log = logging.getLogger(__name__)
 P = ParamSpec("P")
 T = TypeVar("T")
 ATTEMPTS = 12
+OUTAGE_SECONDS = 5.0  # so long a call waits for a server that went away; afterwards calls fail at once until it is back
 WRITES = "datamill writes"  # said of a connection before its next transaction; taken for granted when it is not
 # Serialization failure, deadlock, lock not available; unique violation, which two writers that both saw no row meet.
 RETRY_SQLSTATES = {"40001", "40P01", "55P03", "23505"}
@@ -57,7 +59,8 @@ class KitBase(DeclarativeBase):
 class Database:
     """A service's own database.
 
-    url: SQLAlchemy's form; `sqlite:////path/file.db`, or `postgresql+psycopg://…?schema=pfs` (made when missing).
+    url: `sqlite:////path/file.db`, or `postgresql://…?schema=pfs` (the schema is made when missing).
+    Raises Unavailable when the server cannot be reached.
     """
 
     def __init__(self, url: str, *, readers: int = 4) -> None:
@@ -68,6 +71,7 @@ class Database:
         self._writers = ThreadPoolExecutor(1 if self.is_sqlite else readers, thread_name_prefix="db-write")
         self._readers = ThreadPoolExecutor(readers, thread_name_prefix="db-read")
         self._after: list[Callable[[list[Any]], None]] = []
+        self._lost_at: float | None = None  # when the server was first found to be away; the monotonic clock
 
     def __enter__(self) -> "Database":
         return self
@@ -105,26 +109,48 @@ class Database:
     def _attempt(
         self, write: bool, work: Callable[Concatenate[Session, P], T], /, *args: P.args, **kwargs: P.kwargs
     ) -> tuple[T, list[Any]]:
-        for attempt in range(1, ATTEMPTS + 1):
+        attempt = 0
+        while True:
+            committing = False
             try:
                 with self.engine.connect() as connection, Session(connection, expire_on_commit=False) as tx:
+                    self._lost_at = None
                     connection.info[WRITES] = write
                     result = work(tx, *args, **kwargs)
                     if write:
+                        committing = True
                         tx.commit()
                     return result, tx.info.get("news", [])
             except DBAPIError as error:
-                if attempt < ATTEMPTS and _may_repeat(error):
+                attempt += 1
+                if self._outage_passes(error):
+                    time.sleep(0.1)
+                elif attempt < ATTEMPTS and _may_repeat(error, committing):
                     time.sleep(random.uniform(0, 0.002 * 2 ** min(attempt, 8)))  # spreads writers that met
-                    continue
-                raise _translated(error) from error
-        raise Unavailable("the database kept refusing this transaction; try again")
+                else:
+                    raise _translated(error) from error
+
+    def _outage_passes(self, error: DBAPIError) -> bool:
+        """Whether no connection could be made, but waiting for one is still worth it."""
+        if self.is_sqlite or error.connection_invalidated or not _is_unreachable(error):
+            return False
+        now = time.monotonic()
+        if self._lost_at is None:
+            self._lost_at = now
+        return now - self._lost_at < OUTAGE_SECONDS
 
 
-def _may_repeat(error: DBAPIError) -> bool:
+def _may_repeat(error: DBAPIError, committing: bool) -> bool:
     if isinstance(error.orig, sqlite3.OperationalError):
         return "locked" in str(error.orig) or "busy" in str(error.orig)
-    return getattr(error.orig, "sqlstate", None) in RETRY_SQLSTATES or error.connection_invalidated
+    if error.connection_invalidated:
+        return not committing  # it may have been committed; only the caller can find out
+    return getattr(error.orig, "sqlstate", None) in RETRY_SQLSTATES
+
+
+def _is_unreachable(error: DBAPIError) -> bool:
+    """Nobody listens (no SQLSTATE then), or the server is just starting or stopping (57P03)."""
+    return isinstance(error, OperationalError) and getattr(error.orig, "sqlstate", None) in {None, "57P03"}
 
 
 def _translated(error: DBAPIError) -> Exception:
@@ -148,18 +174,27 @@ def _engine(url: str, *, pool: int) -> Engine:
         setattr(engine.dialect, "do_begin", _sqlite_begin)  # noqa: B010
         return engine
     schema = str(parsed.query.get("schema", "public"))
-    parsed = parsed.difference_update_query(["schema"])
     engine = create_engine(
-        parsed,
+        with_driver(parsed).difference_update_query(["schema"]),
         pool_size=pool,
         max_overflow=0,
         pool_pre_ping=True,
         isolation_level="SERIALIZABLE",
         connect_args={"options": f"-csearch_path={schema}", "connect_timeout": 10},
     )
-    with engine.begin() as connection:
-        connection.exec_driver_sql(f'CREATE SCHEMA IF NOT EXISTS "{schema}"')
+    try:
+        with engine.begin() as connection:
+            if not inspect(connection).has_schema(schema):  # asked first: who may not make one may still use it
+                connection.execute(CreateSchema(schema, if_not_exists=True))
+    except DBAPIError as error:
+        engine.dispose()
+        raise Unavailable(f"cannot use the database {parsed.render_as_string()}: {error.orig}") from error
     return engine
+
+
+def with_driver(url: URL) -> URL:
+    """`postgresql://` and `postgres://`, as everybody writes them, with the driver that is installed."""
+    return url.set(drivername="postgresql+psycopg") if url.drivername in {"postgresql", "postgres"} else url
 
 
 def _sqlite_connect(connection: sqlite3.Connection, _record: Any) -> None:

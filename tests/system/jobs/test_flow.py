@@ -11,6 +11,8 @@ from tests.support.servers import eventually
 from tests.system.jobs.conftest import Instance
 from tests.system.jobs.hands import Bench, job, pipeline
 
+pytestmark = pytest.mark.parametrize("instance", ["sqlite", "postgres"], indirect=True, scope="module")
+
 
 def test_a_job_is_made_run_and_counted(bench: Bench) -> None:
     first = bench.create()

@@ -16,6 +16,7 @@ from datamill.wire import pfs_v2_pb2_grpc as pfs_grpc
 from datamill.wire import pps_v2_pb2 as pps
 from datamill.wire import pps_v2_pb2_grpc as pps_grpc
 from tests.support.patience import eventually
+from tests.support.postgres import Postgres
 from tests.support.servers import SERVING, Running, channel, free_port, running, service_command, settings, unique
 from tests.system.chaos.dag import leaf, named, pipeline
 
@@ -39,11 +40,20 @@ def started(root: Path, nats_url: str, token: str, pfs_address: str, **more: str
         yield Side(pfs_grpc.APIStub(to_pfs), pps_grpc.APIStub(to_pps), found, root)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
 def side(
-    tmp_path_factory: pytest.TempPathFactory, nats_url: str, service_token: str, pfs_address: str
+    request: pytest.FixtureRequest,
+    tmp_path_factory: pytest.TempPathFactory,
+    nats_url: str,
+    service_token: str,
+    pfs_address: str,
 ) -> Iterator[Side]:
-    with started(tmp_path_factory.mktemp("pps"), nats_url, service_token, pfs_address) as found:
+    """On both databases; PFS stays the session's."""
+    database = {}
+    if request.param == "postgresql":
+        server: Postgres = request.getfixturevalue("postgres")
+        database["PPS_DATABASE_URL"] = server.schema("pps")
+    with started(tmp_path_factory.mktemp("pps"), nats_url, service_token, pfs_address, **database) as found:
         yield found
 
 
