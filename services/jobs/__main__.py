@@ -90,7 +90,9 @@ def _scratch(root: Path) -> Path:
 
 
 def _holder(settings: Settings) -> str:
-    """Who holds leases. A replica is known by its address, so that it finds its own jobs again at once."""
+    """Who holds leases. A replica is known by its name or else its address, so that it finds its jobs again at once."""
+    if settings.replica:
+        return settings.replica
     if settings.listen.endswith(":0"):
         return secrets.token_hex(8)
     return f"{platform.node()} {settings.listen}"

@@ -7,7 +7,10 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """store_root: folder of plans, records and datum indexes; otlp_collector: where spans are forwarded, or empty."""
+    """store_root: folder of plans, records and datum indexes; otlp_collector: where spans are forwarded, or empty.
+
+    replica: the name of this one among those over the same database, the same after a restart, or empty.
+    """
 
     database_url: str
     nats_url: str
@@ -15,6 +18,7 @@ class Settings:
     pps: str  # "host:port"
     store_root: Path
     listen: str = "127.0.0.1:7030"
+    replica: str = ""
     service_token: str = ""
     otlp_collector: str = ""
     log_level: str = "INFO"

@@ -47,6 +47,7 @@ class Instance:
             env |= {
                 "JOBS_PFS": self.at["pfs"],
                 "JOBS_PPS": self.at["pps"],
+                "JOBS_REPLICA": "one",
                 "PPS_PFS": self.at["pfs"],
                 "PPS_JOBS": self.at["jobs"],
                 "PPS_WORKER_PYTHON": "/bin/false",

@@ -4,16 +4,19 @@ import shutil
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import grpc
 import pytest
 
 from datamill.wire import pps_v2_pb2 as pps
 from datamill.wire import work_v1_pb2 as work
+from tests.support.servers import channel, free_port
 from tests.system.jobs.conftest import Instance
 from tests.system.jobs.hands import Bench, Hands
 
 SETS = 6
+AT_ONCE = 6.0  # seconds; the lease of a killed process would take 15
 
 
 def patiently(call: Callable[[], bool | work.DatumSet | None], seconds: float = 40) -> bool | work.DatumSet | None:
@@ -72,6 +75,28 @@ def test_killing_jobs_at_some_moment(bench: Bench, instance: Instance, after: fl
         instance.restart("jobs")
         working.result(90)
     check(bench, id, SETS)
+
+
+def test_jobs_goes_on_at_once_at_another_address(bench: Bench, instance: Instance) -> None:
+    """As after `down` and `up`: the lease of the killed process is not waited for."""
+    bench.create()
+    id = bench.commit(files(2))
+    held = bench.hands().lease()
+    assert held is not None
+    instance.kill("jobs")
+    before, instance.at["jobs"] = instance.at["jobs"], f"127.0.0.1:{free_port()}"
+    try:
+        instance.start("jobs")
+        with channel(instance.at["jobs"]) as there:
+            moved = replace(bench, jobs_channel=there)
+            began = time.monotonic()
+            assert moved.hands().complete(moved.hands().results(held))
+            check(moved, id, 2)
+            assert time.monotonic() - began < AT_ONCE
+    finally:
+        instance.kill("jobs")
+        instance.at["jobs"] = before
+        instance.start("jobs")
 
 
 def test_jobs_away_while_the_input_is_committed(bench: Bench, instance: Instance) -> None:
