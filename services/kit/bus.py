@@ -28,6 +28,15 @@ log = logging.getLogger(__name__)
 NEWS_STREAM = "NEWS"
 NEWS_SUBJECTS = ["pfs.>", "pps.>", "jobs.>"]
 KEEP_NEWS = timedelta(hours=6)
+NEWS_CONFIG = StreamConfig(
+    name=NEWS_STREAM,
+    subjects=NEWS_SUBJECTS,
+    retention=RetentionPolicy.LIMITS,
+    discard=DiscardPolicy.OLD,
+    max_age=KEEP_NEWS.total_seconds(),
+    max_bytes=256 << 20,
+)
+PUBLISH_SECONDS = 2.0  # listeners keep a lost stream from being answered for: only the time tells
 QUEUE_BOUND = 1000
 PATIENCE = timedelta(seconds=30)
 
@@ -67,7 +76,7 @@ class Bus:
         self.js: JetStreamContext = client.jetstream(timeout=5)
         self._listeners: set[Listener] = set()
         self._delivered: deque[str] = deque(maxlen=QUEUE_BOUND)  # ids of news that came without the network
-        self._news_ready = False
+        self._streams: dict[str, int] = {}  # name → the connection on which it was seen to be there
 
     @classmethod
     @asynccontextmanager
@@ -86,9 +95,14 @@ class Bus:
 
     async def publish(self, news: Sequence[events.News]) -> None:
         """Publish durably, in order. Raises NatsError when the server does not take them in time."""
-        await self._ensure_news_stream()
-        for one in news:
-            await self.js.publish(one.subject, one.SerializeToString(), headers={"Nats-Msg-Id": one.id})
+        try:
+            await self.have_stream(NEWS_CONFIG)
+            for one in news:
+                headers = {"Nats-Msg-Id": one.id}
+                await self.js.publish(one.subject, one.SerializeToString(), timeout=PUBLISH_SECONDS, headers=headers)
+        except NatsError:
+            self.look_again(NEWS_STREAM)
+            raise
 
     def deliver_here(self, news: events.News) -> None:
         """Give news to this process's own listeners without the network; its echo from the server is passed over."""
@@ -110,27 +124,23 @@ class Bus:
         finally:
             self._listeners.discard(listener)
 
-    async def ensure_stream(self, config: StreamConfig) -> None:
-        """Make the stream, or bring it to this configuration."""
+    async def have_stream(self, config: StreamConfig) -> bool:
+        """Make the stream, or bring it to this configuration; once on each connection, for a server that was away may
+        have come back with nothing. True: the server was asked."""
+        assert config.name is not None
+        connection = self.client.stats["reconnects"]
+        if self._streams.get(config.name) == connection:
+            return False
         try:
             await self.js.update_stream(config)
         except NotFoundError:
             await self.js.add_stream(config)
+        self._streams[config.name] = connection
+        return True
 
-    async def _ensure_news_stream(self) -> None:
-        if self._news_ready:
-            return
-        await self.ensure_stream(
-            StreamConfig(
-                name=NEWS_STREAM,
-                subjects=NEWS_SUBJECTS,
-                retention=RetentionPolicy.LIMITS,
-                discard=DiscardPolicy.OLD,
-                max_age=KEEP_NEWS.total_seconds(),
-                max_bytes=256 << 20,
-            )
-        )
-        self._news_ready = True
+    def look_again(self, stream: str) -> None:
+        """Something failed: the stream may have gone."""
+        self._streams.pop(stream, None)
 
     async def _on_message(self, message: Msg) -> None:
         news = events.News.FromString(message.data)

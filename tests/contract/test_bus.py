@@ -1,6 +1,7 @@
 """The bus against a real NATS: news arrives at least once, and a server that dies and comes back loses none of it."""
 
 import asyncio
+import shutil
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractContextManager, ExitStack, asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -83,6 +84,23 @@ async def test_news_outlives_a_killed_server(db: Database, tmp_path: Path, port:
             keys = await _kept(bus)
     wanted = [f"{when}-{number}" for when in ("before", "away", "after") for number in range(10)]
     assert list(dict.fromkeys(keys)) == wanted
+
+
+async def test_a_server_that_comes_back_with_nothing_gets_its_stream_again(
+    db: Database, tmp_path: Path, port: int
+) -> None:
+    with ExitStack() as servers:
+        first = servers.enter_context(_nats(tmp_path, port))
+        async with _relayed(db, port) as bus:
+            await db.run(_announce, "pfs.commit.started", "before")
+            await _until_empty(db)
+            first.kill()
+            first.process.wait()
+            shutil.rmtree(tmp_path / "nats")
+            servers.enter_context(_nats(tmp_path, port))
+            await db.run(_announce, "pfs.commit.started", "after")
+            await _until_empty(db)
+            assert await _kept(bus) == ["after"]
 
 
 async def _kept(bus: Bus) -> list[str]:

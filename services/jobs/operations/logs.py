@@ -35,7 +35,6 @@ class Logs:
     def __init__(self, bus: Bus, *, keep: timedelta, keep_bytes: int) -> None:
         self._bus = bus
         self._keep, self._keep_bytes = keep, keep_bytes
-        self._ready = False
         self._said: deque[LogBatch] = deque(maxlen=10_000)
         self._anything = asyncio.Event()
 
@@ -52,7 +51,7 @@ class Logs:
             async with asyncio.timeout(10):
                 await asyncio.gather(*waiting)
         except (NatsError, OSError, TimeoutError) as error:
-            self._ready = False
+            self._bus.look_again(STREAM)
             raise Unavailable(f"log lines cannot be stored now: {error}") from error
 
     def say(self, project: str, pipeline: str, job: str, text: str, *, at: datetime) -> None:
@@ -107,14 +106,12 @@ class Logs:
                 await lines.unsubscribe()
 
     async def _ensure(self) -> None:
-        if not self._ready:
-            config = StreamConfig(
-                name=STREAM,
-                subjects=["logs.>"],
-                discard=DiscardPolicy.OLD,
-                max_age=self._keep.total_seconds(),
-                max_bytes=self._keep_bytes,
-                duplicate_window=120,
-            )
-            await self._bus.ensure_stream(config)
-            self._ready = True
+        config = StreamConfig(
+            name=STREAM,
+            subjects=["logs.>"],
+            discard=DiscardPolicy.OLD,
+            max_age=self._keep.total_seconds(),
+            max_bytes=self._keep_bytes,
+            duplicate_window=120,
+        )
+        await self._bus.have_stream(config)

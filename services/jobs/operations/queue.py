@@ -64,8 +64,7 @@ class Queue:
 
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
-        self._ready: set[str] = set()
-        self._stream_ready = False
+        self._ready: set[str] = set()  # lines whose consumer is there
 
     async def put(self, line: Line, job: int, indexes: Iterable[int]) -> None:
         """Queue sets of a job. Raises NatsError."""
@@ -81,7 +80,7 @@ class Queue:
                     waiting = []
             await self._confirmed(waiting)
         except (NatsError, OSError):
-            self._stream_ready = False
+            self._bus.look_again(STREAM)
             raise
 
     async def _confirmed(self, waiting: list["asyncio.Future[object]"]) -> None:
@@ -102,7 +101,7 @@ class Queue:
             except (NatsError, OSError) as error:
                 log.warning("the queue of %s is away (%s)", line.subject, error)
                 self._ready.discard(line.subject)
-                self._stream_ready = False
+                self._bus.look_again(STREAM)
                 if time.monotonic() > until:
                     return None
                 await asyncio.sleep(0.3)
@@ -157,7 +156,7 @@ class Queue:
         try:
             info = await self._bus.js.stream_info(STREAM, subjects_filter=f"{line.subject}.{job}")
         except NotFoundError:  # NATS came back with nothing
-            self._stream_ready = False
+            self._bus.look_again(STREAM)
             return 0
         return sum((info.state.subjects or {}).values())
 
@@ -169,11 +168,9 @@ class Queue:
                 log.info("could not answer the queue: %s", error)
 
     async def _ensure_stream(self) -> None:
-        if not self._stream_ready:
-            config = StreamConfig(name=STREAM, subjects=["work.>"], retention=RetentionPolicy.WORK_QUEUE)
-            await self._bus.ensure_stream(config)
+        config = StreamConfig(name=STREAM, subjects=["work.>"], retention=RetentionPolicy.WORK_QUEUE)
+        if await self._bus.have_stream(config):
             self._ready.clear()
-            self._stream_ready = True
 
     async def _ensure_consumer(self, line: Line) -> None:
         await self._ensure_stream()
