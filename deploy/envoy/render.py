@@ -8,6 +8,7 @@ import json
 import string
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 TEMPLATE = Path(__file__).with_name("envoy.yaml")
 
@@ -21,6 +22,12 @@ class Gateway:
     pps: str
     jobs: str
     access_log: Path
+    beyond: str = ""
+    """Another address to listen at, on the same port; one that stands for all takes the place of `listen`."""
+    origins: tuple[str, ...] = ()
+    """Of the web pages that browsers may let call it."""
+    admin: str = ""
+    """The path of a socket for the admin interface, short enough for one; "" for none."""
 
 
 def render(gateway: Gateway) -> str:
@@ -31,8 +38,45 @@ def render(gateway: Gateway) -> str:
         host, port = split_address(getattr(gateway, name))
         values |= {f"{name}_host": host, f"{name}_port": str(port)}
         hosts.append(host)
+    values |= _listening(values["listen_host"], gateway)
+    values["cors"] = json.dumps(_cors(gateway.origins))
+    values["admin"] = json.dumps(_admin(gateway.admin))
     values["resolve"] = "STATIC" if all(map(_is_numeric, hosts[1:])) else "STRICT_DNS"
     return string.Template(TEMPLATE.read_text()).substitute(values)
+
+
+def _listening(host: str, gateway: Gateway) -> dict[str, str]:
+    """One address is Envoy's own, the others additional; a wildcard has the loopback in it already."""
+    port = split_address(gateway.listen)[1]
+    beyond = ipaddress.ip_address(gateway.beyond) if gateway.beyond else None
+    if beyond is not None and beyond.is_unspecified:
+        return {"listen": json.dumps(_socket(str(beyond), port)), "additional": "[]"}
+    more = [{"address": _socket(str(beyond), port)}] if beyond is not None and str(beyond) != host else []
+    return {"listen": json.dumps(_socket(host, port)), "additional": json.dumps(more)}
+
+
+def _socket(host: str, port: int) -> dict[str, Any]:
+    return {"socket_address": {"address": host, "port_value": port, "ipv4_compat": host == "::"}}
+
+
+def _cors(origins: tuple[str, ...]) -> dict[str, Any]:
+    """What a browser lets pages of these origins do: gRPC-web calls, and reading how they ended."""
+    if not origins:
+        return {}
+    return {
+        "envoy.filters.http.cors": {
+            "@type": "type.googleapis.com/envoy.extensions.filters.http.cors.v3.CorsPolicy",
+            "allow_origin_string_match": [{"exact": origin} for origin in origins],
+            "allow_methods": "POST, OPTIONS",
+            "allow_headers": "content-type,x-grpc-web,x-user-agent,grpc-timeout,authn-token,traceparent",
+            "expose_headers": "grpc-status,grpc-message,grpc-status-details-bin",
+            "max_age": "600",
+        }
+    }
+
+
+def _admin(path: str) -> dict[str, Any]:
+    return {"address": {"pipe": {"path": path, "mode": 0o600}}} if path else {}
 
 
 def split_address(address: str) -> tuple[str, int]:

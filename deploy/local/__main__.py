@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from deploy.local import commands
+from deploy.local.choices import LOOPBACK
 
 
 def _home() -> Path:
@@ -20,10 +21,20 @@ def main() -> int:
     parser.add_argument("--data-dir", type=Path, default=_home())
     parser.add_argument("--port", type=int, help="0: any free one; as before when left out")
     parser.add_argument("--detach", action="store_true")
+    parser.add_argument("--listen", default=LOOPBACK)
+    parser.add_argument("--database-url", default="")
+    parser.add_argument("--allow-origin", action="append", default=[])
     options = parser.parse_args()
     match options.command:
         case "up":
-            return commands.up(options.data_dir, options.port, options.detach)
+            return commands.up(
+                options.data_dir,
+                options.port,
+                options.detach,
+                listen=options.listen,
+                database_url=options.database_url,
+                origins=options.allow_origin,
+            )
         case "down":
             return commands.down(options.data_dir)
         case "status":

@@ -19,7 +19,7 @@ from typing import Any
 
 from deploy.local.layout import Layout
 from deploy.local.logs import open_log
-from deploy.local.parts import ROOT, Part, environment
+from deploy.local.parts import Part, environment
 from deploy.local.probe import Answer
 
 log = logging.getLogger(__name__)
@@ -98,6 +98,8 @@ class Child:
     async def stop(self) -> None:
         """Tell the process to stop, and kill it when it takes too long."""
         if self._ended is not None and not self._ended.done():
+            if self.part.drain is not None and self.up.is_set():
+                await self.part.drain()
             for number in (signal.SIGTERM, signal.SIGKILL):
                 _signal_group(self.report.pid, number)
                 with contextlib.suppress(TimeoutError):
@@ -111,7 +113,7 @@ class Child:
             process = subprocess.Popen(
                 self.part.command,
                 env={**environment(self._layout), **self.part.env},
-                cwd=ROOT,
+                cwd=self.part.cwd,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,

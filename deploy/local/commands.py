@@ -10,12 +10,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from deploy.local import database
 from deploy.local import doctor as checks
 from deploy.local import layout as layouts
+from deploy.local.choices import LOOPBACK
 from deploy.local.layout import CannotRun, Layout
 from deploy.local.logs import open_log, tail
 from deploy.local.orphans import kill_orphans
@@ -25,25 +27,36 @@ OK, FAILED, DEGRADED = 0, 1, 2
 STOP_SECONDS = 60.0
 
 
-def up(data_dir: Path, port: int | None, detach: bool) -> int:
+def up(
+    data_dir: Path,
+    port: int | None,
+    detach: bool,
+    *,
+    listen: str = LOOPBACK,
+    database_url: str = "",
+    origins: Sequence[str] = (),
+) -> int:
     """Start an instance. In the foreground this process becomes the supervisor and does not return.
 
-    port: None for the one it had before, so that its clients find it again.
+    port: None for the one it had before, so that its clients find it again. listen, database_url, origins: see Choices.
     """
     if port is None:
         port = layouts.kept_port(layouts.resolve(data_dir))
     os.environ["PYTHONPATH"] = str(ROOT)  # and -P: wherever the user is, the supervisor is this one
     command = [sys.executable, "-P", "-m", "deploy.local.supervisor", "--data-dir", str(data_dir.absolute())]
-    command += ["--port", str(port)]
+    command += ["--port", str(port), f"--listen={listen}", *(f"--allow-origin={origin}" for origin in origins)]
+    if database_url:
+        os.environ[database.VARIABLE] = database_url  # others may see a command, and it may hold a password
     if not detach:
         sys.stdout.flush()
         os.execv(command[0], command)
     try:
-        address = _start_detached(layouts.resolve(data_dir), command)
+        address, warning = _start_detached(layouts.resolve(data_dir), command)
     except CannotRun as problem:
         print(f"error: {problem}", file=sys.stderr)
         return FAILED
     print(f"datamill {layouts.VERSION} is up at {address}")
+    print(warning, end="\n" if warning else "", file=sys.stderr)
     return OK
 
 
@@ -74,14 +87,25 @@ def status(data_dir: Path) -> int:
         return FAILED
     state = layouts.read_state(layout)
     parts = state.get("parts", [])
-    print(f"datamill {state.get('version', '')} at {state.get('address', '')}, supervisor pid {pid}, {layout.data_dir}")
+    where = " and ".join(filter(None, (state.get("address", ""), state.get("listen", ""))))
+    print(f"datamill {state.get('version', '')} at {where}, supervisor pid {pid}, {layout.data_dir}")
     print(f"{'PART':<9}{'STATE':<12}{'PID':>8}{'PORT':>7}{'MEMORY':>9}{'RESTARTS':>10}  SINCE")
     for part in parts:
         print(_row(part))
     bad = [part for part in parts if part["state"] != "up"]
     for part in bad:
         _explain(layout, part)
-    return DEGRADED if bad or not parts else OK
+    problem = _database(layout, state)
+    return DEGRADED if bad or problem or not parts else OK
+
+
+def _database(layout: Layout, state: Mapping[str, Any]) -> bool:
+    """Print where the databases are, unless they are files here; whether they cannot be reached."""
+    if not state.get("database"):
+        return False
+    problem = database.check(database.kept(layout), ROOT)
+    print(f"\ndatabase {state['database']}" + (f": {problem}" if problem else " answers"))
+    return problem is not None
 
 
 def doctor(data_dir: Path) -> int:
@@ -92,8 +116,8 @@ def doctor(data_dir: Path) -> int:
     return OK if all(result.ok for result in results) else FAILED
 
 
-def _start_detached(layout: Layout, command: list[str]) -> str:
-    """Start the supervisor in a session of its own; returns the address once all is up. Raises CannotRun."""
+def _start_detached(layout: Layout, command: list[str]) -> tuple[str, str]:
+    """Start the supervisor in a session of its own; the address, and a warning, once all is up. Raises CannotRun."""
     layouts.prepare(layout)  # here too, so that a supervisor.log can be opened or the reason told
     reading, writing = os.pipe()
     output = open_log(layout.log_of("supervisor"))
@@ -115,7 +139,7 @@ def _start_detached(layout: Layout, command: list[str]) -> str:
     outcome: dict[str, str] = json.loads(text) if text else {}
     if "address" in outcome:
         process.returncode = 0  # it goes on; nobody here waits for it
-        return outcome["address"]
+        return outcome["address"], outcome["warning"]
     process.wait()
     log = layout.log_of("supervisor")
     raise CannotRun(outcome.get("error") or "\n  ".join([f"the supervisor ended; the end of {log}:", *tail(log)]))

@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deploy.envoy.render import Gateway, render
-from deploy.local import binaries
+from deploy.local import binaries, database
+from deploy.local.choices import Choices
+from deploy.local.drain import SOCKET, drain
 from deploy.local.layout import Layout, write_whole
 from deploy.local.ports import free_ports
 from deploy.local.probe import Answer, ask_grpc, ask_nats
@@ -35,9 +37,12 @@ class Part:
     env: Mapping[str, str]
     port: int
     ask: Callable[[int], Awaitable[Answer]]
+    cwd: Path = ROOT
+    drain: Callable[[], Awaitable[None]] | None = None
+    """Takes nothing new and lets what runs end, before the part is told to stop."""
 
 
-def plan(layout: Layout, *, port: int, token: str) -> list[Part]:
+def plan(layout: Layout, *, port: int, token: str, choices: Choices) -> list[Part]:
     """The parts in the order of starting, with fresh ports; writes the configuration files. Raises CannotRun."""
     nats, pfs, jobs, pps = free_ports(4)
     at = {"pfs": f"127.0.0.1:{pfs}", "jobs": f"127.0.0.1:{jobs}", "pps": f"127.0.0.1:{pps}"}
@@ -60,13 +65,16 @@ def plan(layout: Layout, *, port: int, token: str) -> list[Part]:
     parts = [_nats(layout, nats, token)]
     for name, number in (("pfs", pfs), ("jobs", jobs), ("pps", pps)):
         common = {"LISTEN": at[name], "NATS_URL": nats_url, "SERVICE_TOKEN": token, "DRAIN": DRAIN_SECONDS}
+        if choices.database_url:
+            common["DATABASE_URL"] = database.of_service(name, choices.database_url)
         parts.append(_service(layout, name, number, {**common, **own[name]}))
-    return [*parts, _gateway(layout, port, at)]
+    return [*parts, _gateway(layout, port, at, choices)]
 
 
 def environment(layout: Layout) -> dict[str, str]:
     """What every part inherits: the user's environment, our programs first, and the mark of the instance."""
-    inherited = {key: value for key, value in os.environ.items() if key not in {"PYTHONPATH", "PYTHONHOME"}}
+    ours = {"PYTHONPATH", "PYTHONHOME", database.VARIABLE}  # user code would inherit the password, too
+    inherited = {key: value for key, value in os.environ.items() if key not in ours}
     return {
         **inherited,
         "PATH": f"{binaries.SCRIPTS}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
@@ -103,10 +111,27 @@ def _nats(layout: Layout, port: int, token: str) -> Part:
     return Part(name="nats", title="NATS", command=command, env={"GOMEMLIMIT": "96MiB"}, port=port, ask=ask_nats)
 
 
-def _gateway(layout: Layout, port: int, at: Mapping[str, str]) -> Part:
+def _gateway(layout: Layout, port: int, at: Mapping[str, str], choices: Choices) -> Part:
     access_log = layout.log_of("access")
     path = layout.run / "envoy.yaml"
-    write_whole(path, render(Gateway(listen=f"127.0.0.1:{port}", access_log=access_log, **at)))
+    gateway = Gateway(
+        listen=f"127.0.0.1:{port}",
+        beyond=choices.beyond,
+        origins=choices.origins,
+        admin=SOCKET,
+        access_log=access_log,
+        **at,
+    )
+    write_whole(path, render(gateway))
     options = ("--concurrency", "2", "--disable-hot-restart", "--log-level", "warning")
     command = (str(binaries.envoy()), "--config-path", str(path), *options)
-    return Part(name="gateway", title="gateway", command=command, env={}, port=port, ask=ask_grpc)
+    return Part(
+        name="gateway",
+        title="gateway",
+        command=command,
+        env={},
+        port=port,
+        ask=ask_grpc,
+        cwd=layout.run,  # the admin socket is named from here: the names of sockets must be short
+        drain=lambda: drain(layout.run),
+    )

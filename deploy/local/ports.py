@@ -18,8 +18,11 @@ def free_ports(count: int) -> list[int]:
         return [int(probe.getsockname()[1]) for probe in sockets]
 
 
-def claim(port: int) -> int:
-    """The port the gateway will have: `port` itself, or a free one for 0. Raises CannotRun when it is taken."""
+def claim(port: int, beyond: str = "") -> int:
+    """The port the gateway will have: `port` itself, or a free one for 0. Raises CannotRun when it is taken.
+
+    beyond: another address of this machine that must be usable, too.
+    """
     if not 0 <= port < 65536:
         raise CannotRun(f"port {port} is not a port: choose one from 1 to 65535, or 0 for any free one")
     with socket.socket() as probe:
@@ -35,7 +38,19 @@ def claim(port: int) -> int:
             raise CannotRun(
                 f"port {port} is in use{by}: stop that, or choose another port with --port N (0: any free one)"
             ) from None
-        return int(probe.getsockname()[1])
+        found = int(probe.getsockname()[1])
+    if beyond:
+        _usable(beyond, found)
+    return found
+
+
+def _usable(address: str, port: int) -> None:
+    with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((address, port))
+        except OSError as error:
+            raise CannotRun(f"cannot listen on {address}, port {port}: {error.strerror}") from None
 
 
 def listener_on(port: int) -> str | None:

@@ -15,14 +15,17 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
+from deploy.local import database
 from deploy.local import layout as layouts
 from deploy.local.child import Child
+from deploy.local.choices import Choices, reached_at, warning
 from deploy.local.layout import CannotRun, Layout
 from deploy.local.logs import rotate, tail
 from deploy.local.orphans import kill_orphans
-from deploy.local.parts import plan
+from deploy.local.parts import ROOT, plan
 from deploy.local.ports import claim
 
 log = logging.getLogger(__name__)
@@ -35,8 +38,10 @@ PR_SET_CHILD_SUBREAPER = 36
 class Supervisor:
     """The parts of one instance."""
 
-    def __init__(self, layout: Layout, children: Callable[[Callable[[], None]], list[Child]], address: str) -> None:
-        self._layout, self._address = layout, address
+    def __init__(
+        self, layout: Layout, children: Callable[[Callable[[], None]], list[Child]], address: str, shown: dict[str, str]
+    ) -> None:
+        self._layout, self._address, self._shown = layout, address, shown
         self._children = children(self._write_state)
         self._told_to_stop = asyncio.Event()
 
@@ -121,6 +126,7 @@ class Supervisor:
             "version": layouts.VERSION,
             "pid": os.getpid(),
             "address": self._address,
+            **self._shown,
             "parts": [child.as_json() for child in self._children],
         }
         try:
@@ -129,8 +135,12 @@ class Supervisor:
             log.warning("%s: %s", self._layout.state_file, error)
 
 
-def supervise(data_dir: Path, port: int, started: Callable[[str], None]) -> None:
-    """Run an instance until told to stop. `started` gets its address. Raises CannotRun, with nothing left running."""
+def supervise(data_dir: Path, choices: Choices, started: Callable[[str, str], None]) -> None:
+    """Run an instance until told to stop. Raises CannotRun, with nothing left running.
+
+    started: gets its address, and a warning or "".
+    """
+    choices.check()
     layout = layouts.resolve(data_dir)
     token = layouts.prepare(layout)
     held = layouts.lock(layout)
@@ -139,13 +149,17 @@ def supervise(data_dir: Path, port: int, started: Callable[[str], None]) -> None
         left = kill_orphans(layout)
         if left:
             log.warning("killed %d processes that an instance killed before had left behind", left)
-        port = claim(port)
-        parts = plan(layout, port=port, token=token)
+        choices = replace(choices, database_url=_database(layout, choices.database_url))
+        port = claim(choices.port, choices.beyond)
+        parts = plan(layout, port=port, token=token, choices=choices)
         address = f"grpc://localhost:{port}"
+        shown = {"listen": reached_at(choices, port), "database": database.shown(choices.database_url)}
 
         async def main() -> None:
-            supervisor = Supervisor(layout, lambda changed: [Child(part, layout, changed) for part in parts], address)
-            await supervisor.run(lambda: started(address))
+            supervisor = Supervisor(
+                layout, lambda changed: [Child(part, layout, changed) for part in parts], address, shown
+            )
+            await supervisor.run(lambda: started(address, warning(choices, port)))
 
         asyncio.run(main())
     finally:
@@ -153,24 +167,44 @@ def supervise(data_dir: Path, port: int, started: Callable[[str], None]) -> None
         os.close(held)
 
 
+def _database(layout: Layout, given: str) -> str:
+    """The address of the database server, which works; "" for SQLite. Raises CannotRun."""
+    url = database.choose(layout, given)
+    problem = database.check(url, ROOT) if url else None
+    if problem:
+        raise CannotRun(f"{problem}; start that server, or say where it is with --database-url")
+    database.keep(layout, url)
+    return url
+
+
 def main(arguments: Sequence[str]) -> int:
     """`python -m deploy.local.supervisor`: in the foreground, or telling the outcome to a pipe and going on."""
     parser = argparse.ArgumentParser(prog="datamill up")
     parser.add_argument("--data-dir", type=Path, required=True)
     parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--listen", required=True)
+    parser.add_argument("--allow-origin", action="append", default=[])
     parser.add_argument("--tell", type=int, help="descriptor that gets the outcome, for `up --detach`")
     options = parser.parse_args(arguments)
     logging.basicConfig(format="%(asctime)s %(message)s", level=logging.WARNING)
     layout = layouts.resolve(options.data_dir)
 
-    def started(address: str) -> None:
+    choices = Choices(
+        port=options.port,
+        listen=options.listen,
+        database_url=os.environ.get(database.VARIABLE, ""),
+        origins=tuple(options.allow_origin),
+    )
+
+    def started(address: str, warning: str) -> None:
         if options.tell is None:
             print(greeting(layout, address), flush=True)
+            print(warning, end="\n" if warning else "", file=sys.stderr, flush=True)
         else:
-            _tell(options.tell, {"address": address})
+            _tell(options.tell, {"address": address, "warning": warning})
 
     try:
-        supervise(options.data_dir, options.port, started)
+        supervise(options.data_dir, choices, started)
     except CannotRun as problem:
         if options.tell is None:
             print(f"error: {problem}", file=sys.stderr)

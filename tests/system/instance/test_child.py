@@ -29,7 +29,7 @@ def children(changed):
 
 async def main():
     try:
-        await supervisor.Supervisor(where, children, "grpc://nowhere").run(lambda: None)
+        await supervisor.Supervisor(where, children, "grpc://nowhere", {}).run(lambda: None)
     except layout.CannotRun as problem:
         print(json.dumps({"problem": str(problem), "restarts": made[0].report.restarts}))
 

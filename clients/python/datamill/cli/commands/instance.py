@@ -29,9 +29,35 @@ DATA_DIR = click.option(
     "--port", type=int, metavar="N", help="Where clients find it; 0: any free one. [default: as before, at first 30650]"
 )
 @click.option("--detach", is_flag=True, help="Come back once it is ready, and leave it running.")
-def up(data_dir: Path | None, port: int | None, detach: bool) -> Any:
+@click.option(
+    "--database-url",
+    default="",
+    envvar="DATAMILL_DATABASE_URL",
+    metavar="URL",
+    help="A PostgreSQL server, postgresql://USER:PASSWORD@HOST/DATABASE, instead of SQLite. [default: as before]",
+)
+@click.option(
+    "--listen",
+    default="127.0.0.1",
+    show_default=True,
+    envvar="DATAMILL_LISTEN",
+    metavar="ADDR",
+    help="An address at which other machines reach it, too; 0.0.0.0: every one. There is no authentication yet.",
+)
+@click.option(
+    "--allow-origin",
+    "origins",
+    multiple=True,
+    envvar="DATAMILL_ALLOW_ORIGIN",
+    metavar="URL",
+    help="Web pages of this origin may call it from a browser (gRPC-web); may be said more than once.",
+)
+def up(
+    data_dir: Path | None, port: int | None, detach: bool, database_url: str, listen: str, origins: tuple[str, ...]
+) -> Any:
     """Start a datamill on this machine."""
-    return _servers().up(data_dir or home(), port, detach)
+    servers = _servers()
+    return servers.up(data_dir or home(), port, detach, listen=listen, database_url=database_url, origins=origins)
 
 
 @verbs.root.command("down")
