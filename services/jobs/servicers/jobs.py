@@ -5,7 +5,7 @@ Elsewhere: datums (datums.py), logs (logs.py), what makes and moves jobs (operat
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from google.protobuf.empty_pb2 import Empty
 
@@ -22,6 +22,7 @@ from services.jobs.operations.wakes import waited
 from services.jobs.servicers import from_wire, to_wire
 from services.kit.bus import Bus
 from services.kit.server import Context, is_service
+from services.kit.times import time_of
 
 LOOK_AGAIN = 5.0
 PAGE = 200
@@ -200,4 +201,4 @@ def _refuse_jq(filter: str) -> None:
 def _marker(request: pps.ListJobRequest | pps.ListJobSetRequest) -> datetime | None:
     if not request.HasField("paginationMarker"):
         return None
-    return request.paginationMarker.ToDatetime(UTC)
+    return time_of(request.paginationMarker)

@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import AsyncIterator
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from datamill.wire import pps_v2_pb2 as pps
 from services.jobs.domain.errors import NotBuilt, PipelineNotFound, Wrong
@@ -12,8 +12,10 @@ from services.jobs.servicers import from_wire, to_wire
 from services.jobs.servicers.jobs import Parts
 from services.kit.errors import NotFound
 from services.kit.server import Context
+from services.kit.times import span_of
 
-DAY = timedelta(hours=24)
+DAY, NO_TIME = timedelta(hours=24), timedelta(0)
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 SKEW = timedelta(hours=1)
 NEEDS_OWNER = "must specify the Job or Pipeline that the datum is from to get logs for it"
 
@@ -49,7 +51,7 @@ class LogRpcs:
             if request.datum.id or request.data_filters:
                 raise Wrong(NEEDS_OWNER)
             raise NotBuilt("logs of the services themselves are not served yet; they are in the instance's log files")
-        since = now - (request.since.ToTimedelta() or DAY)
+        since = now - min(max(span_of(request.since), NO_TIME) or DAY, now - EPOCH)
         datum = request.datum.id
         if not has_job:
             project, name = from_wire.pipeline(request.pipeline)
@@ -66,7 +68,7 @@ class LogRpcs:
         job = await self._p.creator.ensure(key)
         if job is None:
             raise NotFound(f'could not get job information for "{key.id}"')
-        return since if request.since.ToTimedelta() else job.created - SKEW
+        return since if span_of(request.since) else job.created - SKEW
 
     async def _check_pipeline(self, project: str, name: str) -> None:
         try:

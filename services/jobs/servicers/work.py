@@ -27,6 +27,7 @@ from services.jobs.storage.jobs import JobStore
 from services.jobs.storage.objects import write_records
 from services.jobs.storage.sets import SetStore
 from services.kit.server import Context, require_service
+from services.kit.times import span_of, time_of
 
 LONGEST_WAIT = timedelta(seconds=60)
 NOT_FOUND_YET = timedelta(seconds=1)
@@ -50,7 +51,7 @@ class WorkService(WorkServiceServicer):
         project, name = from_wire.pipeline(request.pipeline)
         await self._free(request.worker, project, name)
         self._activities.leased(request.worker)
-        wait = min(request.max_wait.ToTimedelta(), LONGEST_WAIT)
+        wait = min(span_of(request.max_wait), LONGEST_WAIT)
         until = asyncio.get_running_loop().time() + wait.total_seconds()
         line = Line(project, name, request.pipeline_version)
         while True:
@@ -168,7 +169,7 @@ class WorkService(WorkServiceServicer):
         one = await self._t.db.read(lambda tx: SetStore(tx).get(job.number, request.index))
         if one is not None and one.lease == request.lease:
             await self._t.db.run(leasing.free_all, [one])
-        await self._t.queue.give_back(request.lease, request.delay.ToTimedelta())
+        await self._t.queue.give_back(request.lease, span_of(request.delay))
         text = f"datum set {request.index} was given back: {request.reason}"
         key = job.key
         self._t.logs.say(key.project, key.pipeline, key.id, text, at=self._t.clock.now())
@@ -186,7 +187,7 @@ class WorkService(WorkServiceServicer):
         job_id = request.job.id if request.HasField("job") else ""
         status = request.datum_status
         data = tuple((file.path, file.hash.hex()) for file in status.data)
-        started = status.started.ToDatetime(now.tzinfo) if status.HasField("started") else None
+        started = time_of(status.started) if status.HasField("started") else None
         self._activities.report(Activity(request.worker, project, name, job_id, started, data))
         return work.ReportActivityResponse()
 
@@ -216,9 +217,9 @@ def _record(job: Job, datum: Planned, answer: work.DatumResult) -> Record:
         raise BadRequest(f"datum {answer.datum_id} has no final state")
     took = answer.stats
     stats = Stats(
-        took.download_time.ToTimedelta(),
-        took.process_time.ToTimedelta(),
-        took.upload_time.ToTimedelta(),
+        span_of(took.download_time),
+        span_of(took.process_time),
+        span_of(took.upload_time),
         took.download_bytes,
         took.upload_bytes,
     )

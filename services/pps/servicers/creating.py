@@ -5,7 +5,7 @@ import secrets
 from typing import Any
 
 from google.protobuf.empty_pb2 import Empty
-from google.protobuf.json_format import MessageToDict
+from google.protobuf.json_format import MessageToDict, SerializeToJsonError
 
 from datamill.wire import pps_v2_pb2 as pps
 from services.kit.clock import fresh_id
@@ -27,7 +27,10 @@ class CreatingRpcs(PipelineRpcs):
     """Making and updating pipelines."""
 
     async def CreatePipeline(self, request: pps.CreatePipelineRequest, context: Context) -> Empty:
-        document = MessageToDict(request)
+        try:
+            document = MessageToDict(request)
+        except (SerializeToJsonError, ValueError, OverflowError) as error:
+            raise Invalid(f"invalid pipeline spec: {error}") from error
         for name in ("update", "reprocess", "dryRun"):
             document.pop(name, None)
         await self._create(

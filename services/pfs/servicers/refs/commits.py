@@ -4,13 +4,13 @@ Elsewhere: waiting for a commit (progress.py); commit sets (commit_sets.py).
 """
 
 from collections.abc import AsyncIterator
-from datetime import UTC
 
 from google.protobuf.empty_pb2 import Empty
 from sqlalchemy.orm import Session
 
 from datamill.wire import pfs_v2_pb2 as pfs
 from services.kit.server import Context
+from services.kit.times import time_of
 from services.pfs.domain.commits import CommitNumber, CommitView, Origin
 from services.pfs.domain.errors import CommitDeleted, Malformed
 from services.pfs.domain.keys import CommitRef, RepoKey
@@ -67,7 +67,7 @@ class CommitRpcs(Rpcs):
             async for view in self._chain(request, repo):
                 yield view
             return
-        started = request.started_time.ToDatetime(tzinfo=UTC) if request.HasField("started_time") else None
+        started = time_of(request.started_time) if request.HasField("started_time") else None
         wanted = Filter(
             repo=repo if repo.name else None, origin=_origin(request), started=started, reverse=request.reverse
         )

@@ -6,10 +6,12 @@ from google.protobuf.empty_pb2 import Empty
 
 from datamill.wire import pfs_v2_pb2 as pfs
 from services.kit.server import Context
-from services.pfs.domain.errors import MissingField
+from services.pfs.domain.errors import Malformed, MissingField
 from services.pfs.operations.refs import projects, repos
 from services.pfs.servicers.base import Rpcs
 from services.pfs.servicers.wire import from_wire, to_wire
+
+MOST_REPOS = 2**62  # what databases can count
 
 
 class ProjectRpcs(Rpcs):
@@ -58,10 +60,12 @@ class RepoRpcs(Rpcs):
 
     async def ListRepo(self, request: pfs.ListRepoRequest, context: Context) -> AsyncIterator[pfs.RepoInfo]:
         names = [from_wire.project_name(project) for project in request.projects]
-        size, skip = None, 0
-        if request.HasField("page") and request.page.page_size:
-            size, skip = request.page.page_size, request.page.page_size * request.page.page_index
-        for view in await self.db.read(repos.list_repos, type=request.type, projects=names, skip=skip, limit=size):
+        size, index = request.page.page_size, request.page.page_index
+        if min(size, index) < 0 or size * index > MOST_REPOS:
+            raise Malformed(f"there is no page {index} of {size} repos")
+        for view in await self.db.read(
+            repos.list_repos, type=request.type, projects=names, skip=size * index, limit=size or None
+        ):
             yield to_wire.repo_info(view, details=False)
 
     async def DeleteRepo(self, request: pfs.DeleteRepoRequest, context: Context) -> pfs.DeleteRepoResponse:
