@@ -33,6 +33,7 @@ def read_spec(info: pps.PipelineInfo) -> PipelineSpec:
         every_job=details.reprocess_spec == "every_job",
         runs_jobs=runs_jobs,
         stopped=info.stopped,
+        failed=info.reason or "the pipeline has failed" if info.state == pps.PIPELINE_FAILURE else "",
         document=info.SerializeToString(),
     )
 

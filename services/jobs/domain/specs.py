@@ -25,6 +25,8 @@ class PipelineSpec:
     every_job: bool
     runs_jobs: bool
     stopped: bool
+    failed: str
+    """Why nothing can run it, when PPS said so; an update cures it."""
     document: bytes
 
     @property

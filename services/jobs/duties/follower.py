@@ -1,7 +1,7 @@
 """Following the news of PFS and PPS, and looking at everything now and then, so that lost news costs only time.
 
-pfs.commit.started makes jobs, pfs.commit.deleted kills them; pps.pipeline.* kills those of older, stopped and deleted
-versions and makes what was missing. News says where to look; the owners say how it is.
+pfs.commit.started makes jobs, pfs.commit.deleted kills them; pps.pipeline.* kills those of older, stopped, failed and
+deleted versions and makes what was missing. News says where to look; the owners say how it is.
 """
 
 import asyncio
@@ -45,6 +45,8 @@ class Follower:
     pps: Pps
     driver: Driver
     bus: Bus
+    _failed: dict[str, PipelineSpec] = field(default_factory=dict)
+    """Pipelines that nothing can run, as far as is known."""
     _turns: defaultdict[str, asyncio.Lock] = field(default_factory=lambda: defaultdict(asyncio.Lock))
 
     async def follow(self) -> None:
@@ -107,8 +109,13 @@ class Follower:
             await work
 
     async def _commit(self, key: JobKey) -> None:
-        if await self.creator.ensure(key) is not None:
-            self.driver.wake(key.project, key.pipeline)
+        job = await self.creator.ensure(key)
+        if job is None:
+            return
+        failed = self._failed.get(key.owner)
+        if failed is not None and job.version <= failed.version:
+            await killing.kill(self.tools, job, failed.failed)
+        self.driver.wake(key.project, key.pipeline)
 
     async def _commit_gone(self, key: JobKey) -> None:
         job = await self.tools.db.read(moving.find_job, key)
@@ -132,7 +139,14 @@ class Follower:
                 await killing.kill(self.tools, job, PIPELINE_STOPPED)
             elif job.version < spec.version:
                 await killing.kill(self.tools, job, PIPELINE_UPDATED)
-        if spec.runs_jobs and await self.creator.ensure_pipeline(spec):
+        made = await self.creator.ensure_pipeline(spec) if spec.runs_jobs else []
+        if spec.failed:
+            self._failed[spec.full_name] = spec
+            for job in await self.tools.db.read(killing.open_jobs, spec.project, spec.name):
+                await killing.kill(self.tools, job, spec.failed)
+        else:
+            self._failed.pop(spec.full_name, None)
+        if made:
             self.driver.wake(spec.project, spec.name)
 
     async def _forget(self, project: str, name: str, before: datetime) -> None:

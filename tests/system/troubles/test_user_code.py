@@ -72,6 +72,24 @@ def test_a_command_that_does_not_exist_fails_the_datum(dag: Patient) -> None:
     assert any("no-such-command" in line for line in logs(dag, name))
 
 
+def test_without_a_command_the_job_ends_with_the_reason_until_an_update_brings_one(dag: Patient) -> None:
+    name, job = _with_command(dag, [])
+    assert (job.state, job.reason) == (pps.JOB_KILLED, "nothing to run: no transform.cmd")
+    info = dag.pps.InspectPipeline(pps.InspectPipelineRequest(pipeline=named(name), details=True))
+    source = info.details.input.pfs.repo
+    _commit(dag, pfs.Branch(repo=_repo(source), name="master"), [_file("/b", b"y")])
+    newest = next(iter(dag.pps.ListJob(pps.ListJobRequest(pipeline=named(name)), timeout=30))).job
+    assert newest.id != job.job.id
+    ended_too = dag.pps.InspectJob(pps.InspectJobRequest(job=newest, wait=True), timeout=20)
+    assert (ended_too.state, ended_too.reason) == (pps.JOB_KILLED, "nothing to run: no transform.cmd")
+    request = pps.CreatePipelineRequest(
+        pipeline=named(name), transform=pps.Transform(cmd=["true"]), input=leaf(source, "/*"), update=True
+    )
+    dag.pps.CreatePipeline(request)
+    newest = next(iter(dag.pps.ListJob(pps.ListJobRequest(pipeline=named(name)), timeout=30))).job
+    assert dag.pps.InspectJob(pps.InspectJobRequest(job=newest, wait=True), timeout=60).state == pps.JOB_SUCCESS
+
+
 def _with_command(dag: Patient, words: list[str]) -> tuple[str, pps.JobInfo]:
     repo, name = unique("in"), unique("p")
     dag.pfs.CreateRepo(pfs.CreateRepoRequest(repo=_repo(repo)))
