@@ -12,6 +12,7 @@ from google.protobuf.empty_pb2 import Empty
 
 from datamill.wire import worker_pb2 as worker_wire
 from datamill.wire import worker_pb2_grpc
+from tests.support.patience import eventually
 from tests.system.worker.conftest import Start
 from tests.system.worker.doubles import JOB, Double, datum
 from tests.system.worker.test_sets import FAILED, SUCCESS, shell
@@ -53,6 +54,7 @@ def test_a_lost_lease_kills_the_user_code_at_once_and_drops_the_set(
     ready = tmp_path / "ready"
     with start(shell(f'test "$in" = /pfs/in/g || {{ touch {ready}; sleep 600.25; }}')):
         wait_for_file(ready)
+        eventually(lambda: sleeping("600.25"))  # else the loop below could end before the sleep has begun
         double.fault.held = False
         began = time.monotonic()
         while sleeping("600.25"):
