@@ -5,6 +5,7 @@ import os
 os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"  # its fork handlers abort children now and then; ours only exec
 
 from tests.support.postgres import own_postgres, postgres
+from tests.support.seaweed import seaweed
 from tests.support.servers import nats_url, pfs_address, pfs_channel, service_token, spine
 
-__all__ = ["nats_url", "own_postgres", "pfs_address", "pfs_channel", "postgres", "service_token", "spine"]
+__all__ = ["nats_url", "own_postgres", "pfs_address", "pfs_channel", "postgres", "seaweed", "service_token", "spine"]

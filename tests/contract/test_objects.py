@@ -1,22 +1,39 @@
-"""One suite for every object store driver; S3 will join the folder here."""
+"""One suite for every object store driver: a folder, and S3 from a real server."""
 
+import os
 import threading
-from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import BinaryIO
 
 import pytest
+import urllib3
 
 from services.kit.errors import Corrupt, Exhausted
 from services.kit.objects.local import LocalObjects
-from services.kit.objects.port import ObjectMissing, Objects
+from services.kit.objects.opening import open_store
+from services.kit.objects.port import ObjectMissing, Objects, Stored
+from services.kit.objects.s3 import PART_BYTES, WHOLE_BYTES
+from tests.support.seaweed import Seaweed
+from tests.support.servers import unique
 
-DRIVERS: dict[str, Callable[[Path], Objects]] = {"local": LocalObjects}
+
+@pytest.fixture(params=["local", "s3"])
+def objects(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Objects:
+    if request.param == "local":
+        return open_store((tmp_path / "store").as_uri())
+    return _in_a_bucket(request.getfixturevalue("seaweed"), monkeypatch)
 
 
-@pytest.fixture(params=DRIVERS)
-def objects(request: pytest.FixtureRequest, tmp_path: Path) -> Objects:
-    return DRIVERS[request.param](tmp_path / "store")
+@pytest.fixture
+def s3(seaweed: Seaweed, monkeypatch: pytest.MonkeyPatch) -> Objects:
+    return _in_a_bucket(seaweed, monkeypatch)
+
+
+def _in_a_bucket(seaweed: Seaweed, monkeypatch: pytest.MonkeyPatch) -> Objects:
+    for name, value in seaweed.environment.items():
+        monkeypatch.setenv(name, value)
+    return open_store(seaweed.url(unique("objects")))
 
 
 def test_what_is_put_comes_back_whole_and_in_ranges(objects: Objects) -> None:
@@ -40,6 +57,58 @@ def test_a_range_past_the_end_is_corruption(objects: Objects) -> None:
     objects.put("a", b"123")
     with pytest.raises(Corrupt, match="ends before byte 5"):
         objects.get_range("a", 2, 3)
+    with pytest.raises(Corrupt, match="ends before byte 9"):
+        objects.get_range("a", 8, 1)
+    assert [objects.get_up_to("a", at, 3) for at in (0, 2, 3, 8)] == [b"123", b"3", b"", b""]
+    assert objects.get_range("a", 3, 0) == b""
+
+
+@pytest.mark.parametrize("size", [0, 1, PART_BYTES, WHOLE_BYTES, WHOLE_BYTES + 1, WHOLE_BYTES + PART_BYTES + 5])
+def test_sizes_at_which_an_object_travels_in_another_way(objects: Objects, size: int, tmp_path: Path) -> None:
+    data = os.urandom(size)
+    objects.put("a", data)
+    assert objects.get("a") == data
+    (tmp_path / "made").write_bytes(data)
+    objects.adopt("b", tmp_path / "made")
+    assert (objects.get("b"), objects.size("b")) == (data, size)
+    assert objects.get_range("b", size // 2, size - size // 2) == data[size // 2 :]
+
+
+def test_moving_replaces_what_was_there(objects: Objects) -> None:
+    objects.put("incoming/a", b"new")
+    objects.put("packs/aa/a", b"from before")
+    objects.move("incoming/a", "packs/aa/a")
+    assert (objects.size("incoming/a"), objects.get("packs/aa/a")) == (None, b"new")
+    with pytest.raises(ObjectMissing, match="incoming/a"):
+        objects.move("incoming/a", "packs/aa/a")
+
+
+def test_a_listing_shows_what_lies_below_one_folder(objects: Objects) -> None:
+    assert list(objects.listing("packs")) == []
+    for key in ("packs/ab/1", "packs/cd/22", "packs2/x", "index/y"):
+        objects.put(key, key.encode())
+    assert set(objects.listing("packs")) == {Stored("packs/ab/1", 10), Stored("packs/cd/22", 11)}
+
+
+def test_a_long_listing_is_whole(s3: Objects, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("services.kit.objects.s3.PAGE_OBJECTS", 7)
+    for number in range(20):
+        s3.put(f"packs/{number:02}", b"x")
+    assert [one.key for one in s3.listing("packs")] == [f"packs/{number:02}" for number in range(20)]
+
+
+def test_signed_addresses_need_no_credentials_and_allow_one_thing(s3: Objects, tmp_path: Path) -> None:
+    minute = timedelta(minutes=1)
+    writing, reading = s3.signed_put("incoming/a", minute), s3.signed_get("incoming/a", minute)
+    assert writing is not None
+    assert reading is not None
+    assert urllib3.request("PUT", writing, body=b"0123456789").status == 200
+    assert s3.get("incoming/a") == b"0123456789"
+    part = urllib3.request("GET", reading, headers={"Range": "bytes=3-5"})
+    assert (part.status, part.data) == (206, b"345")
+    assert urllib3.request("PUT", reading, body=b"other").status == 403
+    assert urllib3.request("GET", reading.replace("incoming/a", "incoming/b")).status == 403
+    assert LocalObjects(tmp_path).signed_put("a", minute) is None
 
 
 def test_delete_may_be_repeated(objects: Objects) -> None:

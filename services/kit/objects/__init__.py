@@ -1,1 +1,1 @@
-"""The object store behind one small interface: immutable objects, whole or in ranges. Drivers: local.py."""
+"""The object store behind one small interface: immutable objects, whole or in ranges. Drivers: local.py, s3.py."""

@@ -6,10 +6,12 @@ Temp file, fsync, rename, fsync of the folder: a crash leaves garbage, never a h
 import errno
 import os
 import secrets
+from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 from services.kit.errors import Corrupt, Exhausted
-from services.kit.objects.port import ObjectMissing
+from services.kit.objects.port import ObjectMissing, Stored
 
 
 class LocalObjects:
@@ -55,6 +57,16 @@ class LocalObjects:
         except OSError as error:
             raise meaning_of(error) from error
 
+    def move(self, source: str, key: str) -> None:
+        try:
+            with open(self._root / source, "rb") as file:
+                os.fsync(file.fileno())
+            self._publish(self._root / source, key)
+        except FileNotFoundError as error:
+            raise ObjectMissing(source) from error
+        except OSError as error:
+            raise meaning_of(error) from error
+
     def get(self, key: str) -> bytes:
         try:
             return (self._root / key).read_bytes()
@@ -62,6 +74,12 @@ class LocalObjects:
             raise ObjectMissing(key) from error
 
     def get_range(self, key: str, offset: int, length: int) -> bytes:
+        data = self.get_up_to(key, offset, length)
+        if len(data) < length:
+            raise Corrupt(f"object {key} ends before byte {offset + length}")
+        return data
+
+    def get_up_to(self, key: str, offset: int, length: int) -> bytes:
         try:
             handle = os.open(self._root / key, os.O_RDONLY)
         except FileNotFoundError as error:
@@ -71,7 +89,7 @@ class LocalObjects:
             while len(data) < length:  # one call stops at 2 GiB, or at the file's end
                 more = os.pread(handle, length - len(data), offset + len(data))
                 if not more:
-                    raise Corrupt(f"object {key} ends before byte {offset + length}")
+                    break
                 data += more
             return data
         finally:
@@ -85,6 +103,19 @@ class LocalObjects:
 
     def delete(self, key: str) -> None:
         (self._root / key).unlink(missing_ok=True)
+
+    def listing(self, prefix: str) -> Iterator[Stored]:
+        for folder, _, files in os.walk(self._root / prefix):
+            place = Path(folder).relative_to(self._root)
+            for key in (f"{place}/{name}" for name in files):
+                if (size := self.size(key)) is not None:  # else it was deleted meanwhile
+                    yield Stored(key, size)
+
+    def signed_put(self, key: str, lifetime: timedelta) -> str | None:
+        return None
+
+    def signed_get(self, key: str, lifetime: timedelta) -> str | None:
+        return None
 
     def _publish(self, temp: Path, key: str) -> None:
         target = self._root / key

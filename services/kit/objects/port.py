@@ -1,9 +1,13 @@
 """What every object store driver does. All calls are synchronous; services run them in threads.
 
 Holds for ever: an object is never overwritten with other bytes, is durable once `put` or `adopt` returns, and is
-never seen half-written. Keys are relative paths of [a-z0-9/_.-].
+never seen half-written. Keys are relative paths of [a-z0-9/_.-]. A store that is away is waited for, for a while; then
+every call raises Unavailable.
 """
 
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Protocol
 
@@ -15,6 +19,14 @@ class ObjectMissing(Corrupt):
 
     def __init__(self, key: str) -> None:
         super().__init__(f"object {key} is missing from the store")
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """An object as a listing shows it."""
+
+    key: str
+    size_bytes: int
 
 
 class Objects(Protocol):
@@ -33,6 +45,10 @@ class Objects(Protocol):
         """Move a finished file on this machine into the store, durably. No error when it is there already."""
         ...
 
+    def move(self, source: str, key: str) -> None:
+        """Give a finished object another key, durably; what has `key` already is replaced. Raises ObjectMissing."""
+        ...
+
     def get(self, key: str) -> bytes:
         """All of an object. Raises ObjectMissing."""
         ...
@@ -41,10 +57,26 @@ class Objects(Protocol):
         """`length` bytes from `offset`. Raises ObjectMissing, or Corrupt when the object is shorter."""
         ...
 
+    def get_up_to(self, key: str, offset: int, length: int) -> bytes:
+        """What there is of `length` bytes from `offset`, perhaps nothing. Raises ObjectMissing."""
+        ...
+
     def size(self, key: str) -> int | None:
         """Size in bytes, or None when there is no such object."""
         ...
 
     def delete(self, key: str) -> None:
         """Remove an object; no error when it is gone already."""
+        ...
+
+    def listing(self, prefix: str) -> Iterator[Stored]:
+        """Every object below the folder `prefix`, in any order. For checks of the whole store only: it is slow."""
+        ...
+
+    def signed_put(self, key: str, lifetime: timedelta) -> str | None:
+        """A URL that whoever has it may PUT this object to; None when the store has no such thing."""
+        ...
+
+    def signed_get(self, key: str, lifetime: timedelta) -> str | None:
+        """A URL that whoever has it may GET this object from; None when the store has no such thing."""
         ...

@@ -1,0 +1,276 @@
+"""Objects in an S3 bucket, through the minio client: one PUT each, or in parts when they are big.
+
+A call that meets no answer, a broken one or a status of 5xx is made again, after pauses that grow, as long as
+PATIENCE_SECONDS allow; then it raises Unavailable. Objects travel with a checksum that the store holds them against;
+those in parts are compared by the ETag afterwards. Elsewhere: addresses (address.py); who signed URLs are for (PFS).
+"""
+
+import hashlib
+import io
+import logging
+import random
+import time
+import zlib
+from base64 import b64encode
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import Any, TypeVar
+
+import urllib3
+from minio import Minio
+from minio.commonconfig import CopySource
+from minio.credentials.providers import AWSConfigProvider, ChainedProvider, EnvAWSProvider
+from minio.error import InvalidResponseError, MinioException, S3Error, ServerError
+from urllib3.exceptions import HTTPError
+
+from services.kit.config import ConfigError
+from services.kit.errors import Corrupt, Exhausted, Unavailable
+from services.kit.objects.address import ACCESS_KEY, SECRET_KEY, Bucket
+from services.kit.objects.port import ObjectMissing, Stored
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+PART_BYTES = 16 << 20
+WHOLE_BYTES = 32 << 20  # a pack is a little over 16 MiB: two parts would take four requests where one does
+CONNECTIONS = 32
+CONNECT_SECONDS, ANSWER_SECONDS = 5.0, 20.0
+PATIENCE_SECONDS = 20.0  # callers of a service wait for a minute at most
+FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0
+SEND_BYTES = 256 << 10
+PAGE_OBJECTS = 1000
+FULL = {"XMinioStorageFull", "XMinioAdminBucketQuotaExceeded", "QuotaExceeded", "InsufficientStorage", "StorageFull"}
+AGAIN = {"BadDigest", "IncompleteBody", "InternalError", "RequestTimeout", "ServiceUnavailable", "SlowDown"}
+AGAIN |= {"OperationAborted", "XAmzContentSHA256Mismatch"}
+REFUSED = {
+    "AccessDenied",
+    "InvalidAccessKeyId",
+    "SignatureDoesNotMatch",
+    "ExpiredToken",
+    "InvalidToken",
+    "NoSuchBucket",
+}
+
+
+class S3Objects:
+    """Objects below a prefix of a bucket. Safe for several threads."""
+
+    def __init__(self, where: Bucket, *, patience: float = PATIENCE_SECONDS) -> None:
+        self._where, self._patience = where, patience
+        self._client = Minio(
+            where.endpoint,
+            secure=where.secure,
+            region=where.region or None,
+            credentials=ChainedProvider([EnvAWSProvider(), AWSConfigProvider()]),
+            http_client=_Connections(
+                maxsize=CONNECTIONS,
+                timeout=urllib3.Timeout(connect=CONNECT_SECONDS, read=ANSWER_SECONDS),
+                retries=urllib3.Retry(0, redirect=False),
+                blocksize=SEND_BYTES,
+            ),
+        )
+
+    @property
+    def root(self) -> Path | None:
+        return None
+
+    def check(self) -> None:
+        """Look whether the bucket is there and ours. Raises ConfigError or Unavailable, in words for the operator."""
+        try:
+            found = self._persist(lambda: self._client.bucket_exists(self._where.name), "")
+        except ValueError as error:  # the client's own: no credentials anywhere
+            raise ConfigError(f"store {self._where}: set {ACCESS_KEY} and {SECRET_KEY}") from error
+        except S3Error as error:
+            raise ConfigError(f"store {self._where} refuses: {_said(error)}; see {ACCESS_KEY}, {SECRET_KEY}") from error
+        if not found:
+            raise ConfigError(f"store {self._where}: there is no bucket {self._where.name}; make it first")
+
+    def put(self, key: str, data: bytes) -> None:
+        self._persist(lambda: self._put(key, io.BytesIO(data), len(data)), key)
+
+    def adopt(self, key: str, path: Path) -> None:
+        if self.size(key) is None:
+            with open(path, "rb") as file:
+                size = path.stat().st_size
+                self._persist(lambda: self._put(key, file, size), key)
+        path.unlink(missing_ok=True)
+
+    def move(self, source: str, key: str) -> None:
+        def copied() -> None:
+            self._client.copy_object(
+                self._where.name, self._name(key), CopySource(self._where.name, self._name(source))
+            )
+
+        self._persist(copied, source)
+        self.delete(source)
+
+    def get(self, key: str) -> bytes:
+        return self._persist(lambda: self._read(key, 0, 0), key)
+
+    def get_range(self, key: str, offset: int, length: int) -> bytes:
+        if not length:
+            return b""
+        data = self.get_up_to(key, offset, length)
+        if len(data) < length:
+            raise Corrupt(f"object {key} ends before byte {offset + length}")
+        return data
+
+    def get_up_to(self, key: str, offset: int, length: int) -> bytes:
+        try:
+            return self._persist(lambda: self._read(key, offset, length), key)
+        except S3Error as error:
+            if error.code == "InvalidRange":
+                return b""
+            raise
+
+    def size(self, key: str) -> int | None:
+        def asked() -> int:
+            return int(self._client.stat_object(self._where.name, self._name(key)).size or 0)
+
+        try:
+            return self._persist(asked, key)
+        except ObjectMissing:
+            return None
+
+    def delete(self, key: str) -> None:
+        self._persist(lambda: self._client.remove_object(self._where.name, self._name(key)), key)
+
+    def listing(self, prefix: str) -> Iterator[Stored]:
+        last = ""
+        while page := self._persist(partial(self._page, prefix, last), prefix):
+            yield from page
+            last = page[-1].key
+
+    def signed_put(self, key: str, lifetime: timedelta) -> str | None:
+        return self._signed("PUT", key, lifetime)
+
+    def signed_get(self, key: str, lifetime: timedelta) -> str | None:
+        return self._signed("GET", key, lifetime)
+
+    def _signed(self, method: str, key: str, lifetime: timedelta) -> str:
+        sign = self._client.get_presigned_url
+        return self._persist(lambda: str(sign(method, self._where.name, self._name(key), lifetime)), key)
+
+    def _page(self, prefix: str, after: str) -> list[Stored]:
+        begin, start = len(self._where.prefix), self._name(after) if after else None
+        found = self._client.list_objects(self._where.name, f"{self._name(prefix)}/", recursive=True, start_after=start)
+        return [Stored(str(one.object_name)[begin:], int(one.size or 0)) for one in islice(found, PAGE_OBJECTS)]
+
+    def _put(self, key: str, data: Any, size: int) -> None:
+        data.seek(0)
+        if size <= WHOLE_BYTES:
+            body = data.read()
+            check: dict[str, str | list[str] | tuple[str]] = {
+                "x-amz-checksum-crc32": b64encode(zlib.crc32(body).to_bytes(4, "big")).decode()
+            }
+            self._client.put_object(
+                self._where.name, self._name(key), io.BytesIO(body), size, metadata=check, part_size=WHOLE_BYTES
+            )
+            return
+        parts = _Parts(data)
+        stream: Any = parts
+        done = self._client.put_object(self._where.name, self._name(key), stream, size, part_size=PART_BYTES)
+        digest, _, count = str(done.etag or "").partition("-")
+        if count and len(digest) == 32 and f"{digest}-{count}" != parts.etag:
+            raise _Damaged(f"object {key} did not arrive as it was sent")
+
+    def _read(self, key: str, offset: int, length: int) -> bytes:
+        answer = self._client.get_object(self._where.name, self._name(key), offset, length)
+        try:
+            data: bytes = answer.read()
+        except BaseException:
+            answer.close()  # what is left of it must not be taken for the next answer
+            raise
+        finally:
+            answer.release_conn()
+        return data
+
+    def _name(self, key: str) -> str:
+        return self._where.prefix + key
+
+    def _persist(self, attempt: Callable[[], T], key: str) -> T:
+        """Make a call, again and again while that may help. Raises ObjectMissing, Exhausted, Unavailable."""
+        deadline, pause = time.monotonic() + self._patience, FIRST_PAUSE
+        while True:
+            try:
+                return attempt()
+            except (MinioException, HTTPError, _Damaged) as error:
+                if isinstance(error, S3Error) and error.code in {"NoSuchKey", "NoSuchObject"}:
+                    raise ObjectMissing(key) from error
+                if _status(error) == 507 or getattr(error, "code", "") in FULL:
+                    raise Exhausted(f"the store {self._where} is full: {_said(error)}") from error
+                if not _passing(error):
+                    if isinstance(error, S3Error) and error.code in REFUSED and key:
+                        raise Unavailable(f"the store {self._where} refuses: {_said(error)}") from error
+                    raise
+                if time.monotonic() + pause > deadline:
+                    how = "fails" if _status(error) else "does not answer"
+                    raise Unavailable(f"the store {self._where} {how}: {_said(error)}") from error
+                log.warning("the store is in trouble, trying again: %s", _said(error))
+            time.sleep(pause * random.uniform(0.7, 1.0))
+            pause = min(pause * 2, LONGEST_PAUSE)
+
+
+class _Damaged(Exception):
+    """An object arrived otherwise than it was sent."""
+
+
+class _Parts:
+    """A file that is read part by part, of which the ETag is worked out as S3 does it."""
+
+    def __init__(self, file: Any) -> None:
+        self._file, self._part, self._left = file, hashlib.md5(usedforsecurity=False), PART_BYTES
+        self._digests: list[bytes] = []
+
+    def read(self, size: int) -> bytes:
+        data: bytes = self._file.read(min(size, self._left))
+        self._part.update(data)
+        self._left -= len(data)
+        if not self._left:
+            self._digests.append(self._part.digest())
+            self._part, self._left = hashlib.md5(usedforsecurity=False), PART_BYTES
+        return data
+
+    @property
+    def etag(self) -> str:
+        digests = self._digests + ([self._part.digest()] if self._left < PART_BYTES else [])
+        return f"{hashlib.md5(b''.join(digests), usedforsecurity=False).hexdigest()}-{len(digests)}"
+
+
+class _Connections(urllib3.PoolManager):
+    """Sends bodies piece by piece: a socket's timeout is for one piece then, not for a whole pack on a slow line."""
+
+    def urlopen(  # type: ignore[override]  # as minio calls it
+        self, method: str, url: str, redirect: bool = True, **kw: Any
+    ) -> urllib3.BaseHTTPResponse:
+        body = kw.get("body")
+        if isinstance(body, bytes) and len(body) > SEND_BYTES:
+            kw["body"] = io.BytesIO(body)
+        return super().urlopen(method, url, redirect, **kw)
+
+
+def _status(error: BaseException) -> int:
+    """The HTTP status an error came with; 0 when there was none."""
+    if isinstance(error, S3Error):
+        return int(error.response.status)
+    if isinstance(error, ServerError):
+        return int(error.status_code)
+    return int(getattr(error, "_code", 0)) if isinstance(error, InvalidResponseError) else 0
+
+
+def _passing(error: BaseException) -> bool:
+    """Whether the same call may work a little later."""
+    if isinstance(error, MinioException):
+        return _status(error) >= 500 or _status(error) == 429 or getattr(error, "code", "") in AGAIN
+    return True  # no whole answer came
+
+
+def _said(error: BaseException) -> str:
+    """What the store, or the network, said; without the ids that minio adds."""
+    if isinstance(error, S3Error):
+        return f"{error.code} ({error.message})" if error.message else str(error.code)
+    if isinstance(error, urllib3.exceptions.MaxRetryError) and error.reason is not None:
+        return str(error.reason).rpartition(": ")[2]
+    return str(error)
