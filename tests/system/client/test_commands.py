@@ -101,6 +101,14 @@ def test_repos_and_branches(line: CommandLine, repo: str) -> None:
     assert (missing.code, f"repo default/{repo} not found" in missing.err) == (1, True)
 
 
+def test_a_path_that_holds_nothing_is_said(line: CommandLine, repo: str) -> None:
+    line.ok("put", "file", f"{repo}@master:/dir/x", stdin="1")
+    for words in (("list", "file", f"{repo}@master:/dri"), ("glob", "file", f"{repo}@master:/y*")):
+        done = line.run(*words)
+        assert (done.code, done.err) == (0, f"nothing at {words[-1]}\n")
+    assert line.ok("list", "file", f"{repo}@master:/dir").err == ""
+
+
 def test_commits(line: CommandLine, repo: str) -> None:
     first = line.ok("start", "commit", f"{repo}@master", "-m", "first").out.strip()
     line.ok("put", "file", f"{repo}@{first}:/a", stdin="1")
@@ -221,6 +229,7 @@ def test_a_job_that_fails_fails_the_wait(line: CommandLine, repo: str) -> None:
     datum = raw(line, "list", "datum", f"{name}@{id}")[0]["datum"]["id"]
     assert f"`datamill inspect datum {name}@{id} {datum}`" in waited.err
     assert "failed" in line.ok("list", "datum", f"{name}@{id}").out
+    assert raw(line, "list", "datum", f"{name}@master")[0]["datum"]["id"] == datum
     shown = line.ok("inspect", "datum", f"{name}@{id}", datum).out
     assert "exit status 1" in shown
     assert "Last printed:    sorry\n" in shown
@@ -304,6 +313,41 @@ def test_following_a_log_sees_lines_come_and_ends_on_interrupt(line: CommandLine
         _, err = process.communicate(timeout=20)
     assert (process.returncode, err.strip()) == (130, "")
     line.ok("delete", "pipeline", name)
+
+
+def test_following_goes_on_when_the_gateway_and_the_service_are_killed(line: CommandLine, repo: str) -> None:
+    name = unique("talks").replace("-", "_")
+    line.ok("create", "pipeline", stdin=SPEC.format(name=name, repo=repo))
+    process = subprocess.Popen(
+        command("logs", name, "-f"), env=line.environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        assert process.stdout is not None
+        line.ok("put", "file", f"{repo}@master:/first", stdin="x")
+        assert process.stdout.readline() == "seen first\n"
+        for number, part in enumerate(("gateway", "jobs")):
+            kill_part(line, part)
+            eventually(lambda: line.run("list", "job").code == 0, "the instance answers again")
+            line.ok("put", "file", f"{repo}@master:/more{number}", stdin="x")
+            assert process.stdout.readline() == f"seen more{number}\n", "neither repeated nor lost"
+    finally:
+        process.send_signal(signal.SIGINT)
+        rest, err = process.communicate(timeout=20)
+    assert (process.returncode, rest) == (130, "")
+    assert err.count("connecting again") == err.count("the server is back") == 2, err
+    line.ok("delete", "pipeline", name)
+
+
+def kill_part(line: CommandLine, name: str) -> None:
+    """Kill a process of the instance, and wait until its supervisor has started it again."""
+    state = Path(line.environment()["DATAMILL_HOME"]) / "run" / "state.json"
+
+    def pid() -> int:
+        return next(int(part["pid"]) for part in json.loads(state.read_text())["parts"] if part["name"] == name)
+
+    before = pid()
+    os.kill(before, signal.SIGKILL)
+    eventually(lambda: pid() not in {0, before}, f"{name} is started again")
 
 
 def test_a_reader_that_leaves_early_is_no_error(line: CommandLine, repo: str) -> None:

@@ -11,6 +11,7 @@ import click
 
 from datamill import names
 from datamill.cli import verbs
+from datamill.cli.following import followed
 from datamill.cli.output import as_json, emit
 from datamill.cli.session import RAW, Session, command
 from datamill.wire import pps_v2_pb2 as pps
@@ -48,18 +49,21 @@ def logs(
     pipeline, job = _whose(what, pipeline, job)
     hidden = shown = 0
 
-    def read(follow: bool) -> Iterator[pps.LogMessage]:
-        nonlocal hidden
-        found = session.client.logs(
+    def ask(follow: bool, since: timedelta | None) -> Iterator[pps.LogMessage]:
+        return session.client.logs(
             pipeline=None if pipeline is None else names.pipeline(pipeline, session.project),
-            job=None if job is None else names.job(job, session.project),
+            job=None if job is None else session.job(job),
             datum=datum,
             filters=[one for one in inputs.split(",") if one],
             master=master,
             follow=follow,
-            since=None if since is None else length(since),
+            since=since,
         )
-        for line in found:
+
+    def read(follow: bool) -> Iterator[pps.LogMessage]:
+        nonlocal hidden
+        start = None if since is None else length(since)
+        for line in followed(lambda back: ask(True, back), start) if follow else ask(False, start):
             if raw or master or line.user is not worker:
                 yield line
             else:
