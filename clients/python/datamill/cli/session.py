@@ -12,9 +12,11 @@ from typing import Any, TypeVar
 
 import click
 
+from datamill import names
 from datamill.client import Client
 from datamill.names import DEFAULT_PROJECT
 from datamill.transport import DEFAULT_ADDRESS
+from datamill.wire import pps_v2_pb2 as pps
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -57,6 +59,13 @@ class Session:
         if self._client is None:
             self._client = Client(self.address)
         return self._client
+
+    def job(self, text: str) -> pps.Job:
+        """The job that PIPELINE@ID names, or PIPELINE@BRANCH: that of the branch's newest commit."""
+        where, _, last = text.partition("@")
+        if where and last and not names.is_id(last):
+            text = f"{where}@{self.client.inspect_commit(names.commit(text, self.project)).commit.id}"
+        return names.job(text, self.project)
 
     def close(self) -> None:
         if self._client is not None:

@@ -1,6 +1,7 @@
 """Commands that look at files, or change them without moving bytes. Elsewhere: put and get (transfers.py)."""
 
 import difflib
+from collections.abc import Iterable, Iterator
 
 import click
 
@@ -32,7 +33,17 @@ def list_file(session: Session, directory: str, recursive: bool, raw: bool) -> N
     """List the directory REPO@REF[:/PATH]."""
     wanted = names.file(directory, session.project, path="/")
     found = session.client.walk_files(wanted) if recursive else session.client.list_files(wanted)
-    listing(found, HEADERS, _row, raw=raw)
+    listing(_or_said(found, directory), HEADERS, _row, raw=raw)
+
+
+def _or_said(found: Iterable[pfs.FileInfo], where: str) -> Iterator[pfs.FileInfo]:
+    """The files; a word on stderr when there are none, as a mistyped path gives."""
+    some = False
+    for info in found:
+        some = True
+        yield info
+    if not some:
+        click.echo(f"nothing at {where}", err=True)
 
 
 @command(verbs.glob, "file")
@@ -40,7 +51,8 @@ def list_file(session: Session, directory: str, recursive: bool, raw: bool) -> N
 @RAW
 def glob_file(session: Session, pattern: str, raw: bool) -> None:
     """List what matches REPO@REF:/PATTERN, for example 'images@master:/**.png'."""
-    listing(session.client.glob_files(names.file(pattern, session.project)), HEADERS, _row, raw=raw)
+    found = session.client.glob_files(names.file(pattern, session.project))
+    listing(_or_said(found, pattern), HEADERS, _row, raw=raw)
 
 
 @command(verbs.delete, "file")

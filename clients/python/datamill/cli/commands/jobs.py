@@ -28,10 +28,10 @@ LOOK_SECONDS = 0.3
 @click.argument("job")
 @RAW
 def inspect_job(session: Session, job: str, raw: bool) -> None:
-    """Show a job, PIPELINE@ID."""
+    """Show a job, PIPELINE@ID or PIPELINE@BRANCH."""
     if names.is_id(job):
         raise click.UsageError(f'Use "list job {job}" to see jobs with a given ID across different pipelines')
-    one(session.client.inspect_job(names.job(job, session.project), details=True), _fields, raw=raw)
+    one(session.client.inspect_job(session.job(job), details=True), _fields, raw=raw)
 
 
 @command(verbs.list_, "job")
@@ -79,7 +79,7 @@ def list_job(
 @click.argument("job")
 @RAW
 def wait_job(session: Session, job: str, raw: bool) -> None:
-    """Wait until a job (PIPELINE@ID), or every job of a change (ID), has ended."""
+    """Wait until a job (PIPELINE@ID or PIPELINE@BRANCH), or every job of a change (ID), has ended."""
     client = session.client
     if names.is_id(job):
         asked = [info.job for info in client.inspect_job_set(job.lower())]
@@ -87,7 +87,7 @@ def wait_job(session: Session, job: str, raw: bool) -> None:
             if info.job not in asked:
                 asked.append(info.job)
     else:
-        asked = [names.job(job, session.project)]
+        asked = [session.job(job)]
     ended = [_watched(client, one) for one in asked]
     listing(ended, HEADERS, _row, raw=raw)
     for info in ended:
@@ -103,7 +103,7 @@ def stop_job(session: Session, job: str) -> None:
     """Stop a job (PIPELINE@ID), or every running job of a change (ID)."""
     client = session.client
     if not names.is_id(job):
-        client.stop_job(names.job(job, session.project))
+        client.stop_job(session.job(job))
         return
     for info in list(client.inspect_job_set(job.lower())):
         if info.state not in ENDED:
@@ -114,7 +114,7 @@ def stop_job(session: Session, job: str) -> None:
 @click.argument("job")
 def delete_job(session: Session, job: str) -> None:
     """Stop a job and forget it."""
-    session.client.delete_job(names.job(job, session.project))
+    session.client.delete_job(session.job(job))
 
 
 @command(verbs.list_, "datum")
@@ -123,7 +123,7 @@ def delete_job(session: Session, job: str) -> None:
 @click.option("-n", "--number", default=0, metavar="N", help="At most so many.")
 @RAW
 def list_datum(session: Session, job: str | None, source: str | None, number: int, raw: bool) -> None:
-    """List the datums of a job (PIPELINE@ID), or those that a spec would have (-f)."""
+    """List the datums of a job (PIPELINE@ID or PIPELINE@BRANCH), or those that a spec would have (-f)."""
     if (job is None) == (source is None):
         both = job is not None
         raise click.UsageError(f"{'can’t' if both else 'must'} specify {'both' if both else 'either'} a job "
@@ -133,7 +133,7 @@ def list_datum(session: Session, job: str | None, source: str | None, number: in
         found = session.client.list_datums(input=specs.check(read.spec).input, number=number)
     else:
         assert job is not None
-        found = session.client.list_datums(names.job(job, session.project), number=number)
+        found = session.client.list_datums(session.job(job), number=number)
     listing(found, ("ID", "FILES", "STATUS", "TIME"), _datum_row, raw=raw)
 
 
@@ -144,7 +144,7 @@ def list_datum(session: Session, job: str | None, source: str | None, number: in
 def inspect_datum(session: Session, job: str, id: str, raw: bool) -> None:
     """Show the datum ID of a job, PIPELINE@JOB_ID."""
     client = session.client
-    found = client.inspect_datum(names.job(job, session.project), id)
+    found = client.inspect_datum(session.job(job), id)
     one(found, lambda info: _datum_fields(info) + reasons.of_datum(client, info), raw=raw)
 
 
@@ -154,7 +154,7 @@ def inspect_datum(session: Session, job: str, id: str, raw: bool) -> None:
 def restart_datum(session: Session, job: str, inputs: str) -> None:
     """Try the running datum of a job again whose inputs match (paths or hashes, comma-separated)."""
     filters = [one for one in inputs.split(",") if one]
-    session.client.restart_datum(names.job(job, session.project), filters)
+    session.client.restart_datum(session.job(job), filters)
 
 
 def _watched(client: Client, job: pps.Job) -> pps.JobInfo:
