@@ -49,6 +49,11 @@ class FileSetExpired(NotFound):
         super().__init__(f"tracker does not contain item: ({id})")
 
 
+class NotCached(Problem):
+    def __init__(self, key: str) -> None:
+        super().__init__(f"no rows in result set: nothing is cached under {key!r}")
+
+
 class BadFileSetId(Problem):
     def __init__(self, id: str) -> None:
         why = "short" if len(id) < 32 else "long"

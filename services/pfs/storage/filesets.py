@@ -1,7 +1,7 @@
 """Rows of file sets: they live until they expire, and an expired one is as good as gone."""
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import delete
 from sqlalchemy.orm import Session
@@ -11,6 +11,8 @@ from services.pfs.storage.content_tables import FileSetRow
 
 FILE_SETS = "__filesets__"
 """The repo through which file sets are read."""
+NEVER = datetime(9000, 1, 1, tzinfo=UTC)
+"""When a file set expires that something else keeps alive."""
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from services.pfs.operations.files.landing import Landing, add_layer, record_pac
 from services.pfs.operations.files.stores import Stores
 from services.pfs.operations.files.tree_views import Sight, layers_of, look
 from services.pfs.operations.finishing.merge import merged_parts
-from services.pfs.storage.filesets import FileSetStore
+from services.pfs.storage.filesets import NEVER, FileSetStore
 from services.pfs.storage.layers import Part, Whole, decode_parts, encode_parts
 from services.pfs.storage.trees import root_of
 
@@ -53,7 +53,8 @@ def renew_file_set(tx: Session, id: str, ttl: timedelta, *, now: datetime) -> No
     row = FileSetStore(tx).find(checked_id(id), now)
     if row is None:
         raise FileSetExpired(id)
-    row.expires_at = now + ttl
+    if row.expires_at != NEVER:
+        row.expires_at = now + ttl
 
 
 def parts_of(tx: Session, ids: Sequence[str], now: datetime) -> list[Part]:

@@ -14,11 +14,12 @@ from services.kit.clock import fresh_id
 from services.kit.server import Context
 from services.pfs.domain.commits import Commit
 from services.pfs.domain.errors import prefixed
-from services.pfs.domain.keys import CommitRef
+from services.pfs.domain.keys import CommitRef, RepoKey
 from services.pfs.operations.files.filesets import (
     TTL,
     Difference,
     add_file_set,
+    checked_id,
     compacted,
     create_file_set,
     difference_parts,
@@ -28,10 +29,12 @@ from services.pfs.operations.files.filesets import (
     total_parts,
 )
 from services.pfs.operations.files.landing import Landing
+from services.pfs.operations.files.shards import shards
 from services.pfs.operations.files.tree_views import LOOK_AGAIN, Sight
 from services.pfs.servicers.base import Rpcs
 from services.pfs.servicers.files.intake import Intake
 from services.pfs.servicers.wire import from_wire
+from services.pfs.storage.filesets import FILE_SETS
 from services.pfs.storage.layers import Part
 
 
@@ -67,6 +70,11 @@ class FileSetRpcs(Rpcs):
         if request.compact:
             parts = await asyncio.to_thread(compacted, self.stores, parts)
         return await self._kept(Landing(parts, []), _seconds(request.ttl_seconds))
+
+    async def ShardFileSet(self, request: pfs.ShardFileSetRequest, context: Context) -> pfs.ShardFileSetResponse:
+        view = await self.views.open(CommitRef(RepoKey("default", FILE_SETS, "user"), checked_id(request.file_set_id)))
+        found = await asyncio.to_thread(lambda: list(shards(view, request.num_files, request.size_bytes)))
+        return pfs.ShardFileSetResponse(shards=[pfs.PathRange(lower=one.lower, upper=one.upper) for one in found])
 
     async def _kept(self, landing: Landing, ttl: timedelta = TTL) -> pfs.CreateFileSetResponse:
         id = fresh_id()

@@ -25,6 +25,17 @@ def upgrade() -> None:
     sa.Column('news', sa.LargeBinary(), nullable=False),
     sa.PrimaryKeyConstraint('seq')
     )
+    op.create_table('cache',
+    sa.Column('key', sa.String(), nullable=False),
+    sa.Column('value', sa.LargeBinary(), nullable=False),
+    sa.Column('tag', sa.String(), nullable=False),
+    sa.Column('used_at', services.kit.database.UtcTime(timezone=True), nullable=False),
+    sa.PrimaryKeyConstraint('key', name=op.f('pk_cache'))
+    )
+    with op.batch_alter_table('cache', schema=None) as batch_op:
+        batch_op.create_index(batch_op.f('ix_cache_tag'), ['tag'], unique=False)
+        batch_op.create_index(batch_op.f('ix_cache_used_at'), ['used_at'], unique=False)
+
     op.create_table('file_sets',
     sa.Column('id', sa.String(), nullable=False),
     sa.Column('parts', sa.LargeBinary(), nullable=False),
@@ -59,6 +70,15 @@ def upgrade() -> None:
     sa.UniqueConstraint('name', name=op.f('uq_projects_name')),
     sqlite_autoincrement=True
     )
+    op.create_table('cache_holds',
+    sa.Column('key', sa.String(), nullable=False),
+    sa.Column('file_set', sa.String(), nullable=False),
+    sa.ForeignKeyConstraint(['key'], ['cache.key'], name=op.f('fk_cache_holds_key'), ondelete='CASCADE'),
+    sa.PrimaryKeyConstraint('key', 'file_set', name=op.f('pk_cache_holds'))
+    )
+    with op.batch_alter_table('cache_holds', schema=None) as batch_op:
+        batch_op.create_index(batch_op.f('ix_cache_holds_file_set'), ['file_set'], unique=False)
+
     op.create_table('repos',
     sa.Column('number', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), autoincrement=True, nullable=False),
     sa.Column('project', sa.String(), nullable=False),
