@@ -31,13 +31,14 @@ def followed(lines: Open, since: timedelta | None, patience: float = PATIENCE) -
     """
     began, seen = time.monotonic(), _Seen()
     deadline: float | None = None
-    first = True
+    reached = False
     while True:
         asked = time.monotonic()
         back = seen.back(since if since is None else since + timedelta(seconds=asked - began))
         shown = seen.once()
         try:
             for line in lines(back):
+                reached = True
                 if deadline is not None:
                     deadline = None
                     sys.stderr.write("datamill: the server is back\n")
@@ -45,16 +46,21 @@ def followed(lines: Open, since: timedelta | None, patience: float = PATIENCE) -
                     yield line
             away = Unavailable("the server ended the log")
         except DatamillError as error:
-            if not _gone(error) or (first and "no datamill answers" in error.message):
+            if not _gone(error) or (not reached and _nobody(error, asked)):
                 raise
             away = Unavailable(error.message)
-        first, now = False, time.monotonic()
+        reached, now = True, time.monotonic()
         if deadline is None or now - asked > CONNECTED:
             deadline = now + patience
             sys.stderr.write(f"datamill: the server went away ({away.message}); connecting again\n")
         if now > deadline:
             raise Unavailable(f"gave up after {patience:g} s: {away.message}") from away
         time.sleep(PAUSE)
+
+
+def _nobody(error: DatamillError, asked: float) -> bool:
+    """Nobody was there to begin with, as against a server that broke off: gRPC may say the same of both."""
+    return "no datamill answers" in error.message and time.monotonic() - asked < CONNECTED
 
 
 def _gone(error: DatamillError) -> bool:
