@@ -42,16 +42,19 @@ class Part:
     """Takes nothing new and lets what runs end, before the part is told to stop."""
 
 
+REPLICA = "local"  # each service finds its leases by this after `up`: its address is another one every time
+
+
 def plan(layout: Layout, *, port: int, token: str, choices: Choices) -> list[Part]:
     """The parts in the order of starting, with fresh ports; writes the configuration files. Raises CannotRun."""
     nats, pfs, jobs, pps = free_ports(4)
     at = {"pfs": f"127.0.0.1:{pfs}", "jobs": f"127.0.0.1:{jobs}", "pps": f"127.0.0.1:{pps}"}
     nats_url = f"nats://{token}@127.0.0.1:{nats}"
     own = {
-        "pfs": {"STORE_ROOT": str(layout.data_dir / "store")},
+        "pfs": {"STORE_ROOT": str(layout.data_dir / "store"), "REPLICA": REPLICA},
         "jobs": {
             "STORE_ROOT": str(layout.data_dir / "jobs" / "store"),
-            "REPLICA": "local",  # its address is another one after every `up`
+            "REPLICA": REPLICA,
             "PFS": at["pfs"],
             "PPS": at["pps"],
         },

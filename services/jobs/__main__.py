@@ -8,6 +8,7 @@ import secrets
 import sys
 from contextlib import AsyncExitStack
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import grpc
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2_grpc import add_TraceServiceServicer_to_server
@@ -36,7 +37,8 @@ from services.kit.clock import SystemClock
 from services.kit.database import Database
 from services.kit.errors import Unavailable
 from services.kit.migrations import NewerSchema, migrate
-from services.kit.objects.local import LocalObjects
+from services.kit.objects.opening import open_store
+from services.kit.objects.port import Objects
 from services.kit.outbox import Relay
 from services.kit.server import PortInUse, serving, told_to_stop
 from services.kit.telemetry import start_logging, start_telemetry
@@ -53,9 +55,10 @@ async def main(settings: Settings) -> None:
         to_pfs = await up.enter_async_context(channels.connect(settings.pfs, token=settings.service_token))
         to_pps = await up.enter_async_context(channels.connect(settings.pps, token=settings.service_token))
         pfs, pps = Pfs(to_pfs), Pps(to_pps)
-        indexes = Indexes.over(LocalObjects(settings.store_root))
+        objects = open_store(settings.store)
+        indexes = Indexes.over(objects)
         logs = Logs(bus, keep=settings.keep_logs, keep_bytes=settings.keep_log_bytes)
-        planner = Planner(pfs, indexes, _scratch(settings.store_root))
+        planner = Planner(pfs, indexes, _scratch(objects, up))
         tools = Tools(db, pfs, planner, indexes, Queue(bus), logs, Wakes(), SystemClock())
         creator = Creator(db, pfs, pps, tools.clock)
         driver = Driver(tools, holder=_holder(settings))
@@ -80,9 +83,11 @@ async def main(settings: Settings) -> None:
             duty.cancel()
 
 
-def _scratch(root: Path) -> Path:
+def _scratch(objects: Objects, up: AsyncExitStack) -> Path:
     """Where plans are written before they are objects; what a crash left there is removed."""
-    folder = root / ".plans"
+    if objects.root is None:
+        return Path(up.enter_context(TemporaryDirectory(prefix="datamill-plans-")))
+    folder = objects.root / ".plans"
     folder.mkdir(parents=True, exist_ok=True)
     for left in folder.iterdir():
         left.unlink()

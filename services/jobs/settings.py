@@ -2,12 +2,13 @@
 
 from dataclasses import dataclass
 from datetime import timedelta
-from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """store_root: folder of plans, records and datum indexes; otlp_collector: where spans are forwarded, or empty.
+    """store: of plans, records and datum indexes, file:///folder or s3://host:port/bucket/prefix.
+
+    otlp_collector: where spans are forwarded, or empty.
 
     replica: the name of this one among those over the same database, the same after a restart, or empty.
     """
@@ -16,7 +17,7 @@ class Settings:
     nats_url: str
     pfs: str  # "host:port"
     pps: str  # "host:port"
-    store_root: Path
+    store: str
     listen: str = "127.0.0.1:7030"
     replica: str = ""
     service_token: str = ""

@@ -126,15 +126,23 @@ def read_directory(read: Callable[[int, int], bytes], size_bytes: int) -> list[B
 
 def verify_pack(path: Path) -> list[Blob]:
     """Check every blob of the pack in this file against its hash. Raises BadPack. CPU-bound: call it on a thread."""
-    size_bytes = path.stat().st_size
-    if size_bytes == 0:
+    if path.stat().st_size == 0:
         raise BadPack("the pack is empty")
-    with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
-        blobs = read_directory(lambda offset, length: mapped[offset : offset + length], size_bytes)
-        with memoryview(mapped) as view:
-            for blob in blobs:
-                with view[blob.offset : blob.offset + blob.stored_bytes] as stored:
-                    decode(stored, blob.codec, blob.digest)
+    with (
+        open(path, "rb") as file,
+        mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped,
+        memoryview(mapped) as view,
+    ):
+        return verify_bytes(view)
+
+
+def verify_bytes(pack: Bytes) -> list[Blob]:
+    """The same for a pack in memory."""
+    with memoryview(pack) as view:
+        blobs = read_directory(lambda offset, length: bytes(view[offset : offset + length]), len(view))
+        for blob in blobs:
+            with view[blob.offset : blob.offset + blob.stored_bytes] as stored:
+                decode(stored, blob.codec, blob.digest)
     return blobs
 
 

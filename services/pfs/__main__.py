@@ -21,7 +21,7 @@ from services.kit.clock import SystemClock
 from services.kit.database import Database
 from services.kit.errors import Unavailable
 from services.kit.migrations import NewerSchema, migrate
-from services.kit.objects.local import LocalObjects
+from services.kit.objects.opening import open_store
 from services.kit.outbox import Relay
 from services.kit.server import PortInUse, Registration, serving, told_to_stop
 from services.kit.telemetry import start_logging, start_telemetry
@@ -48,7 +48,7 @@ GC_OBJECTS = 10_000  # made between looks for garbage: a call makes many that di
 
 async def main(settings: Settings) -> None:
     async with AsyncExitStack() as up:
-        clock, objects = SystemClock(), LocalObjects(settings.store_root)
+        clock, objects = SystemClock(), open_store(settings.store)
         objects.spread("packs", "index")
         db = up.enter_context(Database(settings.database_url))
         migrate(db, MIGRATIONS)
@@ -56,10 +56,9 @@ async def main(settings: Settings) -> None:
         bus = await up.enter_async_context(Bus.connect(settings.nats_url, name="pfs"))
         stores = Stores.over(objects)
         views = Views(db, bus, stores, clock)
-        incoming = settings.store_root / "incoming"
-        content = ContentService(db=db, stores=stores, views=views, clock=clock, incoming=incoming)
+        content = await ContentService.start(db=db, stores=stores, views=views, clock=clock)
         token = settings.service_token
-        finisher = Finisher(db, bus, stores, clock)
+        finisher = Finisher(db, bus, stores, clock, replica=settings.replica)
         api = PfsApi(db=db, bus=bus, clock=clock, stores=stores, views=views, service_token=token, closed=finisher.take)
         register = _registrations(api, TransactionApi(db=db, clock=clock, service_token=token), content, views)
         duties = await up.enter_async_context(asyncio.TaskGroup())

@@ -2,18 +2,20 @@
 
 from dataclasses import dataclass
 from datetime import timedelta
-from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """store_root: the folder of the object store; packs under way lie in its `incoming`."""
+    """store: the object store, file:///folder or s3://host:port/bucket/prefix (kit/objects/address.py).
+    replica: the name of this one among those over the same database, the same after a restart, or empty.
+    """
 
     database_url: str
     nats_url: str
-    store_root: Path
+    store: str
     listen: str = "127.0.0.1:7010"
     service_token: str = ""
+    replica: str = ""
     otlp_collector: str = ""
     log_level: str = "INFO"
     drain: timedelta = timedelta(seconds=10)

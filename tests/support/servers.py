@@ -187,7 +187,7 @@ def settings(name: str, root: Path, *, nats_url: str, token: str, listen: str = 
         "DATABASE_URL": f"sqlite:///{folder / (name + '.db')}",
         "NATS_URL": nats_url,
         "SERVICE_TOKEN": token,
-        "STORE_ROOT": str(folder / "store"),
+        "STORE": (folder / "store").as_uri(),
         "RUNTIME_DIR": str(folder / "runtime"),
     }
     return {f"{name.upper()}_{key}": value for key, value in values.items()}

@@ -37,6 +37,10 @@ class Objects(Protocol):
         """The folder of the objects when callers on this machine may read them as files, else None."""
         ...
 
+    def spread(self, *prefixes: str) -> None:
+        """Be ready for many objects "<prefix>/<two hex digits>/…"."""
+        ...
+
     def put(self, key: str, data: bytes) -> None:
         """Store `data` durably. The same key with the same bytes again is no error. Raises Exhausted."""
         ...

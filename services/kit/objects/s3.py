@@ -87,6 +87,9 @@ class S3Objects:
         if not found:
             raise ConfigError(f"store {self._where}: there is no bucket {self._where.name}; make it first")
 
+    def spread(self, *prefixes: str) -> None:
+        """Nothing: keys need no folders."""
+
     def put(self, key: str, data: bytes) -> None:
         self._persist(lambda: self._put(key, io.BytesIO(data), len(data)), key)
 

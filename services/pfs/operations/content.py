@@ -2,19 +2,18 @@
 
 A pack's row comes before its first byte, so an abandoned one can be found; it counts once every blob in it has been
 held against its hash. An entry may only name blobs that are in the directory of a pack that counts.
-Elsewhere: the bytes of a pack (kit/packs.py); becoming a file set (files/filesets.py).
+Elsewhere: the bytes of a pack on their way (storage/incoming.py); becoming a file set (files/filesets.py).
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from services.kit.errors import Invalid
-from services.kit.packs import NAME_BYTES, BadPack, pack_key, verify_pack
+from services.kit.packs import NAME_BYTES
 from services.pfs.domain.entries import NO_BYTES_DIGEST, REPLACE, Content, Extent, Op, removal, size_of
 from services.pfs.domain.file_errors import BadEntry
 from services.pfs.domain.layers import Draft
@@ -58,26 +57,6 @@ def check_name(name: bytes) -> None:
     """Raises Invalid unless `name` can be a pack's name."""
     if len(name) != NAME_BYTES:
         raise Invalid(f"a pack's name has {NAME_BYTES} bytes, not {len(name)}")
-
-
-def seal(stores: Stores, incoming: Path, name: bytes) -> int:
-    """Verify the pack written to `incoming` and move it into the store; says how many blobs it holds. Blocks.
-
-    Raises Invalid when the pack is not there or not what its trailer says.
-    """
-    key = pack_key(name)
-    path = incoming
-    if not incoming.exists() and stores.objects.root is not None and stores.objects.size(key) is not None:
-        path = stores.objects.root / key  # moved before, but a crash came before its row was changed
-    try:
-        blobs = verify_pack(path)
-    except FileNotFoundError as error:
-        raise Invalid(f"pack {name.hex()} has not been written") from error
-    except BadPack as problem:
-        raise Invalid(f"pack {name.hex()} does not count: {problem}") from problem
-    if path == incoming:
-        stores.objects.adopt(key, incoming)
-    return len(blobs)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,15 +6,17 @@ Elsewhere: checks and rows (operations/content.py); views (operations/files/tree
 import asyncio
 import secrets
 from collections.abc import AsyncIterator, Callable, Iterator
-from io import FileIO
-from pathlib import Path
+from contextlib import ExitStack
+from datetime import timedelta
+from typing import BinaryIO
 
 from datamill.wire import content_v1_pb2 as wire
 from datamill.wire.content_v1_pb2_grpc import ContentServiceServicer
 from services.kit.clock import Clock, fresh_id, fresh_name
 from services.kit.database import Database
 from services.kit.errors import Invalid
-from services.kit.objects.local import meaning_of
+from services.kit.objects.port import ObjectMissing
+from services.kit.packs import pack_key
 from services.kit.server import Context
 from services.pfs.domain.file_errors import BadEntry, FileNotFound
 from services.pfs.domain.keys import CommitRef
@@ -26,7 +28,6 @@ from services.pfs.operations.content import (
     pack_state,
     publish_pack,
     reserve_pack,
-    seal,
 )
 from services.pfs.operations.files.filesets import TTL, create_file_set
 from services.pfs.operations.files.landing import Landing
@@ -37,59 +38,68 @@ from services.pfs.servicers.files.batches import batches
 from services.pfs.servicers.wire import from_wire
 from services.pfs.servicers.wire.file_wire import content_message, entry
 from services.pfs.storage.content_tables import LIVE
+from services.pfs.storage.incoming import Incoming, write
 
 FILES_A_BATCH = 1000
+PROBE = "packs/probe"
+TO_WRITE, TO_READ = timedelta(hours=1), timedelta(hours=6)  # how long signed URLs hold
 
 
 class ContentService(ContentServiceServicer):
-    """incoming: folder for packs that are being written, on the file system of the store."""
+    """Make it with `start`."""
 
-    def __init__(self, *, db: Database, stores: Stores, views: Views, clock: Clock, incoming: Path) -> None:
+    def __init__(self, *, db: Database, stores: Stores, views: Views, clock: Clock, probe: str) -> None:
         self._db, self._stores, self._views, self._clock = db, stores, views, clock
-        self._incoming = incoming.absolute()
-        self._incoming.mkdir(parents=True, exist_ok=True)
-        self._probe = secrets.token_hex(16)
-        root = stores.objects.root
-        self._packs = None if root is None else root.absolute() / "packs"
-        if self._packs is not None:
-            self._packs.mkdir(parents=True, exist_ok=True)
-            (self._packs / "probe").write_text(self._probe)
+        self._incoming = Incoming(stores.objects)
+        self._probe = probe
+
+    @classmethod
+    async def start(cls, *, db: Database, stores: Stores, views: Views, clock: Clock) -> "ContentService":
+        """Raises Unavailable when the store is away."""
+        probe = await asyncio.to_thread(_settle, stores)
+        return cls(db=db, stores=stores, views=views, clock=clock, probe=probe)
 
     async def GetStore(self, request: wire.GetStoreRequest, context: Context) -> wire.GetStoreResponse:
-        if self._packs is None:
-            return wire.GetStoreResponse()
-        probe = str(self._packs / "probe")
-        return wire.GetStoreResponse(local_root=str(self._packs), probe_path=probe, probe_value=self._probe)
+        objects = self._stores.objects
+        if objects.root is None:
+            return wire.GetStoreResponse(probe_value=self._probe, probe_url=objects.signed_get(PROBE, TO_READ) or "")
+        packs, probe = objects.root / "packs", objects.root / PROBE
+        return wire.GetStoreResponse(local_root=str(packs), probe_path=str(probe), probe_value=self._probe)
 
     async def StartPack(self, request: wire.StartPackRequest, context: Context) -> wire.StartPackResponse:
         name = request.pack_id or fresh_name()
-        await self._db.run(reserve_pack, name, now=self._clock.now())
-        path = "" if self._packs is None else str(self._place(name))
-        return wire.StartPackResponse(pack_id=name, incoming_path=path)
+        now = self._clock.now()
+        await self._db.run(reserve_pack, name, now=now)
+        answer = wire.StartPackResponse(pack_id=name, incoming_path=str(self._incoming.path(name) or ""))
+        if url := self._incoming.url(name, TO_WRITE):
+            answer.put_url = url
+            answer.put_until.FromDatetime(now + TO_WRITE)
+        return answer
 
     async def PutPack(self, requests: AsyncIterator[wire.PutPackRequest], context: Context) -> wire.PutPackResponse:
-        name, size = b"", 0
-        file: FileIO | None = None
+        size = 0
+        file: BinaryIO | None = None
+        receiving = ExitStack()
         try:
             async for request in requests:
                 if file is None:
-                    name = request.pack_id
-                    await self._reserved(name)
-                    file = await asyncio.to_thread(open, self._place(name).with_suffix(".part"), "wb", 0)
-                await asyncio.to_thread(_write, file, request.data)
+                    await self._reserved(request.pack_id)
+                    entered = self._incoming.receiving(request.pack_id)
+                    file = await asyncio.to_thread(receiving.enter_context, entered)
+                await asyncio.to_thread(write, file, request.data)
                 size += len(request.data)
-        finally:
-            if file is not None:
-                await asyncio.to_thread(file.close)
+        except BaseException as error:
+            await asyncio.to_thread(receiving.__exit__, type(error), error, error.__traceback__)
+            raise
         if file is None:
             raise Invalid("the first message must name the pack")
-        await asyncio.to_thread(self._place(name).with_suffix(".part").rename, self._place(name))
+        await asyncio.to_thread(receiving.close)
         return wire.PutPackResponse(size_bytes=size)
 
     async def SealPack(self, request: wire.SealPackRequest, context: Context) -> wire.SealPackResponse:
         state, blobs = await self._reserved(request.pack_id)
         if state != LIVE:
-            blobs = await asyncio.to_thread(seal, self._stores, self._place(request.pack_id), request.pack_id)
+            blobs = await asyncio.to_thread(self._incoming.seal, request.pack_id)
             await self._db.run(publish_pack, request.pack_id, blobs)
         return wire.SealPackResponse(blobs=blobs)
 
@@ -116,6 +126,7 @@ class ContentService(ContentServiceServicer):
     ) -> AsyncIterator[wire.ResolveFilesResponse]:
         views: dict[CommitRef, TreeView] = {}
         waiting: list[wire.ResolvedFile] = []
+        addresses = _Addresses(self._stores, self._clock, wanted=request.with_urls)
         for index, wanted in enumerate(request.wanted):
             ref = from_wire.commit_ref(wanted.commit if wanted.HasField("commit") else None)
             if ref not in views:
@@ -123,10 +134,10 @@ class ContentService(ContentServiceServicer):
             async for batch in batches(_resolving(Reading(views[ref]), index, wanted.path, ref), FILES_A_BATCH):
                 waiting += batch
                 if len(waiting) >= FILES_A_BATCH:
-                    yield wire.ResolveFilesResponse(files=waiting)
+                    yield wire.ResolveFilesResponse(files=waiting, packs=addresses.of(waiting))
                     waiting = []
         if waiting:
-            yield wire.ResolveFilesResponse(files=waiting)
+            yield wire.ResolveFilesResponse(files=waiting, packs=addresses.of(waiting))
 
     async def _reserved(self, name: bytes) -> tuple[str, int]:
         check_name(name)
@@ -135,15 +146,38 @@ class ContentService(ContentServiceServicer):
             raise Invalid(f"pack {name.hex()} was never started")
         return found
 
-    def _place(self, name: bytes) -> Path:
-        return self._incoming / name.hex()
+
+class _Addresses:
+    """Signed addresses of packs, each told once."""
+
+    def __init__(self, stores: Stores, clock: Clock, *, wanted: bool) -> None:
+        self._objects, self._clock, self._wanted = stores.objects, clock, wanted
+        self._told: set[bytes] = set()
+
+    def of(self, files: list[wire.ResolvedFile]) -> list[wire.PackUrl]:
+        """Those of the packs of these files that were not told before."""
+        if not self._wanted:
+            return []
+        named = {extent.pack_id for file in files for extent in file.content.extents}
+        fresh, told = named - self._told, []
+        self._told |= fresh
+        until = self._clock.now() + TO_READ
+        for name in fresh:
+            if url := self._objects.signed_get(pack_key(name), TO_READ):
+                told.append(wire.PackUrl(pack_id=name, url=url))
+                told[-1].until.FromDatetime(until)
+        return told
 
 
-def _write(file: FileIO, data: bytes) -> None:
+def _settle(stores: Stores) -> str:
+    """Keep an object in the store that shows a caller that it reaches the same one. Says what it holds."""
+    Incoming(stores.objects).prepare()
     try:
-        file.write(data)
-    except OSError as error:
-        raise meaning_of(error) from error
+        return stores.objects.get(PROBE).decode()
+    except ObjectMissing:
+        probe = secrets.token_hex(16)
+    stores.objects.put(PROBE, probe.encode())
+    return probe
 
 
 def _packs_of(request: wire.PutEntriesRequest) -> set[bytes]:
