@@ -51,9 +51,9 @@ def plan(layout: Layout, *, port: int, token: str, choices: Choices) -> list[Par
     at = {"pfs": f"127.0.0.1:{pfs}", "jobs": f"127.0.0.1:{jobs}", "pps": f"127.0.0.1:{pps}"}
     nats_url = f"nats://{token}@127.0.0.1:{nats}"
     own = {
-        "pfs": {"STORE_ROOT": str(layout.data_dir / "store"), "REPLICA": REPLICA},
+        "pfs": {"STORE": (layout.data_dir / "store").as_uri(), "REPLICA": REPLICA},
         "jobs": {
-            "STORE_ROOT": str(layout.data_dir / "jobs" / "store"),
+            "STORE": (layout.data_dir / "jobs" / "store").as_uri(),
             "REPLICA": REPLICA,
             "PFS": at["pfs"],
             "PPS": at["pps"],
