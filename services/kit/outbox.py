@@ -60,6 +60,7 @@ class Relay:
         self._look_at = 0.0  # when to look next; the loop's clock
         self._published: set[int] = set()  # rows whose news is out: deleted now and then, many in one write
         self._forgot_at = 0.0
+        self._failing = False
         db.on_commit(self._hear)
 
     def _hear(self, news: list[Numbered]) -> None:
@@ -78,9 +79,11 @@ class Relay:
             self._wake.clear()
             try:
                 await self._publish_some(loop.time())
+                self._failing = False
             except Exception:
-                log.exception("publishing news failed; it stays in the outbox and is tried again")
-                self._look_at = 0.0
+                if not self._failing:  # an outage is logged once
+                    log.exception("news cannot be published now; it stays in the outbox and is tried again")
+                self._failing, self._look_at = True, 0.0
                 await asyncio.sleep(0.2)
                 continue
             try:

@@ -23,11 +23,11 @@ AT_ONCE = 4  # commits that are finished side by side
 
 
 class Finisher:
-    """The duty of one process."""
+    """The duty of one process. replica: its name; one that is the same after a restart finds its leases again."""
 
-    def __init__(self, db: Database, bus: Bus, stores: Stores, clock: Clock) -> None:
+    def __init__(self, db: Database, bus: Bus, stores: Stores, clock: Clock, *, replica: str) -> None:
         self._db, self._bus, self._stores, self._clock = db, bus, stores, clock
-        self._holder = fresh_id()
+        self._holder = replica or fresh_id()
         self._busy: dict[CommitNumber, str] = {}  # with the commit's key
         self._room = asyncio.Semaphore(AT_ONCE)
         self._tasks: asyncio.TaskGroup | None = None
