@@ -34,7 +34,7 @@ def credentials(seaweed: Seaweed, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def store(proxy: Proxy, *, patience: float) -> S3Objects:
-    return S3Objects(Bucket(proxy.endpoint, BUCKET, unique("t") + "/", "us-east-1", False), patience=patience)
+    return S3Objects(Bucket(proxy.endpoint, BUCKET, unique("t") + "/", "us-east-1", False, patience))
 
 
 @pytest.mark.parametrize("mood", [Mood.AWAY, Mood.BUSY])
@@ -118,7 +118,7 @@ def test_a_store_that_is_full_refuses_and_goes_on_serving(tmp_path: Path) -> Non
     tiny = Seaweed(tmp_path / "weed", room_mib=8)
     tiny.start()
     try:
-        objects = S3Objects(Bucket(tiny.endpoint, BUCKET, "", "us-east-1", False), patience=1)
+        objects = S3Objects(Bucket(tiny.endpoint, BUCKET, "", "us-east-1", False, 1))
         objects.put("small", b"kept")
         with pytest.raises((Exhausted, Unavailable), match=r"the store s3://.* fails: InternalError"):
             fill(objects)
@@ -128,11 +128,10 @@ def test_a_store_that_is_full_refuses_and_goes_on_serving(tmp_path: Path) -> Non
 
 
 def test_wrong_settings_are_told_at_start(seaweed: Seaweed, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(driver, "PATIENCE_SECONDS", 0.5)
     with pytest.raises(ConfigError, match="there is no bucket elsewhere; make it first"):
         open_store(f"s3://{seaweed.endpoint}/elsewhere?secure=false")
     with pytest.raises(Unavailable, match=r"does not answer: .*refused"):
-        S3Objects(Bucket(f"127.0.0.1:{free_port()}", BUCKET, secure=False), patience=0.3).check()
+        S3Objects(Bucket(f"127.0.0.1:{free_port()}", BUCKET, secure=False, patience=0.3)).check()
     monkeypatch.setenv(SECRET_KEY, "wrong")
     with pytest.raises(ConfigError, match=f"refuses: AccessDenied.*{ACCESS_KEY}") as refused:
         open_store(seaweed.url())
@@ -153,6 +152,7 @@ def test_wrong_settings_are_told_at_start(seaweed: Seaweed, monkeypatch: pytest.
         ("s3://host/UPPER", "names no bucket"),
         ("s3://key:secret@host/bucket", "must not hold credentials"),
         ("s3://host/bucket?secure=maybe", "secure is true or false"),
+        ("s3://host/bucket?patience=long", "patience is a number"),
         ("s3://host/bucket?regon=x", "no option 'regon'"),
         ("s3://host/bucket/a/../b", "a prefix is made of"),
     ],
@@ -166,5 +166,6 @@ def test_an_address_that_cannot_be_right_is_refused(text: str, why: str) -> None
 def test_addresses_that_are_right(tmp_path: Path) -> None:
     assert str(parse("/some/where")) == "file:///some/where"
     assert parse("s3:///mine?region=eu-west-1") == Bucket("s3.amazonaws.com", "mine", "", "eu-west-1", True)
+    assert parse("s3://h:9000/mine?patience=2.5") == Bucket("h:9000", "mine", patience=2.5)
     assert parse("s3://h:9000/mine/a/b/?secure=no") == Bucket("h:9000", "mine", "a/b/", "", False)
     assert str(parse("s3://h:9000/mine/a/b/?secure=no")) == "s3://h:9000/mine/a/b"

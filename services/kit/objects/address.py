@@ -1,6 +1,7 @@
 """Where an object store is, as one text: "file:///folder" or "s3://host:port/bucket/prefix?region=…&secure=…".
 
 A plain absolute path is a folder too. Without a host an S3 store is Amazon's: "s3:///bucket?region=eu-west-1".
+patience=SECONDS says how long a call waits for a store that is away.
 Credentials are never part of the address: an address is shown and logged. They come from AWS_ACCESS_KEY_ID,
 AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN, or from the file ~/.aws/credentials.
 Elsewhere: the drivers (local.py, s3.py), which one an address means (opening.py).
@@ -13,9 +14,11 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 ACCESS_KEY, SECRET_KEY, SESSION_TOKEN = "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"
 CREDENTIALS = (ACCESS_KEY, SECRET_KEY, SESSION_TOKEN)
+PATIENCE_SECONDS = 20.0
 AMAZON = "s3.amazonaws.com"
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _PREFIX = re.compile(r"[A-Za-z0-9/_.-]*")
+_SECONDS = re.compile(r"\d{1,5}(\.\d{1,3})?")
 _WORDS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 
 
@@ -42,6 +45,7 @@ class Bucket:
     prefix: str = ""
     region: str = ""
     secure: bool = True
+    patience: float = PATIENCE_SECONDS  # callers of a service wait for a minute at most
 
     def __str__(self) -> str:
         return f"s3://{self.endpoint}/{self.name}/{self.prefix}".rstrip("/")
@@ -76,8 +80,11 @@ def _bucket(text: str) -> Bucket:
         raise BadAddress(f"{text!r}: a prefix is made of letters, digits and /_.-")
     options = dict(parse_qsl(url.query, keep_blank_values=True))
     region, secure = options.pop("region", ""), options.pop("secure", "true").lower()
+    patience = options.pop("patience", str(PATIENCE_SECONDS))
     if options:
-        raise BadAddress(f"{text!r}: there is no option {min(options)!r}; there are region and secure")
+        raise BadAddress(f"{text!r}: there is no option {min(options)!r}; there are region, secure and patience")
     if secure not in _WORDS:
         raise BadAddress(f"{text!r}: secure is true or false")
-    return Bucket(url.netloc or AMAZON, name, f"{prefix}/" if prefix else "", region, _WORDS[secure])
+    if not _SECONDS.fullmatch(patience):
+        raise BadAddress(f"{text!r}: patience is a number of seconds")
+    return Bucket(url.netloc or AMAZON, name, f"{prefix}/" if prefix else "", region, _WORDS[secure], float(patience))

@@ -1,7 +1,7 @@
 """Objects in an S3 bucket, through the minio client: one PUT each, or in parts when they are big.
 
 A call that meets no answer, a broken one or a status of 5xx is made again, after pauses that grow, as long as
-PATIENCE_SECONDS allow; then it raises Unavailable. Objects travel with a checksum that the store holds them against;
+the address allows; then it raises Unavailable. Objects travel with a checksum that the store holds them against;
 those in parts are compared by the ETag afterwards. Elsewhere: addresses (address.py); who signed URLs are for (PFS).
 """
 
@@ -37,7 +37,6 @@ PART_BYTES = 16 << 20
 WHOLE_BYTES = 32 << 20  # a pack is a little over 16 MiB: two parts would take four requests where one does
 CONNECTIONS = 32
 CONNECT_SECONDS, ANSWER_SECONDS = 5.0, 20.0
-PATIENCE_SECONDS = 20.0  # callers of a service wait for a minute at most
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0
 SEND_BYTES = 256 << 10
 PAGE_OBJECTS = 1000
@@ -57,8 +56,8 @@ REFUSED = {
 class S3Objects:
     """Objects below a prefix of a bucket. Safe for several threads."""
 
-    def __init__(self, where: Bucket, *, patience: float = PATIENCE_SECONDS) -> None:
-        self._where, self._patience = where, patience
+    def __init__(self, where: Bucket) -> None:
+        self._where = where
         self._client = Minio(
             where.endpoint,
             secure=where.secure,
@@ -195,7 +194,7 @@ class S3Objects:
 
     def _persist(self, attempt: Callable[[], T], key: str) -> T:
         """Make a call, again and again while that may help. Raises ObjectMissing, Exhausted, Unavailable."""
-        deadline, pause = time.monotonic() + self._patience, FIRST_PAUSE
+        deadline, pause = time.monotonic() + self._where.patience, FIRST_PAUSE
         while True:
             try:
                 return attempt()
