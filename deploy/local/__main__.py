@@ -23,6 +23,7 @@ def main() -> int:
     parser.add_argument("--detach", action="store_true")
     parser.add_argument("--listen", default=LOOPBACK)
     parser.add_argument("--database-url", default="")
+    parser.add_argument("--store", default="")
     parser.add_argument("--allow-origin", action="append", default=[])
     options = parser.parse_args()
     match options.command:
@@ -33,6 +34,7 @@ def main() -> int:
                 options.detach,
                 listen=options.listen,
                 database_url=options.database_url,
+                store=options.store,
                 origins=options.allow_origin,
             )
         case "down":

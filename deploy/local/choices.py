@@ -13,11 +13,13 @@ ORIGIN = re.compile(r"https?://[A-Za-z0-9.\-]+(:\d{1,5})?|https?://\[[0-9a-fA-F:
 @dataclass(frozen=True, kw_only=True)
 class Choices:
     """port: 0 for any free one; listen: an address of this machine that the gateway is to be reached at, besides the
-    loopback; database_url: "" for SQLite; origins: of web pages that may call it from a browser."""
+    loopback; database_url: "" for SQLite; store: "" for a folder; origins: of web pages that may call it from a
+    browser."""
 
     port: int
     listen: str = LOOPBACK
     database_url: str = ""
+    store: str = ""
     origins: tuple[str, ...] = ()
 
     def check(self) -> None:

@@ -17,6 +17,7 @@ from typing import Any
 from deploy.local import database
 from deploy.local import doctor as checks
 from deploy.local import layout as layouts
+from deploy.local import store as stores
 from deploy.local.choices import LOOPBACK
 from deploy.local.layout import CannotRun, Layout
 from deploy.local.logs import open_log, tail
@@ -34,11 +35,12 @@ def up(
     *,
     listen: str = LOOPBACK,
     database_url: str = "",
+    store: str = "",
     origins: Sequence[str] = (),
 ) -> int:
     """Start an instance. In the foreground this process becomes the supervisor and does not return.
 
-    port: None for the one it had before, so that its clients find it again. listen, database_url, origins: see Choices.
+    port: None for the one it had before, so that its clients find it again. the rest: see Choices.
     """
     if port is None:
         port = layouts.kept_port(layouts.resolve(data_dir))
@@ -47,6 +49,8 @@ def up(
     command += ["--port", str(port), f"--listen={listen}", *(f"--allow-origin={origin}" for origin in origins)]
     if database_url:
         os.environ[database.VARIABLE] = database_url  # others may see a command, and it may hold a password
+    if store:
+        os.environ[stores.VARIABLE] = store
     if not detach:
         sys.stdout.flush()
         os.execv(command[0], command)
@@ -95,8 +99,8 @@ def status(data_dir: Path) -> int:
     bad = [part for part in parts if part["state"] != "up"]
     for part in bad:
         _explain(layout, part)
-    problem = _database(layout, state)
-    return DEGRADED if bad or problem or not parts else OK
+    problems = [_database(layout, state), _store(state)]
+    return DEGRADED if bad or any(problems) or not parts else OK
 
 
 def _database(layout: Layout, state: Mapping[str, Any]) -> bool:
@@ -106,6 +110,16 @@ def _database(layout: Layout, state: Mapping[str, Any]) -> bool:
     problem = database.check(database.kept(layout), ROOT)
     print(f"\ndatabase {state['database']}" + (f": {problem}" if problem else " answers"))
     return problem is not None
+
+
+def _store(state: Mapping[str, Any]) -> bool:
+    """Print where the contents are, unless they are in a folder here; whether nobody answers there."""
+    address = state.get("store")
+    if not address:
+        return False
+    silent = not stores.answers(str(address))
+    print(f"\nstore {address}" + (" does not answer" if silent else " answers"))
+    return silent
 
 
 def doctor(data_dir: Path) -> int:

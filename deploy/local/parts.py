@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deploy.envoy.render import Gateway, render
-from deploy.local import binaries, database
+from deploy.local import binaries, database, store
 from deploy.local.choices import Choices
 from deploy.local.drain import SOCKET, drain
 from deploy.local.layout import Layout, write_whole
@@ -51,9 +51,8 @@ def plan(layout: Layout, *, port: int, token: str, choices: Choices) -> list[Par
     at = {"pfs": f"127.0.0.1:{pfs}", "jobs": f"127.0.0.1:{jobs}", "pps": f"127.0.0.1:{pps}"}
     nats_url = f"nats://{token}@127.0.0.1:{nats}"
     own = {
-        "pfs": {"STORE": (layout.data_dir / "store").as_uri(), "REPLICA": REPLICA},
+        "pfs": {"REPLICA": REPLICA},
         "jobs": {
-            "STORE": (layout.data_dir / "jobs" / "store").as_uri(),
             "REPLICA": REPLICA,
             "PFS": at["pfs"],
             "PPS": at["pps"],
@@ -70,13 +69,16 @@ def plan(layout: Layout, *, port: int, token: str, choices: Choices) -> list[Par
         common = {"LISTEN": at[name], "NATS_URL": nats_url, "SERVICE_TOKEN": token, "DRAIN": DRAIN_SECONDS}
         if choices.database_url:
             common["DATABASE_URL"] = database.of_service(name, choices.database_url)
-        parts.append(_service(layout, name, number, {**common, **own[name]}))
+        secrets: Mapping[str, str] = {}
+        if name != "pps":
+            common["STORE"], secrets = store.of_service(layout, name, choices.store), store.credentials(choices.store)
+        parts.append(_service(layout, name, number, {**common, **own[name]}, secrets))
     return [*parts, _gateway(layout, port, at, choices)]
 
 
 def environment(layout: Layout) -> dict[str, str]:
     """What every part inherits: the user's environment, our programs first, and the mark of the instance."""
-    ours = {"PYTHONPATH", "PYTHONHOME", database.VARIABLE}  # user code would inherit the password, too
+    ours = {"PYTHONPATH", "PYTHONHOME", database.VARIABLE, *store.withheld(layout)}  # user code would inherit them, too
     inherited = {key: value for key, value in os.environ.items() if key not in ours}
     return {
         **inherited,
@@ -85,7 +87,7 @@ def environment(layout: Layout) -> dict[str, str]:
     }
 
 
-def _service(layout: Layout, name: str, port: int, settings: Mapping[str, str]) -> Part:
+def _service(layout: Layout, name: str, port: int, settings: Mapping[str, str], secrets: Mapping[str, str]) -> Part:
     folder = layout.data_dir / name
     folder.mkdir(exist_ok=True)
     memory = FRUGAL if name != "pps" else {}  # user code inherits from PPS
@@ -94,7 +96,7 @@ def _service(layout: Layout, name: str, port: int, settings: Mapping[str, str]) 
         name=name,
         title=name.upper() if name != "jobs" else "Jobs",
         command=(sys.executable, "-m", f"services.{name}"),
-        env={**memory, **{f"{name.upper()}_{key}": value for key, value in values.items()}},
+        env={**memory, **secrets, **{f"{name.upper()}_{key}": value for key, value in values.items()}},
         port=port,
         ask=ask_grpc,
     )

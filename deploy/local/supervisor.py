@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from deploy.local import database
+from deploy.local import database, store
 from deploy.local import layout as layouts
 from deploy.local.child import Child
 from deploy.local.choices import Choices, reached_at, warning
@@ -149,11 +149,14 @@ def supervise(data_dir: Path, choices: Choices, started: Callable[[str, str], No
         left = kill_orphans(layout)
         if left:
             log.warning("killed %d processes that an instance killed before had left behind", left)
-        choices = replace(choices, database_url=_database(layout, choices.database_url))
+        choices = replace(
+            choices, database_url=_database(layout, choices.database_url), store=_store(layout, choices.store)
+        )
         port = claim(choices.port, choices.beyond)
         parts = plan(layout, port=port, token=token, choices=choices)
         address = f"grpc://localhost:{port}"
-        shown = {"listen": reached_at(choices, port), "database": database.shown(choices.database_url)}
+        database_shown = database.shown(choices.database_url)
+        shown = {"listen": reached_at(choices, port), "database": database_shown, "store": choices.store}
 
         async def main() -> None:
             supervisor = Supervisor(
@@ -177,6 +180,16 @@ def _database(layout: Layout, given: str) -> str:
     return url
 
 
+def _store(layout: Layout, given: str) -> str:
+    """The address of the store, which works; "" for a folder. Raises CannotRun."""
+    url = store.choose(layout, given)
+    problem = store.check(url, ROOT) if url else None
+    if problem:
+        raise CannotRun(problem)
+    store.keep(layout, url)
+    return url
+
+
 def main(arguments: Sequence[str]) -> int:
     """`python -m deploy.local.supervisor`: in the foreground, or telling the outcome to a pipe and going on."""
     parser = argparse.ArgumentParser(prog="datamill up")
@@ -193,6 +206,7 @@ def main(arguments: Sequence[str]) -> int:
         port=options.port,
         listen=options.listen,
         database_url=os.environ.get(database.VARIABLE, ""),
+        store=os.environ.get(store.VARIABLE, ""),
         origins=tuple(options.allow_origin),
     )
 

@@ -37,6 +37,14 @@ DATA_DIR = click.option(
     help="A PostgreSQL server, postgresql://USER:PASSWORD@HOST/DATABASE, instead of SQLite. [default: as before]",
 )
 @click.option(
+    "--store",
+    default="",
+    envvar="DATAMILL_STORE",
+    metavar="URL",
+    help="An S3 bucket, s3://HOST:PORT/BUCKET/PREFIX?region=R&secure=false, instead of a folder; credentials are taken "
+    "from AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY. [default: as before]",
+)
+@click.option(
     "--listen",
     default="127.0.0.1",
     show_default=True,
@@ -53,11 +61,18 @@ DATA_DIR = click.option(
     help="Web pages of this origin may call it from a browser (gRPC-web); may be said more than once.",
 )
 def up(
-    data_dir: Path | None, port: int | None, detach: bool, database_url: str, listen: str, origins: tuple[str, ...]
+    data_dir: Path | None,
+    port: int | None,
+    detach: bool,
+    database_url: str,
+    store: str,
+    listen: str,
+    origins: tuple[str, ...],
 ) -> Any:
     """Start a datamill on this machine."""
     servers = _servers()
-    return servers.up(data_dir or home(), port, detach, listen=listen, database_url=database_url, origins=origins)
+    choices = {"listen": listen, "database_url": database_url, "store": store, "origins": origins}
+    return servers.up(data_dir or home(), port, detach, **choices)
 
 
 @verbs.root.command("down")
