@@ -27,6 +27,7 @@ class OutboxRow(KitBase):
     """A piece of news that has not been published yet."""
 
     __tablename__ = "outbox"
+    __table_args__ = {"sqlite_autoincrement": True}  # noqa: RUF012 - a number that came back would be taken for published
     seq: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
     at: Mapped[datetime] = mapped_column(UtcTime)
     news: Mapped[bytes] = mapped_column(LargeBinary)

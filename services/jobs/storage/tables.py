@@ -35,6 +35,7 @@ class JobRow(Base):
         Index("jobs_by_id", "id"),
         Index("jobs_by_created", "created"),
         Index("jobs_open", "closed", "project", "pipeline", "number"),
+        {"sqlite_autoincrement": True},  # sets in the queue go by the number: one that came back would mean another job
     )
     number: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
     project: Mapped[str]

@@ -23,7 +23,8 @@ def upgrade() -> None:
     sa.Column('seq', sa.Integer(), autoincrement=True, nullable=False),
     sa.Column('at', services.kit.database.UtcTime(timezone=True), nullable=False),
     sa.Column('news', sa.LargeBinary(), nullable=False),
-    sa.PrimaryKeyConstraint('seq')
+    sa.PrimaryKeyConstraint('seq'),
+    sqlite_autoincrement=True
     )
     op.create_table('jobs',
     sa.Column('number', sa.Integer(), autoincrement=True, nullable=False),
@@ -59,7 +60,8 @@ def upgrade() -> None:
     sa.Column('root_stored', sa.BigInteger(), nullable=False),
     sa.Column('root_rows', sa.BigInteger(), nullable=False),
     sa.PrimaryKeyConstraint('number'),
-    sa.UniqueConstraint('project', 'pipeline', 'id')
+    sa.UniqueConstraint('project', 'pipeline', 'id'),
+    sqlite_autoincrement=True
     )
     with op.batch_alter_table('jobs', schema=None) as batch_op:
         batch_op.create_index('jobs_by_created', ['created'], unique=False)

@@ -23,7 +23,8 @@ def upgrade() -> None:
     sa.Column('seq', sa.Integer(), autoincrement=True, nullable=False),
     sa.Column('at', services.kit.database.UtcTime(timezone=True), nullable=False),
     sa.Column('news', sa.LargeBinary(), nullable=False),
-    sa.PrimaryKeyConstraint('seq')
+    sa.PrimaryKeyConstraint('seq'),
+    sqlite_autoincrement=True
     )
     op.create_table('cache',
     sa.Column('key', sa.String(), nullable=False),
