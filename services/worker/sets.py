@@ -88,6 +88,7 @@ class SetRunner:
         packing = Packing(
             self._peers,
             shared=shared is not None,
+            signed=self._store.signed(),
             spool=scratch.spool("pack"),
             patience=lambda: Patience(self._keep_trying, lost),
         )

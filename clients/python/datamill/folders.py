@@ -1,8 +1,8 @@
 """Whole folders in and out, by the shortest way that the server and this machine allow.
 
 In: packs straight to the store (bulk/upload.py) when the server has a content service and blake3 is installed, else one
-stream through the service. Out: straight from the packs (bulk/download.py) when this machine shares the store's folder,
-else one tar stream, unpacked here (bulk/local.py).
+stream through the service. Out: straight from the packs (bulk/download.py) when this machine reaches the store, else
+one tar stream, unpacked here (bulk/local.py).
 """
 
 import importlib
@@ -113,11 +113,17 @@ class Folders(Repos, Commits, Files):
         if not importlib.util.find_spec("blake3"):
             return None
         download: Any = importlib.import_module("datamill.bulk.download")
+        reading: Any = importlib.import_module("datamill.bulk.reading")
         try:
-            root = store.shared_root(self)
-            return None if root is None else int(download.fetch(self, where, root, folder, below, progress))
-        except (Unsupported, download.NotPlain):
+            reach = store.reach(self)
+        except Unsupported:
             return None
+        try:
+            return int(download.fetch(self, where, reach, folder, below, progress))
+        except (Unsupported, reading.NotPlain):
+            return None
+        finally:
+            reach.close()
 
     def _streamed(self, files: Iterable[local.LocalFile], top: str, progress: Progress) -> str:
         def changes() -> Iterator[pfs.ModifyFileRequest]:

@@ -40,7 +40,7 @@ class Prefetch:
         self._store = store
         self._lost = lost
         self._keep_trying = keep_trying
-        self._resolver = Resolver(peers, datums)
+        self._resolver = Resolver(peers, store.addresses, datums)
         self._ready: dict[int, LaidOut] = {}
         self._trouble: Trouble | None = None
         self._wanted = 0
@@ -64,7 +64,7 @@ class Prefetch:
 
     def again(self, index: int) -> LaidOut:
         """A fresh copy for another attempt. Raises Trouble."""
-        resolver = Resolver(self._peers, self._datums)
+        resolver = Resolver(self._peers, self._store.addresses, self._datums)
         source = self._store.source()
         layout = Layout(self._scratch, source, resolver)
         patience = Patience(self._keep_trying, self._lost)

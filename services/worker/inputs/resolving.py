@@ -11,6 +11,7 @@ import grpc
 from datamill.wire import content_v1_pb2 as content
 from datamill.wire import work_v1_pb2 as work
 from services.worker.calls import Peers, trouble
+from services.worker.inputs.addresses import Addresses
 
 WANTED_A_CALL = 2000
 
@@ -18,8 +19,9 @@ WANTED_A_CALL = 2000
 class Resolver:
     """The files of a set's datums, asked for in order; out of order costs a call. For one thread at a time."""
 
-    def __init__(self, peers: Peers, datums: Sequence[work.Datum]) -> None:
+    def __init__(self, peers: Peers, addresses: Addresses, datums: Sequence[work.Datum]) -> None:
         self._peers = peers
+        self._addresses = addresses
         self._datums = datums
         self._call: Any = None
         self._items: Iterator[content.ResolvedFile] = iter(())
@@ -60,7 +62,7 @@ class Resolver:
         self.close()
         self._ahead = None
         self._origin = []
-        request = content.ResolveFilesRequest()
+        request = content.ResolveFilesRequest(with_urls=self._addresses.signed is not None)
         for number, datum in enumerate(self._datums[index:], index):
             if self._origin and len(self._origin) + len(datum.inputs) > WANTED_A_CALL:
                 break
@@ -72,4 +74,9 @@ class Resolver:
             self._items = iter(())
             return
         self._call = self._peers.content.ResolveFiles(request, metadata=self._peers.metadata)
-        self._items = (file for answer in self._call for file in answer.files)
+        self._items = self._files_of(self._call)
+
+    def _files_of(self, call: Any) -> Iterator[content.ResolvedFile]:
+        for answer in call:
+            self._addresses.learn(answer.packs)
+            yield from answer.files

@@ -1,11 +1,13 @@
 """Turns outputs into content: bytes go into packs, written once, straight into the store where it is a folder.
 
 Content that this worker has just read from the store, or has written before in the set, is named and not written again.
-A pack is begun by StartPack, written to the place that the answer names, and counts once SealPack has checked it.
+A pack is begun by StartPack, written to the place that the answer names (a file, or a signed URL of an S3 store), and
+counts once SealPack has checked it.
 Elsewhere: the pack's format and how big files are cut (kit/packs.py).
 """
 
 import contextlib
+import logging
 import os
 from collections.abc import Callable, Iterator
 from typing import TypeVar
@@ -13,10 +15,12 @@ from typing import TypeVar
 import grpc
 from blake3 import blake3
 
+from datamill.bulk.signed import NotGiven, Signed
 from datamill.wire import content_v1_pb2 as content
 from services.kit import packs
 from services.worker.calls import Patience, Peers, persist, trouble
 
+log = logging.getLogger(__name__)
 T = TypeVar("T")
 FLUSH_BYTES = 1 << 20
 READ_BYTES = 8 << 20
@@ -26,11 +30,17 @@ PUT_SECONDS = 600.0
 
 
 class Packing:
-    """The packs of one set. spool: a path on disk for packs of a store that is no folder here."""
+    """The packs of one set. spool: a path on disk for packs of a store that is no folder here.
 
-    def __init__(self, peers: Peers, *, shared: bool, spool: str, patience: Callable[[], Patience]) -> None:
+    signed: how such packs are sent to the store; None when they have to go through PFS.
+    """
+
+    def __init__(
+        self, peers: Peers, *, shared: bool, signed: Signed | None, spool: str, patience: Callable[[], Patience]
+    ) -> None:
         self._peers = peers
         self._shared = shared
+        self._signed = signed
         self._spool = spool
         self._patience = patience
         self._known: dict[bytes, content.Extent] = {}
@@ -99,7 +109,10 @@ class Packing:
         if self._pack is not None and self._pack.full:
             self.seal()
         if self._pack is None:
-            self._pack = _Pack(self._peers, self._start(), self._patience, shared=self._shared, spool=self._spool)
+            place = self._start()
+            self._pack = _Pack(
+                self._peers, place, self._patience, shared=self._shared, signed=self._signed, spool=self._spool
+            )
         blob = self._pack.add(data, digest)
         extent = content.Extent(
             pack_id=self._pack.id,
@@ -132,9 +145,11 @@ class _Pack:
         patience: Callable[[], Patience],
         *,
         shared: bool,
+        signed: Signed | None,
         spool: str,
     ) -> None:
         self.id = place.pack_id
+        self._url, self._signed = place.put_url, signed
         self._peers = peers
         self._patience = patience
         self._shared = shared and bool(place.incoming_path)
@@ -191,6 +206,13 @@ class _Pack:
             done += os.pwrite(self._handle, data[done:] if done else data, self._flushed + done)
 
     def _put(self) -> None:
+        if self._signed is not None and self._url:
+            try:
+                self._signed.put(self._url, self._read, self._flushed)
+            except NotGiven as error:
+                log.info("pack %s goes through PFS: %s", self.id.hex(), error)
+            else:
+                return
         try:
             self._peers.content.PutPack(self._pieces(), timeout=PUT_SECONDS, metadata=self._peers.metadata)
         except grpc.RpcError as error:
@@ -198,9 +220,13 @@ class _Pack:
 
     def _pieces(self) -> Iterator[content.PutPackRequest]:
         yield content.PutPackRequest(pack_id=self.id)
+        for data in self._read():
+            yield content.PutPackRequest(data=data)
+
+    def _read(self) -> Iterator[bytes]:
         offset = 0
         while data := os.pread(self._handle, PUT_BYTES, offset):
-            yield content.PutPackRequest(data=data)
+            yield data
             offset += len(data)
 
     def _try(self, attempt: Callable[[], T]) -> T:

@@ -172,10 +172,10 @@ def test_folders_in_and_out(
     if way == "plain stream":
         monkeypatch.setitem(sys.modules, "blake3", None)
     elif way == "packs through the service":
-        monkeypatch.setattr(upload, "shared_root", lambda _calls: None)
-        monkeypatch.setattr(store, "shared_root", lambda _calls: None)
+        monkeypatch.setattr(upload, "reach", lambda _calls: store.Reach())
+        monkeypatch.setattr(store, "reach", lambda _calls: store.Reach())
     else:
-        assert store.shared_root(client) is not None
+        assert store.reach(client).root is not None
     seen = [0, 0]
 
     def progress(files: int, size: int) -> None:

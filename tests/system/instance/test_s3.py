@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 import datamill
+from datamill.bulk import local, upload
+from datamill.bulk.signed import Signed
 from datamill.wire import pps_v2_pb2 as pps
 from tests.support.proxy import Mood, Proxy, proxy_to
 from tests.support.seaweed import BUCKET, SECRET, Seaweed
@@ -64,9 +66,17 @@ def test_a_dag_runs_over_s3_and_goes_on_after_an_outage(instance: Instance, prox
     assert away.returncode == 2
     assert "does not answer" in away.stdout
     assert not (instance.data_dir / "store").exists()
+    logs = "".join(path.read_text() for path in (instance.data_dir / "pps").rglob("*.log"))
+    assert "content goes to the store" in logs
 
 
-def test_folders_go_in_and_out(instance: Instance, tmp_path: Path) -> None:
+@pytest.mark.parametrize("way", ["straight to the store", "through the service"])
+def test_folders_go_in_and_out(instance: Instance, tmp_path: Path, way: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if way == "straight to the store":
+        monkeypatch.delattr(upload, "_pieces_of")
+        monkeypatch.delattr(local, "unpack")
+    else:
+        monkeypatch.setattr(Signed, "holds", lambda *_: False)
     wanted = {f"d{number % 7}/{number:04}": os.urandom(number % 3000) for number in range(1500)} | {
         "big": os.urandom(11 << 20)
     }

@@ -1,97 +1,100 @@
 """The short way out for many files: where their bytes lie is asked of the service, and they are read from the packs.
 
 Every blob is held against its hash, since no service looks at it on the way. Needs the package blake3.
+Elsewhere: reading from packs (reading.py).
 """
 
 import os
-from collections import OrderedDict
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-from blake3 import blake3
-
 from datamill.bulk.local import inside
+from datamill.bulk.reading import FromFolder, FromUrls, NotPlain, Part
+from datamill.bulk.store import Reach
 from datamill.errors import Corrupt
 from datamill.transport import Calls
 from datamill.wire import content_v1_pb2 as content
 from datamill.wire import pfs_v2_pb2 as pfs
 
-PACKS_OPEN = 64
-PLAIN = 0  # the codec of bytes as they are
+TELL_FILES, TELL_BYTES = 200, 4 << 20  # progress is told once so much was done
+
+Seen = Callable[[int, int], None]
 
 
-class NotPlain(Exception):
-    """Something is stored so that only the service can read it."""
-
-
-def fetch(calls: Calls, file: pfs.File, root: Path, folder: Path, below: str, seen: Callable[[int, int], None]) -> int:
+def fetch(calls: Calls, file: pfs.File, reach: Reach, folder: Path, below: str, seen: Seen) -> int:
     """Write the files at and below a path into `folder`, their paths taken from `below` on. Returns how many.
 
-    root: the folder of packs. Raises NotPlain, after which another way may begin anew; Corrupt, FileMissing.
+    Raises NotPlain, after which another way may begin anew; Corrupt, FileMissing.
     """
-    request = content.ResolveFilesRequest(wanted=[content.Wanted(commit=file.commit, path=file.path)])
-    made: set[Path] = set()
-    folder.mkdir(parents=True, exist_ok=True)
-    count = 0
-    with _packs(root) as read:
+    reader: FromFolder | FromUrls
+    if reach.signed is not None:
+        reader = FromUrls(reach.signed)
+    elif reach.root is not None:
+        reader = FromFolder(reach.root)
+    else:
+        raise NotPlain
+    wanted = [content.Wanted(commit=file.commit, path=file.path)]
+    request = content.ResolveFilesRequest(wanted=wanted, with_urls=reach.signed is not None)
+
+    def parts() -> Iterator[Part[content.ResolvedFile]]:
         for batch in calls.stream(calls.content.ResolveFiles, request):
-            size = 0
+            reader.learn(batch.packs)
             for found in batch.files:
-                target = inside(folder, found.path, below)
-                if target is None:
-                    raise Corrupt(f"the server sent {found.path!r} as a file")
-                if target.parent not in made:
-                    target.parent.mkdir(parents=True, exist_ok=True)
-                    made.add(target.parent)
-                _write(target, found.content, read)
-                size += found.content.size_bytes
-            count += len(batch.files)
-            seen(len(batch.files), size)
-    return count
+                yield found, None  # also for a file that has no bytes
+                yield from ((found, extent) for extent in found.content.extents)
 
-
-Read = Callable[[content.Extent], bytes]
-
-
-def _write(target: Path, whole: content.Content, read: Read) -> None:
-    handle = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
+    folder.mkdir(parents=True, exist_ok=True)
+    target = _Target(folder, below, seen)
     try:
-        for extent in whole.extents:
-            view = memoryview(read(extent))
-            while view:
-                view = view[os.write(handle, view) :]
+        for found, data in reader.read(parts()):
+            if data is None:
+                target.begin(found)
+            else:
+                target.write(data)
+        return target.end()
     finally:
-        os.close(handle)
+        target.close()
+        reader.close()
 
 
-@contextmanager
-def _packs(root: Path) -> Iterator[Read]:
-    """Reads extents, keeping the packs used last open."""
-    handles: OrderedDict[bytes, int] = OrderedDict()
+class _Target:
+    """Files being written, one after another."""
 
-    def read(extent: content.Extent) -> bytes:
-        if extent.codec != PLAIN:
-            raise NotPlain
-        handle = handles.get(extent.pack_id)
-        if handle is None:
-            name = extent.pack_id.hex()
-            try:
-                handle = os.open(root / name[:2] / name, os.O_RDONLY | os.O_CLOEXEC)
-            except OSError as error:  # perhaps not ours to read; the service says what is wrong, if anything is
-                raise NotPlain from error
-            handles[extent.pack_id] = handle
-            if len(handles) > PACKS_OPEN:
-                os.close(handles.popitem(last=False)[1])
-        else:
-            handles.move_to_end(extent.pack_id)
-        data = os.pread(handle, extent.stored_bytes, extent.offset_bytes)
-        if len(data) != extent.size_bytes or blake3(data).digest() != extent.digest:
-            raise Corrupt(f"pack {extent.pack_id.hex()} does not hold what it should at byte {extent.offset_bytes}")
-        return data
+    def __init__(self, folder: Path, below: str, seen: Seen) -> None:
+        self._folder, self._below, self._seen = folder, below, seen
+        self._made: set[Path] = set()
+        self._handle = -1
+        self._count = self._files = self._bytes = 0
 
-    try:
-        yield read
-    finally:
-        for handle in handles.values():
-            os.close(handle)
+    def begin(self, found: content.ResolvedFile) -> None:
+        self.close()
+        path = inside(self._folder, found.path, self._below)
+        if path is None:
+            raise Corrupt(f"the server sent {found.path!r} as a file")
+        if path.parent not in self._made:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._made.add(path.parent)
+        self._handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
+        self._count += 1
+        self._files += 1
+        if self._files >= TELL_FILES or self._bytes >= TELL_BYTES:
+            self._tell()
+
+    def write(self, data: bytes) -> None:
+        self._bytes += len(data)
+        view = memoryview(data)
+        while view:
+            view = view[os.write(self._handle, view) :]
+
+    def end(self) -> int:
+        self._tell()
+        return self._count
+
+    def close(self) -> None:
+        if self._handle >= 0:
+            os.close(self._handle)
+            self._handle = -1
+
+    def _tell(self) -> None:
+        self._seen(self._files, self._bytes)
+        self._files = self._bytes = 0

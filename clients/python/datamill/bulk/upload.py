@@ -11,7 +11,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 from datamill.bulk.local import LocalFile
 from datamill.bulk.packs import Blob, Pack
-from datamill.bulk.store import shared_root
+from datamill.bulk.signed import NotGiven
+from datamill.bulk.store import Reach, reach
 from datamill.transport import Calls
 from datamill.wire import content_v1_pb2 as content
 
@@ -32,16 +33,20 @@ def file_set(
     progress(files, bytes) is told what was added since it was told last. Raises Unsupported when the server has no
     content service; then nothing has been read.
     """
-    upload = _Upload(calls, top, progress)
-    return upload.run(files), upload.big
+    way = reach(calls)
+    try:
+        upload = _Upload(calls, way, top, progress)
+        return upload.run(files), upload.big
+    finally:
+        way.close()
 
 
 class _Upload:
-    def __init__(self, calls: Calls, top: str, progress: Callable[[int, int], None]) -> None:
+    def __init__(self, calls: Calls, reach: Reach, top: str, progress: Callable[[int, int], None]) -> None:
         self._calls = calls
         self._top = top
         self._progress = progress
-        self._shared = shared_root(calls) is not None
+        self._reach = reach
         self._spare: queue.SimpleQueue[Pack] = queue.SimpleQueue()
         for _ in range(PACKS):
             self._spare.put(Pack())
@@ -86,11 +91,7 @@ class _Upload:
         try:
             calls, api = self._calls, self._calls.content
             started = calls.call(api.StartPack, content.StartPackRequest())
-            if self._shared and os.access(os.path.dirname(started.incoming_path), os.W_OK):
-                with open(started.incoming_path, "wb") as file:
-                    file.write(pack.body())
-                    file.write(pack.trailer())
-            else:
+            if not self._straight(started, pack):
                 calls.send(api.PutPack, lambda: _pieces_of(pack, started.pack_id))
             calls.call(api.SealPack, content.SealPackRequest(pack_id=started.pack_id), SEAL_SECONDS)
         finally:
@@ -98,6 +99,22 @@ class _Upload:
             self._spare.put(pack)
         self._sealed.put([_entry(path, blob, started.pack_id) for path, blob in named])
         self._progress(len(named), sum(blob.size_bytes for _, blob in named))
+
+    def _straight(self, started: content.StartPackResponse, pack: Pack) -> bool:
+        """Write the pack to where the service will look for it; says whether that could be done."""
+        if self._reach.root is not None and os.access(os.path.dirname(started.incoming_path), os.W_OK):
+            with open(started.incoming_path, "wb") as file:
+                file.write(pack.body())
+                file.write(pack.trailer())
+            return True
+        if self._reach.signed is None or not started.put_url:
+            return False
+        body, trailer = pack.body(), pack.trailer()
+        try:
+            self._reach.signed.put(started.put_url, lambda: (body, trailer), len(body) + len(trailer))
+        except NotGiven:
+            return False  # the service says what is wrong, if anything is
+        return True
 
     def _send_entries(self) -> str:
         first = self._sealed.get()
