@@ -9,7 +9,7 @@ import hmac
 import logging
 import signal
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import aclosing, asynccontextmanager
+from contextlib import AbstractContextManager, aclosing, asynccontextmanager, nullcontext
 from datetime import timedelta
 from typing import Any, TypeVar
 
@@ -28,6 +28,8 @@ SERVICE_TOKEN_HEADER = "datamill-service-token"
 PROBLEM_HEADER = "datamill-error"  # in the trailers of a refusal that a service itself has made
 Context = ServicerContext[Any, Any]
 Registration = Callable[[grpc.aio.Server], None]
+Around = Callable[[str], AbstractContextManager[object]]
+"""Entered for each call, with its full method name, and left when the call has ended."""
 T = TypeVar("T")
 
 STATUS: dict[type[Exception], StatusCode] = {
@@ -78,7 +80,8 @@ async def answered(context: Context, method: str) -> AsyncIterator[None]:
 class TranslateProblems(grpc.aio.ServerInterceptor):
     """Guards every call of every shape, iterating streams inside the guard so that their errors do not escape it."""
 
-    def __init__(self) -> None:
+    def __init__(self, around: Around) -> None:
+        self._around = around
         self._tracer = trace.get_tracer("datamill.server")
 
     async def intercept_service(self, continuation: Any, handler_call_details: grpc.HandlerCallDetails) -> Any:
@@ -94,12 +97,12 @@ class TranslateProblems(grpc.aio.ServerInterceptor):
         call = getattr(handler, shape)
 
         async def one(request: Any, context: Context) -> Any:
-            with self._span(method, came_with):
+            with self._span(method, came_with), self._around(method):
                 async with answered(context, method):
                     return await call(request, context)
 
         async def many(request: Any, context: Context) -> AsyncIterator[Any]:
-            with self._span(method, came_with):
+            with self._span(method, came_with), self._around(method):
                 async with answered(context, method), aclosing(call(request, context)) as replies:
                     async for reply in replies:
                         yield reply
@@ -140,7 +143,7 @@ def is_service(context: Context, token: str) -> bool:
 
 @asynccontextmanager
 async def serving(
-    register: Sequence[Registration], names: Sequence[str], *, at: str, drain: timedelta
+    register: Sequence[Registration], names: Sequence[str], *, at: str, drain: timedelta, around: Around = nullcontext
 ) -> AsyncIterator[str]:
     """Serve until the block ends, then let running calls go on for at most `drain`. Yields "host:port".
 
@@ -148,7 +151,7 @@ async def serving(
     names: full names of the services, for health and reflection.
     Raises PortInUse.
     """
-    server = grpc.aio.server(interceptors=[TranslateProblems()], options=list(OPTIONS))
+    server = grpc.aio.server(interceptors=[TranslateProblems(around)], options=list(OPTIONS))
     # grpcio (1.85) waits on one task for every registered method again at each call; generic handlers cost one in all.
     setattr(server, "add_registered_method_handlers", lambda service, handlers: None)  # noqa: B010
     checks = health.aio.HealthServicer()

@@ -26,6 +26,8 @@ from services.kit.outbox import Relay
 from services.kit.server import PortInUse, Registration, serving, told_to_stop
 from services.kit.telemetry import start_logging, start_telemetry
 from services.pfs.duties.finisher import Finisher
+from services.pfs.duties.presence_keeper import PresenceKeeper
+from services.pfs.operations.collection.presence import Presence
 from services.pfs.operations.files.stores import Stores
 from services.pfs.operations.files.tree_views import Views
 from services.pfs.operations.refs.projects import settle
@@ -36,6 +38,7 @@ from services.pfs.servicers.content import ContentService
 from services.pfs.servicers.transactions import TransactionApi
 from services.pfs.servicers.trees import TreeService
 from services.pfs.settings import Settings
+from services.pfs.storage.moves import Moves
 
 MIGRATIONS = Path(__file__).parent / "storage" / "migrations"
 NAMES = (
@@ -54,16 +57,20 @@ async def main(settings: Settings) -> None:
         migrate(db, MIGRATIONS)
         await db.run(settle, clock.now())
         bus = await up.enter_async_context(Bus.connect(settings.nats_url, name="pfs"))
-        stores = Stores.over(objects)
+        presence, moves = await Presence.open(db, clock, replica=settings.replica), Moves()
+        up.push_async_callback(presence.close)
+        keeper = PresenceKeeper(db, presence, moves, clock)
+        await keeper.beat()
+        stores = Stores.over(objects, moves=moves, name=presence.name, session=presence.session)
         views = Views(db, bus, stores, clock)
         content = await ContentService.start(db=db, stores=stores, views=views, clock=clock)
         token = settings.service_token
-        finisher = Finisher(db, bus, stores, clock, replica=settings.replica)
+        finisher = Finisher(db, bus, stores, clock, presence, replica=settings.replica)
         api = PfsApi(db=db, bus=bus, clock=clock, stores=stores, views=views, service_token=token, closed=finisher.take)
         register = _registrations(api, TransactionApi(db=db, clock=clock, service_token=token), content, views)
         duties = await up.enter_async_context(asyncio.TaskGroup())
-        running = [duties.create_task(Relay(db, bus).run()), duties.create_task(finisher.run())]
-        await up.enter_async_context(serving(register, NAMES, at=settings.listen, drain=settings.drain))
+        running = [duties.create_task(duty.run()) for duty in (Relay(db, bus), finisher, keeper)]
+        await up.enter_async_context(serving(register, NAMES, at=settings.listen, drain=settings.drain, around=presence.around))
         gc.freeze()
         gc.set_threshold(GC_OBJECTS)
         await told_to_stop()

@@ -1,11 +1,11 @@
 """The ports of the map: where ranges are read from, and where new ones go."""
 
-import secrets
 from collections import OrderedDict
 from collections.abc import Callable
 from threading import Lock
 from typing import Protocol
 
+from services.kit.clock import fresh_name
 from services.kit.sortedmap.codec import Chunk, decode
 from services.kit.sortedmap.rows import Place
 
@@ -25,11 +25,12 @@ class PackSink:
     """Collects new ranges, children before parents, into index packs of at most 16 MiB.
 
     store: called with a pack's name and bytes, once for each pack; must be durable when it returns.
+    name: gives each pack its name, once there is something to put into it.
     """
 
-    def __init__(self, store: Callable[[bytes, bytes], None]) -> None:
-        self._store = store
-        self._pack = secrets.token_bytes(16)
+    def __init__(self, store: Callable[[bytes, bytes], None], name: Callable[[], bytes] = fresh_name) -> None:
+        self._store, self._name = store, name
+        self._pack = b""
         self._parts: list[bytes] = []
         self._length = 0
         self.packs: list[bytes] = []
@@ -40,6 +41,8 @@ class PackSink:
         """Take one stored range; it can be read once its pack is stored."""
         if self._length and self._length + len(data) > PACK_BYTES:
             self.flush()
+        if not self._parts:
+            self._pack = self._name()
         place = Place(self._pack, self._length, len(data))
         self._parts.append(data)
         self._length += len(data)
@@ -52,7 +55,7 @@ class PackSink:
         if self._parts:
             self._store(self._pack, b"".join(self._parts))
             self.packs.append(self._pack)
-            self._pack, self._parts, self._length = secrets.token_bytes(16), [], 0
+            self._parts, self._length = [], 0
 
 
 class Reader:

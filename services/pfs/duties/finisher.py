@@ -6,6 +6,7 @@ Elsewhere: what finishing is (operations/finishing/finish.py).
 
 import asyncio
 import logging
+from contextlib import ExitStack
 from datetime import timedelta
 
 from services.kit.bus import Bus, Listener
@@ -13,6 +14,7 @@ from services.kit.clock import Clock, fresh_id
 from services.kit.database import Database
 from services.kit.errors import Problem
 from services.pfs.domain.commits import CommitNumber
+from services.pfs.operations.collection.presence import Presence
 from services.pfs.operations.files.stores import Stores
 from services.pfs.operations.finishing.finish import Outcome, Work, claim, finish, publish, ready_work
 
@@ -25,8 +27,11 @@ AT_ONCE = 4  # commits that are finished side by side
 class Finisher:
     """The duty of one process. replica: its name; one that is the same after a restart finds its leases again."""
 
-    def __init__(self, db: Database, bus: Bus, stores: Stores, clock: Clock, *, replica: str) -> None:
+    def __init__(
+        self, db: Database, bus: Bus, stores: Stores, clock: Clock, presence: Presence, *, replica: str
+    ) -> None:
         self._db, self._bus, self._stores, self._clock = db, bus, stores, clock
+        self._presence = presence
         self._holder = replica or fresh_id()
         self._busy: dict[CommitNumber, str] = {}  # with the commit's key
         self._room = asyncio.Semaphore(AT_ONCE)
@@ -40,9 +45,10 @@ class Finisher:
             try:
                 while True:
                     news.drain()
-                    ready, others_wait = await self._ready()
-                    for work in ready:
-                        self.take(work)
+                    with self._presence.call():  # what is read here is referred to by what comes of it
+                        ready, others_wait = await self._ready()
+                        for work in ready:
+                            self.take(work)
                     await self._cause_to_look(news, others_wait)
             finally:
                 self._tasks = None  # calls that are still running may close commits: a later process finishes them
@@ -51,7 +57,9 @@ class Finisher:
         """Finish this commit without looking for it. Nothing is lost when it is not done: a later look finds it."""
         if self._tasks is not None and work.number not in self._busy:
             self._busy[work.number] = work.key
-            self._tasks.create_task(self._one(work))
+            call = ExitStack()
+            call.enter_context(self._presence.call())  # from now on: whoever hands work over is a call that ends
+            self._tasks.create_task(self._one(work, call))
 
     async def _cause_to_look(self, news: Listener, others_wait: bool) -> None:
         """Return when there may be something to do: a commit that ends matters only to those that wait for it."""
@@ -66,7 +74,7 @@ class Finisher:
             log.exception("cannot look for commits to finish; trying again")
             return [], True
 
-    async def _one(self, work: Work) -> None:
+    async def _one(self, work: Work, call: ExitStack) -> None:
         """Finish one commit; whatever goes wrong, it is tried again at a later look."""
         try:
             async with self._room:
@@ -78,6 +86,7 @@ class Finisher:
         except Exception:
             log.exception("finishing commit %d failed; it is tried again", work.number)
         finally:
+            call.close()
             del self._busy[work.number]
 
     async def _held(self, work: Work) -> Outcome:

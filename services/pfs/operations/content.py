@@ -37,10 +37,12 @@ def pack_state(tx: Session, name: bytes) -> tuple[str, int] | None:
     return None if row is None else (row.state, row.blobs)
 
 
-def publish_pack(tx: Session, name: bytes, blobs: int) -> None:
-    """Let a verified pack count."""
-    row = tx.get_one(PackRow, name)
-    row.state, row.blobs = LIVE, blobs
+def publish_pack(tx: Session, name: bytes, blobs: int, *, now: datetime) -> None:
+    """Let a verified pack count. Raises Invalid."""
+    row = tx.get(PackRow, name)
+    if row is None or row.state not in (WRITING, LIVE):
+        raise Invalid(f"pack {name.hex()} was given up: its writing took too long")
+    row.kind, row.state, row.blobs, row.at = CONTENT, LIVE, blobs, now
 
 
 def live_among(tx: Session, names: Iterable[bytes]) -> set[bytes]:

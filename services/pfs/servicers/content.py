@@ -18,6 +18,7 @@ from services.kit.errors import Invalid
 from services.kit.objects.port import ObjectMissing
 from services.kit.packs import pack_key
 from services.kit.server import Context
+from services.pfs.domain.entries import Extent
 from services.pfs.domain.file_errors import BadEntry, FileNotFound
 from services.pfs.domain.keys import CommitRef
 from services.pfs.domain.paths import at, below, canonical
@@ -42,7 +43,7 @@ from services.pfs.storage.incoming import Incoming, write
 
 FILES_A_BATCH = 1000
 PROBE = "packs/probe"
-TO_WRITE, TO_READ = timedelta(hours=1), timedelta(hours=6)  # how long signed URLs hold
+TO_WRITE = TO_READ = timedelta(hours=6)  # how long signed URLs hold
 
 
 class ContentService(ContentServiceServicer):
@@ -100,7 +101,7 @@ class ContentService(ContentServiceServicer):
         state, blobs = await self._reserved(request.pack_id)
         if state != LIVE:
             blobs = await asyncio.to_thread(self._incoming.seal, request.pack_id)
-            await self._db.run(publish_pack, request.pack_id, blobs)
+            await self._db.run(publish_pack, request.pack_id, blobs, now=self._clock.now())
         return wire.SealPackResponse(blobs=blobs)
 
     async def PutEntries(
@@ -116,7 +117,7 @@ class ContentService(ContentServiceServicer):
             await asyncio.to_thread(_take, entries, request)
         parts = await asyncio.to_thread(entries.finish)
         id = fresh_id()
-        await self._db.run(create_file_set, id, Landing(parts, []), now=self._clock.now())
+        await self._db.run(create_file_set, id, Landing(parts, [], self._stores.session, live), now=self._clock.now())
         answer = wire.PutEntriesResponse(file_set_id=id, entries=entries.taken)
         answer.ttl.FromTimedelta(TTL)
         return answer
@@ -131,7 +132,8 @@ class ContentService(ContentServiceServicer):
             ref = from_wire.commit_ref(wanted.commit if wanted.HasField("commit") else None)
             if ref not in views:
                 views[ref] = await self._views.open(ref)
-            async for batch in batches(_resolving(Reading(views[ref]), index, wanted.path, ref), FILES_A_BATCH):
+            resolving = _resolving(Reading(views[ref]), index, wanted.path, ref, self._stores.content.placed)
+            async for batch in batches(resolving, FILES_A_BATCH):
                 waiting += batch
                 if len(waiting) >= FILES_A_BATCH:
                     yield wire.ResolveFilesResponse(files=waiting, packs=addresses.of(waiting))
@@ -188,7 +190,9 @@ def _take(entries: Entries, request: wire.PutEntriesRequest) -> None:
     entries.take(map(entry, request.entries))
 
 
-def _resolving(reading: Reading, wanted: int, path: str, asked: CommitRef) -> Callable[[], Iterator[wire.ResolvedFile]]:
+def _resolving(
+    reading: Reading, wanted: int, path: str, asked: CommitRef, placed: Callable[[Extent], Extent]
+) -> Callable[[], Iterator[wire.ResolvedFile]]:
     def start() -> Iterator[wire.ResolvedFile]:
         clean = canonical(path)
         spans = [below(clean)] if clean == "/" else [at(clean), below(clean)]
@@ -196,7 +200,8 @@ def _resolving(reading: Reading, wanted: int, path: str, asked: CommitRef) -> Ca
         found = 0
         for row in rows:
             found += 1
-            content = content_message(reading.view.content(row))
+            found_at = reading.view.content(row)
+            content = content_message(found_at._replace(extents=tuple(map(placed, found_at.extents))))
             yield wire.ResolvedFile(wanted=wanted, path=row.key.partition(b"\0")[0].decode(), content=content)
         if not found and clean != "/":
             raise FileNotFound(path, asked)

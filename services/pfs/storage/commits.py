@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session, aliased
 
 from services.pfs.domain.commits import Branch, BranchNumber, Commit, CommitNumber, Origin, RepoNumber, TreeRoot
 from services.pfs.domain.keys import RepoKey
+from services.pfs.storage.graves import bury_commits
 from services.pfs.storage.tables import BranchRow, CommitEdgeRow, CommitRow, RepoRow, table
 
 SOME = 500  # numbers in one IN list: every database takes that many
@@ -278,11 +279,13 @@ class CommitStore:
     def remove(self, number: CommitNumber) -> None:
         """Delete a commit that has no children and no branch points at; what belongs to it goes with it."""
         self.tx.flush()
+        bury_commits(self.tx, CommitRow.number == number)
         self.tx.execute(delete(CommitRow).where(CommitRow.number == number))
 
     def remove_all(self, repo: RepoNumber) -> None:
         """Delete every commit of a repo."""
         self.tx.flush()
+        bury_commits(self.tx, CommitRow.repo_number == repo)
         self.tx.execute(delete(CommitRow).where(CommitRow.repo_number == repo))
         self.tx.expire_all()
 

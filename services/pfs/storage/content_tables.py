@@ -11,19 +11,27 @@ from sqlalchemy.orm import Mapped, mapped_column
 from services.kit.database import UtcTime
 from services.pfs.storage.tables import NEVER_REUSED, Base, Number
 
-WRITING, LIVE = "writing", "live"
+WRITING, LIVE, DYING, MOVING, MOVED = "writing", "live", "dying", "moving", "moved"
+"""A pack may be referred to from LIVE on. MOVING: what is referred to lies in another pack, too. MOVED: only there."""
 CONTENT, INDEX = "content", "index"
 
 
 class PackRow(Base):
-    """A pack in the object store. One that is still `writing` may be referred to by nobody."""
+    """A pack in the object store. One that is still `writing` may be referred to by nobody.
+
+    session: whose writing it is (collection_tables.py); NULL: a caller's of the content service.
+    used: the epoch in which a caller last referred to it by name. moved_to: where a MOVING or MOVED one's blobs lie.
+    """
 
     __tablename__ = "packs"
     name: Mapped[bytes] = mapped_column(LargeBinary(16), primary_key=True)
     kind: Mapped[str]
     state: Mapped[str]
     blobs: Mapped[int] = mapped_column(default=0)
-    at: Mapped[datetime] = mapped_column(UtcTime)
+    at: Mapped[datetime] = mapped_column(UtcTime)  # of the last change of its state
+    session: Mapped[str | None]
+    used: Mapped[int] = mapped_column(Number, default=0)
+    moved_to: Mapped[bytes | None] = mapped_column(LargeBinary(16))
 
 
 class LayerRow(Base):

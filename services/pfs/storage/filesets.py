@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any, cast
 
-from sqlalchemy import delete
+from sqlalchemy import CursorResult, delete
 from sqlalchemy.orm import Session
 
 from services.pfs.domain.file_errors import PathMissing
@@ -37,5 +38,7 @@ class FileSetStore:
             raise PathMissing()
         return row
 
-    def forget_expired(self, now: datetime) -> None:
-        self.tx.execute(delete(FileSetRow).where(FileSetRow.expires_at < now))
+    def forget_expired(self, now: datetime) -> int:
+        """For the collector only: what is read from a set must stay until calls that read it have ended."""
+        gone = self.tx.execute(delete(FileSetRow).where(FileSetRow.expires_at < now))
+        return cast("CursorResult[Any]", gone).rowcount

@@ -6,7 +6,7 @@ Elsewhere: merging (domain/layers.py); rows (content_tables.py).
 """
 
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import msgspec
 import zstandard
@@ -78,15 +78,15 @@ def decode_parts(data: bytes) -> list[Part]:
 class LayerStore:
     """Writes and reads runs. Safe for several threads."""
 
-    def __init__(self, objects: Objects, trees: TreeStore) -> None:
-        self._objects, self._trees = objects, trees
+    def __init__(self, objects: Objects, trees: TreeStore, name: Callable[[], bytes] = fresh_name) -> None:
+        self._objects, self._trees, self._name = objects, trees, name
 
     def write(self, ops: Sequence[Op]) -> Part:
         """Store a run; ops are sorted and unique by key. Durable when it returns, unless it is inline."""
         frames = [_compressed(ops[at : at + FRAME_OPS]) for at in range(0, len(ops), FRAME_OPS)]
         if len(frames) == 1 and len(frames[0]) <= INLINE_BYTES:
             return Inline(frames[0])
-        name = fresh_name()
+        name = self._name()
         data = b"".join(_LENGTH.pack(len(frame)) + frame for frame in frames)
         self._objects.put(index_key(name), data)
         return Spilled(name, len(data), len(ops))

@@ -5,7 +5,7 @@ Elsewhere: bytes of a pack (kit/packs.py); which packs count (PackRow, operation
 """
 
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from threading import Lock
 
 from blake3 import blake3
@@ -15,6 +15,7 @@ from services.kit.errors import Corrupt
 from services.kit.objects.port import Objects
 from services.kit.packs import RAW, BadPack, Blob, Bytes, PackBuilder, decode, pack_key, read_directory
 from services.pfs.domain.entries import Extent
+from services.pfs.storage.moves import Moves
 
 GAP_BYTES = 256 << 10  # a smaller hole between two blobs is read along
 SPAN_BYTES = 8 << 20  # at most so much in one read
@@ -24,19 +25,29 @@ DIRECTORY_BLOBS = 100_000  # of so many blobs the places are remembered, by pack
 class ContentStore:
     """Reads content. Safe for several threads."""
 
-    def __init__(self, objects: Objects) -> None:
-        self.objects = objects
+    def __init__(self, objects: Objects, moves: Moves | None = None) -> None:
+        self.objects, self._moves = objects, moves or Moves()
         self._directories: OrderedDict[bytes, dict[bytes, Blob]] = OrderedDict()
         self._lock = Lock()
 
     def read(self, extents: Iterable[Extent]) -> Iterator[Bytes]:
         """The decoded bytes of each extent, in order. Raises Corrupt."""
-        for span in _spans(extents):
+        for span in _spans(map(self.placed, extents)):
             first, last = span[0], span[-1]
             data = memoryview(self._range(first.pack, first.offset, last.offset + last.stored - first.offset))
             for extent in span:
                 start = extent.offset - first.offset
                 yield _checked(data[start : start + extent.stored], extent)
+
+    def placed(self, extent: Extent) -> Extent:
+        """Where an extent's bytes lie now, in case its pack was rewritten. Raises Corrupt."""
+        pack = self._moves.now_in(extent.pack)
+        if pack == extent.pack:
+            return extent
+        blob = self.directory(pack).get(extent.digest)
+        if blob is None:
+            raise Corrupt(f"pack {pack.hex()} lacks a blob of pack {extent.pack.hex()}, which it stands for")
+        return Extent(pack, blob.offset, blob.stored_bytes, blob.codec, extent.size, extent.digest)
 
     def digest(self, extents: Iterable[Extent]) -> bytes:
         """BLAKE3-256 of the extents' bytes together."""
@@ -70,14 +81,16 @@ class ContentStore:
 class PackWriter:
     """Puts blobs into packs of its own, each stored durably once it is full or the writer is told to flush."""
 
-    def __init__(self, objects: Objects) -> None:
-        self._objects = objects
-        self._name, self._pack = fresh_name(), PackBuilder()
+    def __init__(self, objects: Objects, name: Callable[[], bytes] = fresh_name) -> None:
+        self._objects, self._fresh = objects, name
+        self._name, self._pack = b"", PackBuilder()
         self.packs: list[tuple[bytes, int]] = []
         """Names of the packs stored so far, and how many blobs each holds."""
 
     def add(self, data: Bytes) -> Extent:
         """Take one blob. It can be read once its pack is stored. Raises Exhausted when the store is full."""
+        if not len(self._pack):
+            self._name = self._fresh()
         blob = self._pack.add(data)
         extent = Extent(self._name, blob.offset, blob.stored_bytes, RAW, len(data), blob.digest)
         if self._pack.full:
@@ -89,7 +102,7 @@ class PackWriter:
         if len(self._pack):
             self._objects.put(pack_key(self._name), self._pack.finish())
             self.packs.append((self._name, len(self._pack)))
-            self._name, self._pack = fresh_name(), PackBuilder()
+            self._pack = PackBuilder()
 
 
 def _spans(extents: Iterable[Extent]) -> Iterator[list[Extent]]:

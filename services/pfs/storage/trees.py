@@ -7,6 +7,7 @@ Elsewhere: the map itself (kit/sortedmap); what the rows mean (domain/entries.py
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from services.kit.clock import fresh_name
 from services.kit.objects.port import Objects
 from services.kit.sortedmap.codec import Chunk
 from services.kit.sortedmap.packs import PackSink, Reader
@@ -35,14 +36,14 @@ class _Stored:
 class TreeStore:
     """Stored trees. Safe for several threads; all calls block."""
 
-    def __init__(self, objects: Objects) -> None:
-        self._objects = objects
+    def __init__(self, objects: Objects, name: Callable[[], bytes] = fresh_name) -> None:
+        self._objects, self._name = objects, name
         self._source = _Stored(objects)
         self.reader = Reader(self._source)
 
     def sink(self) -> PackSink:
         """Where new ranges and manifests go; its packs are durable once it is flushed."""
-        return PackSink(lambda name, data: self._objects.put(index_key(name), data))
+        return PackSink(lambda name, data: self._objects.put(index_key(name), data), self._name)
 
     def content(self, row: Row) -> Content:
         """What a row's file is made of. Raises Corrupt."""

@@ -33,9 +33,7 @@ RUN_OPS = 100_000
 def create_file_set(tx: Session, id: str, landing: Landing, *, ttl: timedelta = TTL, now: datetime) -> None:
     """Keep what a stream has stored as a file set."""
     record_packs(tx, landing, now)
-    sets = FileSetStore(tx)
-    sets.forget_expired(now)
-    sets.add(id, encode_parts(landing.parts), ttl=ttl, now=now)
+    FileSetStore(tx).add(id, encode_parts(landing.parts), ttl=ttl, now=now)
 
 
 def add_file_set(tx: Session, ref: CommitRef, id: str, *, now: datetime) -> None:

@@ -5,7 +5,7 @@ short transaction; each becomes a commit of its own on top of the one before.
 Elsewhere: the stream itself (upload.py); starting and finishing commits (refs/commits.py).
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from services.pfs.domain.commits import Commit
 from services.pfs.domain.errors import BranchNotFound, CommitFinished, OutputBranch, PickFailed
+from services.pfs.domain.file_errors import BadEntry
 from services.pfs.domain.keys import BranchKey, CommitRef
 from services.pfs.domain.names import check_branch_name, is_id
 from services.pfs.operations.dag.change import Change
@@ -21,11 +22,13 @@ from services.pfs.operations.dag.resolve import find_repo, resolve_commit
 from services.pfs.operations.refs.commits import check_clearable, finish_commit, start_commit
 from services.pfs.storage.branches import BranchStore
 from services.pfs.storage.commits import CommitStore
-from services.pfs.storage.content_tables import CONTENT, INDEX, LIVE, LayerRow, PackRow
+from services.pfs.storage.content_tables import CONTENT, INDEX, LayerRow
+from services.pfs.storage.graves import bury_layers
 from services.pfs.storage.layers import Part, Spilled, encode_parts
+from services.pfs.storage.sessions import SessionStore
 from services.pfs.storage.tables import table
 
-_ADD_LAYER, _ADD_PACKS = insert(table(LayerRow)), insert(table(PackRow))
+_ADD_LAYER = insert(table(LayerRow))
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,10 @@ class Landing:
 
     parts: list[Part]
     packs: list[tuple[bytes, int]]
+    session: str
+    """Of the process that has written them."""
+    named: Collection[bytes] = ()
+    """Content packs that the caller referred to by name."""
 
 
 def find_target(tx: Session, ref: CommitRef) -> Target:
@@ -97,25 +104,20 @@ def add_layer(tx: Session, commit: Commit, parts: list[Part]) -> None:
 def clear_commit(change: Change, ref: CommitRef) -> None:
     """Remove an open commit's own writes. Raises PickFailed, CommitNotClearable."""
     commit = check_clearable(change, ref)
+    bury_layers(change.tx, LayerRow.commit == commit.number)
     change.tx.execute(delete(LayerRow).where(LayerRow.commit == commit.number))
 
 
 def record_packs(tx: Session, landing: Landing, now: datetime) -> None:
-    """Let the packs of a stream count."""
-    add_packs(tx, CONTENT, landing.packs, now)
-    record_index(tx, (part.name for part in landing.parts if isinstance(part, Spilled)), now)
-
-
-def record_index(tx: Session, names: Iterable[bytes], now: datetime) -> None:
-    """Let index packs count. Those that count already are passed over: a finish may be repeated."""
-    add_packs(tx, INDEX, [(name, 0) for name in names if tx.get(PackRow, name) is None], now)
-
-
-def add_packs(tx: Session, kind: str, packs: Iterable[tuple[bytes, int]], now: datetime) -> None:
-    """Let new packs count, each with the number of its blobs."""
-    rows = [{"name": name, "kind": kind, "state": LIVE, "blobs": blobs, "at": now} for name, blobs in packs]
-    if rows:
-        tx.execute(_ADD_PACKS, rows)
+    """Let the packs of a stream count. Raises SessionLost, BadEntry."""
+    sessions = SessionStore(tx)
+    sessions.publish(CONTENT, landing.packs, landing.session, now)
+    spilled = [(part.name, 0) for part in landing.parts if isinstance(part, Spilled)]
+    sessions.publish(INDEX, spilled, landing.session, now)
+    if not landing.packs:  # else the packs have shown that the session lives
+        sessions.check(landing.session)
+    if not sessions.use(landing.named):
+        raise BadEntry("a pack that was named is not sealed, or was given up meanwhile")
 
 
 def _branch_of(ref: CommitRef) -> BranchKey | None:

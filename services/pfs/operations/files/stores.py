@@ -1,9 +1,12 @@
 """What reads and writes of files need to reach content: the three stores over one object store."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
+from services.kit.clock import fresh_name
 from services.kit.objects.port import Objects
 from services.pfs.storage.layers import LayerStore
+from services.pfs.storage.moves import Moves
 from services.pfs.storage.packs import ContentStore, PackWriter
 from services.pfs.storage.trees import TreeStore
 
@@ -16,11 +19,18 @@ class Stores:
     content: ContentStore
     trees: TreeStore
     layers: LayerStore
+    name: Callable[[], bytes]
+    """Gives a new pack its name, which nobody collects as long as the session lives."""
+    session: str
+    """Said when what was written is to count."""
 
     @classmethod
-    def over(cls, objects: Objects) -> "Stores":
-        trees = TreeStore(objects)
-        return cls(objects, ContentStore(objects), trees, LayerStore(objects, trees))
+    def over(
+        cls, objects: Objects, *, moves: Moves | None = None, name: Callable[[], bytes] = fresh_name, session: str = ""
+    ) -> "Stores":
+        trees = TreeStore(objects, name)
+        content = ContentStore(objects, moves)
+        return cls(objects, content, trees, LayerStore(objects, trees, name), name, session)
 
     def writer(self) -> PackWriter:
-        return PackWriter(self.objects)
+        return PackWriter(self.objects, self.name)

@@ -11,7 +11,6 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import bindparam, delete
 from sqlalchemy.orm import Session
 
 from services.kit.leases import drop_lease, take_lease
@@ -20,19 +19,17 @@ from services.pfs.domain.commits import Commit, CommitNumber
 from services.pfs.domain.keys import CommitRef
 from services.pfs.operations.dag.change import Change
 from services.pfs.operations.dag.resolve import base_of
-from services.pfs.operations.files.landing import add_packs
 from services.pfs.operations.files.stores import Stores
 from services.pfs.operations.files.tree_views import layers_of
 from services.pfs.operations.finishing.merge import carry_out, first_trouble, merged_parts
 from services.pfs.operations.refs.commits import finish_commit, mark_finished
 from services.pfs.storage.commits import CommitStore
-from services.pfs.storage.content_tables import INDEX, LayerRow
+from services.pfs.storage.content_tables import INDEX
 from services.pfs.storage.layers import Inline, decode_parts
-from services.pfs.storage.tables import table
+from services.pfs.storage.sessions import SessionStore
 from services.pfs.storage.trees import root_of, tree_root
 
 SMALL_PARTS = 8
-_CARRIED_OUT = delete(table(LayerRow)).where(table(LayerRow).c.commit == bindparam("done"))
 
 
 @dataclass(frozen=True)
@@ -61,6 +58,7 @@ class Outcome:
     size_bytes: int = 0
     error: str = ""
     packs: tuple[bytes, ...] = ()
+    session: str = ""
     compacting: timedelta = timedelta(0)
     validating: timedelta = timedelta(0)
 
@@ -117,7 +115,7 @@ def finish(stores: Stores, work: Work) -> Outcome:
     if work.failed:
         return Outcome()
     if not work.layers:
-        return Outcome(work.base, work.base.size_bytes)
+        return Outcome(work.base, work.base.size_bytes, session=stores.session)
     began = time.monotonic()
     parts = [part for data in work.layers for part in decode_parts(data)]
     trees, sink = stores.trees, stores.trees.sink()
@@ -129,6 +127,7 @@ def finish(stores: Stores, work: Work) -> Outcome:
         size_bytes=root.size_bytes,
         error="" if trouble is None else trouble.text,
         packs=tuple(sink.packs),
+        session=stores.session,
         compacting=timedelta(seconds=merged - began),
         validating=timedelta(seconds=time.monotonic() - merged),
     )
@@ -154,5 +153,7 @@ def publish(tx: Session, number: CommitNumber, outcome: Outcome, holder: str | N
         )
         if done is None or done.error:
             return  # an errored commit is read as its layers over its base, and nobody builds on it
-        add_packs(tx, INDEX, [(name, 0) for name in outcome.packs], now)
-        tx.execute(_CARRIED_OUT, {"done": number})
+        sessions = SessionStore(tx)  # the layers stay for the collector: a running call may have seen them
+        sessions.publish(INDEX, [(name, 0) for name in outcome.packs], outcome.session, now)
+        if not outcome.packs:
+            sessions.check(outcome.session)

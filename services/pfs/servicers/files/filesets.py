@@ -53,7 +53,7 @@ class FileSetRpcs(Rpcs):
                 parts = await self._own(ref)
             else:
                 parts = await self._total(ref)
-            return await self._kept(Landing(parts, []))
+            return await self._kept(Landing(parts, [], self.stores.session))
 
     async def AddFileSet(self, request: pfs.AddFileSetRequest, context: Context) -> Empty:
         ref = from_wire.commit_ref(request.commit if request.HasField("commit") else None)
@@ -69,7 +69,7 @@ class FileSetRpcs(Rpcs):
         parts = await self.db.read(parts_of, list(request.file_set_ids), self.clock.now())
         if request.compact:
             parts = await asyncio.to_thread(compacted, self.stores, parts)
-        return await self._kept(Landing(parts, []), _seconds(request.ttl_seconds))
+        return await self._kept(Landing(parts, [], self.stores.session), _seconds(request.ttl_seconds))
 
     async def ShardFileSet(self, request: pfs.ShardFileSetRequest, context: Context) -> pfs.ShardFileSetResponse:
         view = await self.views.open(CommitRef(RepoKey("default", FILE_SETS, "user"), checked_id(request.file_set_id)))

@@ -25,7 +25,7 @@ class Intake:
 
     def __init__(self, stores: Stores, views: Views, seen: CommitRef | None) -> None:
         self._views, self._seen = views, seen
-        self._upload = Upload(stores)
+        self._upload, self._session = Upload(stores), stores.session
         self._visible: TreeView | None = None
 
     async def take(self, requests: AsyncIterator[pfs.ModifyFileRequest]) -> Landing:
@@ -52,7 +52,7 @@ class Intake:
                 with suppress(Exception):
                     await running
         parts = await asyncio.to_thread(self._ended, batch)
-        return Landing(parts, self._upload.packs)
+        return Landing(parts, self._upload.packs, self._session)
 
     def _ended(self, batch: list[Write]) -> list[Part]:
         self._upload.apply(batch)

@@ -37,6 +37,12 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f('ix_cache_tag'), ['tag'], unique=False)
         batch_op.create_index(batch_op.f('ix_cache_used_at'), ['used_at'], unique=False)
 
+    op.create_table('epoch',
+    sa.Column('id', sa.Integer(), nullable=False),
+    sa.Column('epoch', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), nullable=False),
+    sa.Column('moves', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), nullable=False),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_epoch'))
+    )
     op.create_table('file_sets',
     sa.Column('id', sa.String(), nullable=False),
     sa.Column('parts', sa.LargeBinary(), nullable=False),
@@ -47,17 +53,38 @@ def upgrade() -> None:
     with op.batch_alter_table('file_sets', schema=None) as batch_op:
         batch_op.create_index(batch_op.f('ix_file_sets_expires_at'), ['expires_at'], unique=False)
 
+    op.create_table('graves',
+    sa.Column('number', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), autoincrement=True, nullable=False),
+    sa.Column('parts', sa.LargeBinary(), nullable=False),
+    sa.PrimaryKeyConstraint('number', name=op.f('pk_graves')),
+    sqlite_autoincrement=True
+    )
     op.create_table('instance',
     sa.Column('name', sa.String(), nullable=False),
     sa.Column('value', sa.String(), nullable=False),
     sa.PrimaryKeyConstraint('name', name=op.f('pk_instance'))
     )
+    op.create_table('intents',
+    sa.Column('number', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), autoincrement=True, nullable=False),
+    sa.Column('owner', sa.String(), nullable=False),
+    sa.Column('transaction', sa.String(), nullable=False),
+    sa.Column('step', sa.LargeBinary(), nullable=False),
+    sa.PrimaryKeyConstraint('number', name=op.f('pk_intents')),
+    sqlite_autoincrement=True
+    )
+    with op.batch_alter_table('intents', schema=None) as batch_op:
+        batch_op.create_index(batch_op.f('ix_intents_owner'), ['owner'], unique=False)
+        batch_op.create_index(batch_op.f('ix_intents_transaction'), ['transaction'], unique=False)
+
     op.create_table('packs',
     sa.Column('name', sa.LargeBinary(length=16), nullable=False),
     sa.Column('kind', sa.String(), nullable=False),
     sa.Column('state', sa.String(), nullable=False),
     sa.Column('blobs', sa.Integer(), nullable=False),
     sa.Column('at', services.kit.database.UtcTime(timezone=True), nullable=False),
+    sa.Column('session', sa.String(), nullable=True),
+    sa.Column('used', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), nullable=False),
+    sa.Column('moved_to', sa.LargeBinary(length=16), nullable=True),
     sa.PrimaryKeyConstraint('name', name=op.f('pk_packs'))
     )
     op.create_table('projects',
@@ -70,6 +97,20 @@ def upgrade() -> None:
     sa.PrimaryKeyConstraint('number', name=op.f('pk_projects')),
     sa.UniqueConstraint('name', name=op.f('uq_projects_name')),
     sqlite_autoincrement=True
+    )
+    op.create_table('sessions',
+    sa.Column('id', sa.String(), nullable=False),
+    sa.Column('replica', sa.String(), nullable=False),
+    sa.Column('until', services.kit.database.UtcTime(timezone=True), nullable=False),
+    sa.Column('quiet', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), nullable=False),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_sessions'))
+    )
+    op.create_table('transactions',
+    sa.Column('id', sa.String(), nullable=False),
+    sa.Column('started', services.kit.database.UtcTime(timezone=True), nullable=False),
+    sa.Column('version', sa.Integer(), nullable=False),
+    sa.Column('content', sa.LargeBinary(), nullable=False),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_transactions'))
     )
     op.create_table('cache_holds',
     sa.Column('key', sa.String(), nullable=False),

@@ -1,0 +1,1 @@
+"""Garbage collection, and looking after what is stored."""
