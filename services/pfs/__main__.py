@@ -12,6 +12,7 @@ import grpc
 from datamill.wire import admin_v2_pb2_grpc as admin_grpc
 from datamill.wire import content_v1_pb2_grpc as content_grpc
 from datamill.wire import pfs_v2_pb2_grpc as pfs_grpc
+from datamill.wire import staging_v1_pb2_grpc as staging_grpc
 from datamill.wire import transaction_v2_pb2_grpc as transaction_grpc
 from datamill.wire import trees_v1_pb2_grpc as trees_grpc
 from datamill.wire import versionpb_v2_pb2_grpc as version_grpc
@@ -35,7 +36,8 @@ from services.pfs.servicers.admin import AdminApi, VersionApi
 from services.pfs.servicers.api import PfsApi
 from services.pfs.servicers.auth import add_auth
 from services.pfs.servicers.content import ContentService
-from services.pfs.servicers.transactions import TransactionApi
+from services.pfs.servicers.transactions.api import TransactionApi
+from services.pfs.servicers.transactions.staging import StagingService
 from services.pfs.servicers.trees import TreeService
 from services.pfs.settings import Settings
 from services.pfs.storage.moves import Moves
@@ -43,7 +45,7 @@ from services.pfs.storage.moves import Moves
 MIGRATIONS = Path(__file__).parent / "storage" / "migrations"
 NAMES = (
     "pfs_v2.API", "transaction_v2.API", "admin_v2.API", "versionpb_v2.API", "auth_v2.API",
-    "datamill.content.v1.ContentService", "datamill.trees.v1.TreeService",
+    "datamill.content.v1.ContentService", "datamill.trees.v1.TreeService", "datamill.staging.v1.StagingService",
 )  # fmt: skip
 SWITCH_SECONDS = 0.0005  # hashing threads hand the interpreter over often, so that short calls stay short
 GC_OBJECTS = 10_000  # made between looks for garbage: a call makes many that die by themselves
@@ -67,7 +69,7 @@ async def main(settings: Settings) -> None:
         token = settings.service_token
         finisher = Finisher(db, bus, stores, clock, presence, replica=settings.replica)
         api = PfsApi(db=db, bus=bus, clock=clock, stores=stores, views=views, service_token=token, closed=finisher.take)
-        register = _registrations(api, TransactionApi(db=db, clock=clock, service_token=token), content, views)
+        register = _registrations(api, content, views)
         duties = await up.enter_async_context(asyncio.TaskGroup())
         running = [duties.create_task(duty.run()) for duty in (Relay(db, bus), finisher, keeper)]
         await up.enter_async_context(serving(register, NAMES, at=settings.listen, drain=settings.drain, around=presence.around))
@@ -78,12 +80,13 @@ async def main(settings: Settings) -> None:
             duty.cancel()
 
 
-def _registrations(
-    api: PfsApi, transactions: TransactionApi, content: ContentService, views: Views
-) -> list[Registration]:
+def _registrations(api: PfsApi, content: ContentService, views: Views) -> list[Registration]:
     def everything(server: grpc.aio.Server) -> None:
         pfs_grpc.add_APIServicer_to_server(api, server)
-        transaction_grpc.add_APIServicer_to_server(transactions, server)
+        db, clock, token = api.db, api.clock, api.service_token
+        transaction_grpc.add_APIServicer_to_server(TransactionApi(db=db, clock=clock, service_token=token), server)
+        staging = StagingService(db=db, clock=clock, service_token=token)
+        staging_grpc.add_StagingServiceServicer_to_server(staging, server)
         admin_grpc.add_APIServicer_to_server(AdminApi(api.db), server)
         version_grpc.add_APIServicer_to_server(VersionApi(), server)
         add_auth(server)

@@ -176,3 +176,15 @@ def prefixed(prefix: str) -> Iterator[None]:
         yield
     except Problem as problem:
         again(problem, prefix)
+
+
+class TransactionNotFound(NotFound):
+    def __init__(self, id: str) -> None:
+        super().__init__(f"transaction {id} not found")
+
+
+class HeadMoved(Problem):
+    """A staged request was prepared for another state of things."""
+
+    def __init__(self, branch: BranchKey) -> None:
+        super().__init__(f"branch {branch} has changed since the request was added to the transaction; add it again")

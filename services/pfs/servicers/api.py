@@ -4,19 +4,14 @@ from datamill.wire.pfs_v2_pb2_grpc import APIServicer
 from services.pfs.servicers.files.files import FileRpcs
 from services.pfs.servicers.files.filesets import FileSetRpcs
 from services.pfs.servicers.files.upkeep import UpkeepRpcs
-from services.pfs.servicers.refs.branches import BranchRpcs
-from services.pfs.servicers.refs.commit_sets import CommitSetRpcs
-from services.pfs.servicers.refs.commits import CommitRpcs
-from services.pfs.servicers.refs.repos import ProjectRpcs, RepoRpcs
+from services.pfs.servicers.refs.repos import ProjectRpcs
 from services.pfs.servicers.refs.walks import WalkRpcs
+from services.pfs.servicers.transactions.joining import JoiningRpcs
 
 
 class PfsApi(
     ProjectRpcs,
-    RepoRpcs,
-    BranchRpcs,
-    CommitRpcs,
-    CommitSetRpcs,
+    JoiningRpcs,
     WalkRpcs,
     FileRpcs,
     FileSetRpcs,
