@@ -22,10 +22,13 @@ from services.kit.clock import SystemClock
 from services.kit.database import Database
 from services.kit.errors import Unavailable
 from services.kit.migrations import NewerSchema, migrate
+from services.kit.objects.address import parse
 from services.kit.objects.opening import open_store
 from services.kit.outbox import Relay
 from services.kit.server import PortInUse, Registration, serving, told_to_stop
 from services.kit.telemetry import start_logging, start_telemetry
+from services.kit.urls.opening import Urls
+from services.kit.urls.rules import Rules
 from services.pfs.duties.finisher import Finisher
 from services.pfs.duties.presence_keeper import PresenceKeeper
 from services.pfs.operations.collection.presence import Presence
@@ -53,7 +56,7 @@ GC_OBJECTS = 10_000  # made between looks for garbage: a call makes many that di
 
 async def main(settings: Settings) -> None:
     async with AsyncExitStack() as up:
-        clock, objects = SystemClock(), open_store(settings.store)
+        clock, objects, urls = SystemClock(), open_store(settings.store), _urls(settings)
         objects.spread("packs", "index")
         db = up.enter_context(Database(settings.database_url))
         migrate(db, MIGRATIONS)
@@ -68,16 +71,30 @@ async def main(settings: Settings) -> None:
         content = await ContentService.start(db=db, stores=stores, views=views, clock=clock)
         token = settings.service_token
         finisher = Finisher(db, bus, stores, clock, presence, replica=settings.replica)
-        api = PfsApi(db=db, bus=bus, clock=clock, stores=stores, views=views, service_token=token, closed=finisher.take)
+        api = PfsApi(
+            db=db, bus=bus, clock=clock, stores=stores, views=views, urls=urls, service_token=token,
+            closed=finisher.take,
+        )  # fmt: skip
         register = _registrations(api, content, views)
         duties = await up.enter_async_context(asyncio.TaskGroup())
         running = [duties.create_task(duty.run()) for duty in (Relay(db, bus), finisher, keeper)]
-        await up.enter_async_context(serving(register, NAMES, at=settings.listen, drain=settings.drain, around=presence.around))
+        await up.enter_async_context(
+            serving(register, NAMES, at=settings.listen, drain=settings.drain, around=presence.around)
+        )
         gc.freeze()
         gc.set_threshold(GC_OBJECTS)
         await told_to_stop()
         for duty in running:
             duty.cancel()
+
+
+def _urls(settings: Settings) -> Urls:
+    """Raises ConfigError."""
+    try:
+        rules = Rules.of(settings.url_folders, settings.url_hosts, parse(settings.store))
+    except ValueError as mistake:
+        raise config.ConfigError(f"bad settings: {mistake}") from mistake
+    return Urls(rules, os.environ)
 
 
 def _registrations(api: PfsApi, content: ContentService, views: Views) -> list[Registration]:

@@ -8,6 +8,8 @@ from datetime import timedelta
 class Settings:
     """store: the object store, file:///folder or s3://host:port/bucket/prefix (kit/objects/address.py).
     replica: the name of this one among those over the same database, the same after a restart, or empty.
+    url_folders, url_hosts: what URLs of callers may name (kit/urls/rules.py): folders apart by ":", none for none of
+    this machine's files; hosts and scheme://bucket apart by ",", none for every one.
     """
 
     database_url: str
@@ -16,6 +18,8 @@ class Settings:
     listen: str = "127.0.0.1:7010"
     service_token: str = ""
     replica: str = ""
+    url_folders: str = ""
+    url_hosts: str = ""
     otlp_collector: str = ""
     log_level: str = "INFO"
     drain: timedelta = timedelta(seconds=10)

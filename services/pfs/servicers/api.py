@@ -1,6 +1,7 @@
 """pfs_v2.API: the sum of its nouns. Methods that no noun has answer UNIMPLEMENTED."""
 
 from datamill.wire.pfs_v2_pb2_grpc import APIServicer
+from services.pfs.servicers.files.egress import EgressRpcs
 from services.pfs.servicers.files.files import FileRpcs
 from services.pfs.servicers.files.filesets import FileSetRpcs
 from services.pfs.servicers.files.upkeep import UpkeepRpcs
@@ -16,6 +17,7 @@ class PfsApi(
     FileRpcs,
     FileSetRpcs,
     UpkeepRpcs,
+    EgressRpcs,
     APIServicer,
 ):
     """Everything that is built."""

@@ -8,6 +8,7 @@ from services.kit.bus import Bus
 from services.kit.clock import Clock, fresh_id
 from services.kit.database import Database
 from services.kit.server import Context, is_service
+from services.kit.urls.opening import Urls
 from services.pfs.operations.dag.change import Change, changed
 from services.pfs.operations.files.stores import Stores
 from services.pfs.operations.files.tree_views import Views
@@ -26,6 +27,7 @@ class Rpcs:
     clock: Clock
     stores: Stores
     views: Views
+    urls: Urls
     service_token: str
     closed: Callable[[Work], None]
     """Told of each commit that FinishCommit closes, with what finishing it takes."""

@@ -105,8 +105,6 @@ def test_the_order_of_messages_is_held(repo: Repo) -> None:
         repo.modify(Change(set_commit=repo.head))
     with refused(UNKNOWN, "unrecognized message type"):
         repo.modify(Change())
-    with refused(grpc.StatusCode.UNIMPLEMENTED, "add_file.url"):
-        repo.modify(Change(add_file=pfs.AddFile(path="a", url=pfs.AddFile.URLSource(URL="http://x/"))))
 
 
 def test_a_finished_commit_takes_no_writes(repo: Repo) -> None:

@@ -123,6 +123,11 @@ class Reading:
         visits = self._back(low, high, page.marker) if page.reverse else self._on(low, high, page.marker)
         return self._paged(visits, page)
 
+    def everything(self) -> Iterator[Visit]:
+        """All there is but the root, in order. Raises Collision."""
+        self.check()
+        return (visit for visit in self._visits(b"/", b"0", None) if visit[0] != b"/")
+
     def glob(self, glob: Glob, low: bytes = b"", high: bytes = b"") -> Iterator[Visit]:
         """What matches, in order, within low <= path < high (empty: no bound). Raises Collision."""
         self.check()

@@ -13,9 +13,11 @@ from blake3 import blake3
 from services.kit.packs import BIG_FILE_BYTES, cut
 from services.kit.sortedmap.rows import Row
 from services.kit.sortedmap.tree import scan
+from services.kit.urls.ahead import ahead
+from services.kit.urls.port import Source
 from services.pfs.domain.entries import APPEND, REPLACE, Extent, Op, removal
 from services.pfs.domain.layers import Draft
-from services.pfs.domain.paths import BadPath, at, below, key_of
+from services.pfs.domain.paths import BadPath, at, below, check_path, file_path, key_of
 from services.pfs.operations.files.stores import Stores
 from services.pfs.operations.files.tree_views import TreeView
 from services.pfs.operations.finishing.merge import keys_between, merged_parts
@@ -57,7 +59,18 @@ class Copy:
     append: bool
 
 
-Write = Put | Delete | Copy
+@dataclass(frozen=True, slots=True)
+class Fetch:
+    """What an address holds, to be appended at `path`; with `recursive`, each thing at `path` and its name."""
+
+    source: Source
+    path: str
+    datum: str
+    recursive: bool
+    concurrency: int
+
+
+Write = Put | Delete | Copy | Fetch
 
 
 class Upload:
@@ -73,6 +86,7 @@ class Upload:
         self._pending_bytes = 0
         self._big: list[Extent] | None = None  # chunks so far, once it is known to be a big file
         self._hasher = blake3()
+        self._stopped = False
 
     @property
     def packs(self) -> list[tuple[bytes, int]]:
@@ -88,8 +102,14 @@ class Upload:
             self._close_file()
             if isinstance(write, Delete):
                 self._delete(write)
-            else:
+            elif isinstance(write, Copy):
                 self._copy(write)
+            else:
+                self._fetch(write)
+
+    def stop(self) -> None:
+        """Let `apply` end soon, from another thread: nobody waits for what comes of it."""
+        self._stopped = True
 
     def finish(self) -> list[Part]:
         """Store what is still in memory, durably, and say what the layer is made of."""
@@ -168,6 +188,24 @@ class Upload:
                 if not target:
                     raise BadPath(write.dst, "a file needs a name")
                 self._write(Op(key_of(target, write.datum), kind, content.extents, content.digest))
+
+    def _fetch(self, write: Fetch) -> None:
+        for item, pieces in ahead(write.source.items(), write.concurrency):
+            path = write.path
+            if write.recursive and item.name:
+                check_path(item.name)
+                path = file_path(f"{write.path}/{item.name}")
+            key = key_of(file_path(path), write.datum)
+            self._put(Put(key, b""))
+            for piece in pieces:
+                if self._stopped:
+                    raise Cancelled()
+                self._put(Put(key, piece))
+            self._close_file()
+
+
+class Cancelled(Exception):
+    """The stream that a fetch belongs to is gone."""
 
 
 def _rows(view: TreeView, low: bytes, high: bytes) -> Iterable[Row]:

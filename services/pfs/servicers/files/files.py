@@ -4,14 +4,13 @@ Elsewhere: file sets (filesets.py); taking a stream of writes in (intake.py).
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 
 from google.protobuf.empty_pb2 import Empty
 from google.protobuf.wrappers_pb2 import BytesValue
 
 from datamill.wire import pfs_v2_pb2 as pfs
 from services.kit.clock import fresh_id
-from services.kit.errors import Unsupported
 from services.kit.server import Context
 from services.kit.sortedmap.rows import EMPTY
 from services.pfs.domain.errors import Malformed, prefixed
@@ -22,8 +21,9 @@ from services.pfs.domain.paths import canonical
 from services.pfs.operations.dag.change import changed
 from services.pfs.operations.files.contents import file_bytes, only_file, tar
 from services.pfs.operations.files.diff import Pair, changes
+from services.pfs.operations.files.export import export
 from services.pfs.operations.files.landing import clear_commit, find_target, land
-from services.pfs.operations.files.read import Page, Reading
+from services.pfs.operations.files.read import Page, Reading, Visit
 from services.pfs.operations.files.tree_views import TreeView, parent_of
 from services.pfs.servicers.base import Rpcs
 from services.pfs.servicers.files.batches import batches
@@ -40,7 +40,7 @@ class FileRpcs(Rpcs):
         if first is None or not first.HasField("set_commit"):
             raise BadStream("first message must be a commit")
         target = await self.db.read(find_target, from_wire.commit_ref(first.set_commit))
-        landing = await Intake(self.stores, self.views, target.seen).take(requests)
+        landing = await Intake(self.stores, self.views, self.urls, target.seen).take(requests)
         await self.db.run(land, target, landing, id=fresh_id(), now=self.clock.now())
         return Empty()
 
@@ -51,7 +51,10 @@ class FileRpcs(Rpcs):
 
     async def GetFile(self, request: pfs.GetFileRequest, context: Context) -> AsyncIterator[BytesValue]:
         with prefixed("get file: "):
-            reading = await self._reading(_file(request), request.URL)
+            reading = await self._reading(_file(request))
+        if request.URL:
+            await self._export(request, reading)
+            return
         asked, limits = from_wire.commit_ref(request.file.commit), request.path_range
         stat = await asyncio.to_thread(only_file, reading, request.file.path, asked, limits.lower, limits.upper)
         assert stat.row is not None
@@ -62,18 +65,12 @@ class FileRpcs(Rpcs):
 
     async def GetFileTAR(self, request: pfs.GetFileRequest, context: Context) -> AsyncIterator[BytesValue]:
         with prefixed("get file: "):
-            reading = await self._reading(_file(request), request.URL)
-        limits = request.path_range
-        low, high = limits.lower.encode(), limits.upper.encode()
-        glob = compile_glob(request.file.path)
-        found = await asyncio.to_thread(lambda: next(reading.glob(glob, low, high), None))
-        if found is None:
-            raise FileNotFound(request.file.path, from_wire.commit_ref(request.file.commit))
-
-        def pieces() -> Iterator[bytes]:
-            return tar(self.stores, reading, reading.with_descendants(reading.glob(glob, low, high), low, high))
-
-        async for batch in batches(pieces, most=4):
+            reading = await self._reading(_file(request))
+        if request.URL:
+            await self._export(request, reading)
+            return
+        visits = await self._matched(request, reading)
+        async for batch in batches(lambda: tar(self.stores, reading, visits()), most=4):
             for piece in batch:
                 yield BytesValue(value=piece)
 
@@ -137,9 +134,21 @@ class FileRpcs(Rpcs):
             for response in batch:
                 yield response
 
-    async def _reading(self, file: pfs.File, url: str = "") -> Reading:
-        if url:
-            raise Unsupported("URL is not built yet: leave it empty to get the bytes in the answer")
+    async def _matched(self, request: pfs.GetFileRequest, reading: Reading) -> Callable[[], Iterator[Visit]]:
+        """What the request's pattern matches, and all below; to be gone through any number of times."""
+        limits = request.path_range
+        low, high = limits.lower.encode(), limits.upper.encode()
+        glob = compile_glob(request.file.path)
+        if await asyncio.to_thread(lambda: next(reading.glob(glob, low, high), None)) is None:
+            raise FileNotFound(request.file.path, from_wire.commit_ref(request.file.commit))
+        return lambda: reading.with_descendants(reading.glob(glob, low, high), low, high)
+
+    async def _export(self, request: pfs.GetFileRequest, reading: Reading) -> None:
+        target = self.urls.target(request.URL)
+        visits, loop = await self._matched(request, reading), asyncio.get_running_loop()
+        await loop.run_in_executor(self.urls.threads, lambda: export(self.stores, reading, visits(), target))
+
+    async def _reading(self, file: pfs.File) -> Reading:
         ref = from_wire.commit_ref(file.commit if file.HasField("commit") else None)
         return Reading(await self.views.open(ref), file.datum)
 

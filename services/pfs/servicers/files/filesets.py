@@ -44,7 +44,7 @@ class FileSetRpcs(Rpcs):
     async def CreateFileSet(
         self, requests: AsyncIterator[pfs.ModifyFileRequest], context: Context
     ) -> pfs.CreateFileSetResponse:
-        return await self._kept(await Intake(self.stores, self.views, None).take(requests))
+        return await self._kept(await Intake(self.stores, self.views, self.urls, None).take(requests))
 
     async def GetFileSet(self, request: pfs.GetFileSetRequest, context: Context) -> pfs.CreateFileSetResponse:
         with prefixed("get file set: "):

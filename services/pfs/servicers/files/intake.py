@@ -4,55 +4,73 @@ Elsewhere: what the writes do (operations/files/upload.py); where they land (ope
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
+from typing import TypeVar
 
 from datamill.wire import pfs_v2_pb2 as pfs
-from services.kit.errors import Invalid, Unsupported
+from services.kit.errors import Invalid
+from services.kit.urls.opening import Urls
 from services.pfs.domain.file_errors import BadStream
 from services.pfs.domain.keys import CommitRef
 from services.pfs.domain.paths import canonical, check_path, datum_tag, file_path, key_of
 from services.pfs.operations.files.landing import Landing
 from services.pfs.operations.files.stores import Stores
 from services.pfs.operations.files.tree_views import TreeView, Views
-from services.pfs.operations.files.upload import BATCH_BYTES, BATCH_WRITES, Copy, Delete, Put, Upload, Write
+from services.pfs.operations.files.upload import BATCH_BYTES, BATCH_WRITES, Copy, Delete, Fetch, Put, Upload, Write
 from services.pfs.servicers.wire import from_wire
 from services.pfs.storage.layers import Part
+
+T = TypeVar("T")
 
 
 class Intake:
     """One stream. seen: the commit that recursive deletes are held against; None when there is nothing below."""
 
-    def __init__(self, stores: Stores, views: Views, seen: CommitRef | None) -> None:
-        self._views, self._seen = views, seen
+    def __init__(self, stores: Stores, views: Views, urls: Urls, seen: CommitRef | None) -> None:
+        self._views, self._urls, self._seen = views, urls, seen
         self._upload, self._session = Upload(stores), stores.session
         self._visible: TreeView | None = None
 
     async def take(self, requests: AsyncIterator[pfs.ModifyFileRequest]) -> Landing:
         """Read the stream to its end and store what it brings. Raises BadStream, BadPath, Exhausted and kin."""
+        try:
+            rest = await self._batches(requests)
+            parts = await self._on_thread(self._ended, rest)
+        finally:
+            self._upload.stop()
+        return Landing(parts, self._upload.packs, self._session)
+
+    async def _batches(self, requests: AsyncIterator[pfs.ModifyFileRequest]) -> list[Write]:
+        """Apply a batch while the next one comes in; gives the last, not applied yet."""
         batch: list[Write] = []
         size = 0
         running: asyncio.Future[None] | None = None
-        loop = asyncio.get_running_loop()
         try:
             async for request in requests:
-                write = put(request.add_file) if request.HasField("add_file") else await self._other(request)
+                write = put(request.add_file) if _has_bytes(request) else await self._other(request)
                 batch.append(write)
                 size += len(write.data) if isinstance(write, Put) else 0
                 if size >= BATCH_BYTES or len(batch) >= BATCH_WRITES:
                     if running is not None:
                         await running
-                    running = loop.run_in_executor(None, self._upload.apply, batch)
+                    running = self._on_thread(self._upload.apply, batch)
                     batch, size = [], 0
             if running is not None:
                 await running
                 running = None
         finally:
             if running is not None:  # the stream broke off: let the thread end, whatever it comes to
+                self._upload.stop()
                 with suppress(Exception):
                     await running
-        parts = await asyncio.to_thread(self._ended, batch)
-        return Landing(parts, self._upload.packs, self._session)
+        return batch
+
+    def _on_thread(self, work: Callable[[list[Write]], T], batch: list[Write]) -> asyncio.Future[T]:
+        """Work on a batch: on a thread of its own kind when it waits for others, so that reads here need not."""
+        far = any(isinstance(write, Fetch) for write in batch)
+        threads = self._urls.threads if far else None
+        return asyncio.get_running_loop().run_in_executor(threads, work, batch)
 
     def _ended(self, batch: list[Write]) -> list[Part]:
         self._upload.apply(batch)
@@ -60,6 +78,8 @@ class Intake:
 
     async def _other(self, request: pfs.ModifyFileRequest) -> Write:
         match request.WhichOneof("body"):
+            case "add_file":
+                return self._fetch(request.add_file)
             case "delete_file":
                 return await self._delete(request.delete_file)
             case "copy_file":
@@ -67,6 +87,13 @@ class Intake:
             case "set_commit":
                 raise BadStream("cannot set commit")
         raise BadStream("unrecognized message type")
+
+    def _fetch(self, message: pfs.AddFile) -> Fetch:
+        url = message.url
+        check_path(message.path)
+        path, datum = canonical(message.path), datum_tag(message.datum)
+        source = self._urls.source(url.URL, recursive=url.recursive)
+        return Fetch(source, path, datum, url.recursive, url.concurrency)
 
     async def _delete(self, message: pfs.DeleteFile) -> Delete:
         check_path(message.path)
@@ -90,8 +117,10 @@ class Intake:
         )
 
 
+def _has_bytes(request: pfs.ModifyFileRequest) -> bool:
+    return request.HasField("add_file") and not request.add_file.HasField("url")
+
+
 def put(message: pfs.AddFile) -> Put:
-    """Raises BadPath, Unsupported."""
-    if message.HasField("url"):
-        raise Unsupported("add_file.url is not built yet: put the bytes with add_file.raw")
+    """Raises BadPath."""
     return Put(key_of(file_path(message.path), datum_tag(message.datum)), message.raw.value)

@@ -1,0 +1,1 @@
+"""Egress: a commit written into tables of a database."""

@@ -1,0 +1,64 @@
+"""Egress of pfs_v2.API: a whole commit, written to an object store or into tables of a database.
+
+Elsewhere: writing objects (operations/files/export.py), filling tables (operations/egress/).
+"""
+
+import asyncio
+
+from datamill.wire import pfs_v2_pb2 as pfs
+from services.kit.server import Context
+from services.pfs.domain.errors import Malformed
+from services.pfs.domain.records import Format
+from services.pfs.operations.egress.filling import fill_tables
+from services.pfs.operations.files.export import export
+from services.pfs.operations.files.read import Reading
+from services.pfs.servicers.base import Rpcs
+from services.pfs.servicers.wire import from_wire
+
+FORMATS = {pfs.SQLDatabaseEgress.FileFormat.CSV: Format.CSV, pfs.SQLDatabaseEgress.FileFormat.JSON: Format.JSON}
+
+
+class EgressRpcs(Rpcs):
+    """Egress."""
+
+    async def Egress(self, request: pfs.EgressRequest, context: Context) -> pfs.EgressResponse:
+        match request.WhichOneof("target"):
+            case "object_storage":
+                return await self._to_objects(request)
+            case "sql_database":
+                return await self._to_tables(request)
+        raise Malformed("egress failed")
+
+    async def _to_objects(self, request: pfs.EgressRequest) -> pfs.EgressResponse:
+        target, reading = self.urls.target(request.object_storage.url), await self._whole(request)
+        written = await asyncio.get_running_loop().run_in_executor(
+            self.urls.threads, lambda: export(self.stores, reading, reading.everything(), target)
+        )
+        result = pfs.EgressResponse.ObjectStorageResult(bytes_written=written)
+        return pfs.EgressResponse(object_storage=result)
+
+    async def _to_tables(self, request: pfs.EgressRequest) -> pfs.EgressResponse:
+        wanted = request.sql_database
+        _check_secret(wanted)
+        kind = FORMATS.get(wanted.file_format.type)
+        if kind is None:
+            raise Malformed(
+                f"unknown file format {pfs.SQLDatabaseEgress.FileFormat.Type.Name(wanted.file_format.type)}"
+            )
+        database, columns = self.urls.database(wanted.url), tuple(wanted.file_format.columns)
+        reading = await self._whole(request)
+        rows = await asyncio.get_running_loop().run_in_executor(
+            self.urls.threads, lambda: fill_tables(self.stores, reading, database, kind, columns)
+        )
+        return pfs.EgressResponse(sql_database=pfs.EgressResponse.SQLDatabaseResult(rows_written=rows))
+
+    async def _whole(self, request: pfs.EgressRequest) -> Reading:
+        ref = from_wire.commit_ref(request.commit if request.HasField("commit") else None)
+        return Reading(await self.views.open(ref))
+
+
+def _check_secret(wanted: pfs.SQLDatabaseEgress) -> None:
+    if not wanted.HasField("secret"):
+        raise Malformed("egress.sql_database.secret is required")
+    if not wanted.secret.name or not wanted.secret.key:
+        raise Malformed("egress.sql_database.secret.name and egress.sql_database.secret.key are required")
