@@ -11,6 +11,7 @@ import grpc
 
 from datamill.wire import admin_v2_pb2_grpc as admin_grpc
 from datamill.wire import content_v1_pb2_grpc as content_grpc
+from datamill.wire import metadata_pb2_grpc as metadata_grpc
 from datamill.wire import pfs_v2_pb2_grpc as pfs_grpc
 from datamill.wire import staging_v1_pb2_grpc as staging_grpc
 from datamill.wire import transaction_v2_pb2_grpc as transaction_grpc
@@ -39,6 +40,7 @@ from services.pfs.servicers.admin import AdminApi, VersionApi
 from services.pfs.servicers.api import PfsApi
 from services.pfs.servicers.auth import add_auth
 from services.pfs.servicers.content import ContentService
+from services.pfs.servicers.refs.metadata import MetadataApi
 from services.pfs.servicers.transactions.api import TransactionApi
 from services.pfs.servicers.transactions.staging import StagingService
 from services.pfs.servicers.trees import TreeService
@@ -47,7 +49,7 @@ from services.pfs.storage.moves import Moves
 
 MIGRATIONS = Path(__file__).parent / "storage" / "migrations"
 NAMES = (
-    "pfs_v2.API", "transaction_v2.API", "admin_v2.API", "versionpb_v2.API", "auth_v2.API",
+    "pfs_v2.API", "transaction_v2.API", "metadata.API", "admin_v2.API", "versionpb_v2.API", "auth_v2.API",
     "datamill.content.v1.ContentService", "datamill.trees.v1.TreeService", "datamill.staging.v1.StagingService",
 )  # fmt: skip
 SWITCH_SECONDS = 0.0005  # hashing threads hand the interpreter over often, so that short calls stay short
@@ -102,6 +104,7 @@ def _registrations(api: PfsApi, content: ContentService, views: Views) -> list[R
         pfs_grpc.add_APIServicer_to_server(api, server)
         db, clock, token = api.db, api.clock, api.service_token
         transaction_grpc.add_APIServicer_to_server(TransactionApi(db=db, clock=clock, service_token=token), server)
+        metadata_grpc.add_APIServicer_to_server(MetadataApi(db=db, clock=clock), server)
         staging = StagingService(db=db, clock=clock, service_token=token)
         staging_grpc.add_StagingServiceServicer_to_server(staging, server)
         admin_grpc.add_APIServicer_to_server(AdminApi(api.db), server)

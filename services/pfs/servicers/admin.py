@@ -12,6 +12,7 @@ from datamill.wire.versionpb_v2_pb2_grpc import APIServicer as VersionServicer
 from services.kit.database import Database
 from services.kit.errors import Problem
 from services.kit.server import Context
+from services.pfs.operations.refs.metadata import instance_metadata
 from services.pfs.operations.refs.projects import inspect_project, instance_ids
 
 # The release whose clients work unchanged. A suffix would make it a pre-release, which fits no client but its own.
@@ -33,7 +34,13 @@ class AdminApi(AdminServicer):
                     f'WARNING: Could not inspect project "{request.current_project.name}": {problem}; '
                     "is it the right one for this instance?"
                 )
-        return admin.ClusterInfo(id=id, deployment_id=deployment, warnings_ok=True, warnings=warnings)
+        return admin.ClusterInfo(
+            id=id,
+            deployment_id=deployment,
+            warnings_ok=True,
+            warnings=warnings,
+            metadata=await self._db.read(instance_metadata),
+        )
 
 
 class VersionApi(VersionServicer):

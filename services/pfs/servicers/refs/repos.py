@@ -83,7 +83,7 @@ class RepoRpcs(Rpcs):
         return pfs.DeleteReposResponse(repos=map(to_wire.repo, gone))
 
     async def ReposSummary(self, request: pfs.ReposSummaryRequest, context: Context) -> pfs.ReposSummaryResponse:
-        names = [picker.name for picker in request.projects]
+        names = [from_wire.picked_project(picker) for picker in request.projects]
         found = await self.db.read(projects.summarise_projects, names)
         return pfs.ReposSummaryResponse(
             summaries=[

@@ -78,6 +78,13 @@ def required_set(some: pfs.CommitSet, given: bool) -> str:
     return some.id.lower()
 
 
+def picked_project(picker: pfs.ProjectPicker) -> str:
+    """Raises Malformed."""
+    if not picker.name:
+        raise Malformed("project picker cannot be nil")
+    return picker.name
+
+
 def picked_repo(picker: pfs.RepoPicker) -> RepoKey:
     """Raises Malformed."""
     if not picker.HasField("name"):
