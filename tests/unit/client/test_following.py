@@ -11,8 +11,6 @@ from datamill.cli import following
 from datamill.errors import Failed, NotFound, Unavailable
 from datamill.wire import pps_v2_pb2 as pps
 
-NOW = datetime.now(UTC)
-
 
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -20,8 +18,9 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def line(text: str, second: float) -> pps.LogMessage:
+    """second: from now."""
     made = pps.LogMessage(message=text)
-    made.ts.FromDatetime(NOW + timedelta(seconds=second))
+    made.ts.FromDatetime(datetime.now(UTC) + timedelta(seconds=second))
     return made
 
 
