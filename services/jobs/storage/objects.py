@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from services.jobs.domain.datums import DatumState
 from services.kit.errors import Corrupt
+from services.kit.objects.blocks import Ranges, small_ranges
 from services.kit.objects.port import Objects
 from services.kit.sortedmap.packs import PackSink, Reader
 from services.kit.sortedmap.rows import Place, Row
@@ -68,7 +69,7 @@ class Indexes:
 
     @classmethod
     def over(cls, objects: Objects) -> "Indexes":
-        return cls(objects, Reader(_Ranges(objects), limit_bytes=32 << 20))
+        return cls(objects, Reader(_Ranges(small_ranges(objects)), limit_bytes=32 << 20))
 
     def sink(self) -> PackSink:
         return PackSink(lambda name, data: self.objects.put(_index_key(name), data))
@@ -81,7 +82,7 @@ class Indexes:
 
 @dataclass(frozen=True)
 class _Ranges:
-    objects: Objects
+    objects: Ranges
 
     def read(self, place: Place) -> bytes:
         return self.objects.get_range(_index_key(place.pack), place.offset, place.stored)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from services.kit.clock import fresh_name
+from services.kit.objects.blocks import Ranges, small_ranges
 from services.kit.objects.port import Objects
 from services.kit.sortedmap.codec import Chunk
 from services.kit.sortedmap.packs import PackSink, Reader
@@ -27,7 +28,7 @@ def index_key(name: bytes) -> str:
 
 @dataclass(frozen=True)
 class _Stored:
-    objects: Objects
+    objects: Ranges
 
     def read(self, place: Place) -> bytes:
         return self.objects.get_range(index_key(place.pack), place.offset, place.stored)
@@ -38,7 +39,7 @@ class TreeStore:
 
     def __init__(self, objects: Objects, name: Callable[[], bytes] = fresh_name) -> None:
         self._objects, self._name = objects, name
-        self._source = _Stored(objects)
+        self._source = _Stored(small_ranges(objects))
         self.reader = Reader(self._source)
 
     def sink(self) -> PackSink:
