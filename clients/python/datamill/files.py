@@ -4,6 +4,7 @@ Elsewhere: whole folders, by the short way past the service (folders.py).
 """
 
 import os
+from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import BinaryIO
 
@@ -45,6 +46,24 @@ class Files(Calls):
         here, there = names.file(src), names.file(dst)
         copy = pfs.CopyFile(src=here, dst=there.path, append=append)
         self.modify(there.commit, [pfs.ModifyFileRequest(copy_file=copy)])
+
+    def put_url(
+        self, file: str | pfs.File, url: str, *, recursive: bool = False, append: bool = False, concurrency: int = 0
+    ) -> None:
+        """Have the server fetch a file: http(s)://…, s3://bucket/key, minio://…, file:///… where it allows that.
+
+        recursive: every object whose key begins with the address, below the path. concurrency: 0 for the server's own.
+        """
+        where = names.file(file, path="/")
+        self.modify(where.commit, url_requests(where.path, url, append, recursive=recursive, concurrency=concurrency))
+
+    def get_to_url(self, file: str | pfs.File, url: str) -> None:
+        """Have the server write a file, a directory or what a glob matches to s3://bucket/prefix, minio://… or file:///…
+
+        Each file becomes an object named by its path, below the address.
+        """
+        request = pfs.GetFileRequest(file=names.file(file, path="/"), URL=url)
+        deque(self.stream(self.pfs.GetFileTAR, request), maxlen=0)  # nothing comes: the bytes go there
 
     def modify(self, commit: pfs.Commit, changes: Iterable[pfs.ModifyFileRequest]) -> None:
         """Send raw changes as one unit."""
@@ -107,6 +126,16 @@ class Files(Calls):
         earlier = None if old is None else names.file(old, path="/")
         request = pfs.DiffFileRequest(new_file=names.file(new, path="/"), old_file=earlier)
         return self.stream(self.pfs.DiffFile, request)
+
+
+def url_requests(
+    path: str, url: str, append: bool, *, recursive: bool = False, concurrency: int = 0
+) -> Iterator[pfs.ModifyFileRequest]:
+    """The changes that have the server fetch one address; a file that is there is replaced unless there are many."""
+    if not append and not recursive:
+        yield pfs.ModifyFileRequest(delete_file=pfs.DeleteFile(path=path))
+    source = pfs.AddFile.URLSource(URL=url, recursive=recursive, concurrency=concurrency)
+    yield pfs.ModifyFileRequest(add_file=pfs.AddFile(path=path, url=source))
 
 
 def put_requests(path: str, data: Data, append: bool) -> Iterator[pfs.ModifyFileRequest]:

@@ -15,7 +15,7 @@ from datamill.cli import verbs
 from datamill.cli.output import transfer
 from datamill.cli.reasons import refusals_told
 from datamill.cli.session import Session, command
-from datamill.files import put_requests
+from datamill.files import put_requests, url_requests
 from datamill.folders import literal
 from datamill.wire import pfs_v2_pb2 as pfs
 
@@ -28,8 +28,25 @@ FEW_BYTES = 4 << 20
 @click.option("-f", "--file", "sources", multiple=True, metavar="PATH|URL|-", help="What to write; repeatable. [-]")
 @click.option("-r", "--recursive", is_flag=True, help="Write everything below a folder.")
 @click.option("-a", "--append", is_flag=True, help="Add to a file that is there, instead of replacing it.")
-def put_file(session: Session, target: str, sources: tuple[str, ...], recursive: bool, append: bool) -> None:
-    """Write files to REPO@BRANCH[:/PATH]. On a branch without an open commit this makes one of its own."""
+@click.option("-i", "--input-file", metavar="LIST", help="A file, or -, that names what to write, one a line.")
+@click.option("-p", "--parallelism", default=0, metavar="N", help="How many objects of a URL are read at once.")
+@click.option("--full-path", is_flag=True, help="Name files by their whole path, not by its last part alone.")
+def put_file(
+    session: Session,
+    target: str,
+    sources: tuple[str, ...],
+    recursive: bool,
+    append: bool,
+    input_file: str | None,
+    parallelism: int,
+    full_path: bool,
+) -> None:
+    """Write files to REPO@BRANCH[:/PATH]. On a branch without an open commit this makes one of its own.
+
+    The server itself reads URLs: http(s)://…, s3://bucket/key, minio://… and, where it allows that, file:///…
+    With -r, a URL stands for every object whose key begins with it.
+    """
+    sources += _listed(input_file)
     where = names.file(target, session.project, path="")
     path = target.partition(":")[2]
     if not sources or sources == ("-",):
@@ -40,9 +57,9 @@ def put_file(session: Session, target: str, sources: tuple[str, ...], recursive:
         return
     if any("://" in source for source in sources):
         with refusals_told(session.client, where.commit):
-            _put_urls(session, where, path, sources, recursive, append)
+            _put_urls(session, where, path, sources, recursive, append, parallelism, full_path)
         return
-    found = _named(sources, path, recursive)
+    found = _named(sources, path, recursive, full_path, several=len(sources) > 1)
     files = list(islice(found, FEW + 1))  # what is wrong with the first ones is said before anybody is asked
     with refusals_told(session.client, where.commit):
         _put_local(session, where, files, found, append)
@@ -67,11 +84,20 @@ def _put_local(
 @command(verbs.get, "file")
 @click.argument("source")
 @click.option("-r", "--recursive", is_flag=True, help="Everything below a directory.")
-@click.option("-o", "--output", metavar="PATH", help="Where to write; a file, or with -r a folder. [standard output]")
+@click.option(
+    "-o", "--output", metavar="PATH|URL", help="Where to write; a file, or with -r a folder or URL. [standard output]"
+)
 @click.option("--offset", default=0, metavar="BYTES", help="Skip so many bytes.")
 def get_file(session: Session, source: str, recursive: bool, output: str | None, offset: int) -> None:
-    """Read REPO@REF:/PATH."""
+    """Read REPO@REF:/PATH.
+
+    The server itself writes to URLs, each file below them by its path: s3://bucket/prefix, minio://… and, where it
+    allows that, file:///… A path may be a glob then, as well as a directory.
+    """
     client = session.client
+    if output is not None and "://" in output:
+        client.get_to_url(names.file(source, session.project, path="/"), output)
+        return
     if recursive:
         if output in (None, "-"):
             raise click.UsageError("with -r, say which folder to write to with -o")
@@ -107,10 +133,21 @@ def _save(pieces: Iterator[bytes], target: Path, size: int | None) -> None:
         partial.unlink(missing_ok=True)
 
 
-def _named(sources: Iterable[str], path: str, recursive: bool) -> Iterator[LocalFile]:
+def _listed(input_file: str | None) -> tuple[str, ...]:
+    """The sources that a list names; lines that are empty or begin with # name none."""
+    if input_file is None:
+        return ()
+    if input_file != "-" and not os.path.isfile(input_file):
+        raise click.UsageError(f"there is no file {input_file}")
+    text = sys.stdin.read() if input_file == "-" else Path(input_file).read_text()
+    return tuple(line.strip() for line in text.splitlines() if line.strip() and not line.startswith("#"))
+
+
+def _named(
+    sources: Iterable[str], path: str, recursive: bool, full_path: bool, *, several: bool
+) -> Iterator[LocalFile]:
     """Local files with the paths they get, without the leading slash."""
-    chosen = list(sources)
-    for source in chosen:
+    for source in sources:
         if os.path.isdir(source):
             if not recursive:
                 raise click.UsageError(f"{source} is a folder: use -r to write all that is in it")
@@ -120,7 +157,8 @@ def _named(sources: Iterable[str], path: str, recursive: bool) -> Iterator[Local
             continue
         if not os.path.exists(source):
             raise click.UsageError(f"there is no file {source}")
-        yield LocalFile(_target(path, os.path.basename(source), several=len(chosen) > 1), source)
+        name = source.strip("/") if full_path else os.path.basename(source)
+        yield LocalFile(_target(path, name, several=several or full_path), source)
 
 
 def _target(path: str, name: str, *, several: bool) -> str:
@@ -131,21 +169,28 @@ def _target(path: str, name: str, *, several: bool) -> str:
 
 
 def _put_urls(
-    session: Session, where: pfs.File, path: str, sources: tuple[str, ...], recursive: bool, append: bool
+    session: Session,
+    where: pfs.File,
+    path: str,
+    sources: tuple[str, ...],
+    recursive: bool,
+    append: bool,
+    parallelism: int,
+    full_path: bool,
 ) -> None:
     """Have the server fetch the files itself; local ones may be among them."""
+
+    several = len(sources) > 1
 
     def changes() -> Iterator[pfs.ModifyFileRequest]:
         for source in sources:
             if "://" not in source:
-                for one in _named([source], path, recursive):
+                for one in _named([source], path, recursive, full_path, several=several):
                     yield from put_requests("/" + one.path, Path(one.source), append=append)
                 continue
-            name = source.split("?", 1)[0].rstrip("/").rpartition("/")[2]
-            target = "/" + (path.strip("/") if recursive else _target(path, name, several=len(sources) > 1))
-            if not append and not recursive:
-                yield pfs.ModifyFileRequest(delete_file=pfs.DeleteFile(path=target))
-            fetched = pfs.AddFile.URLSource(URL=source, recursive=recursive)
-            yield pfs.ModifyFileRequest(add_file=pfs.AddFile(path=target, url=fetched))
+            whole = source.split("?", 1)[0].partition("://")[2].rstrip("/")
+            name = whole if full_path else whole.rpartition("/")[2]
+            target = "/" + (path.strip("/") if recursive else _target(path, name, several=several or full_path))
+            yield from url_requests(target, source, append, recursive=recursive, concurrency=parallelism)
 
     session.client.modify(where.commit, changes())
