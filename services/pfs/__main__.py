@@ -16,6 +16,7 @@ from datamill.wire import pfs_v2_pb2_grpc as pfs_grpc
 from datamill.wire import staging_v1_pb2_grpc as staging_grpc
 from datamill.wire import transaction_v2_pb2_grpc as transaction_grpc
 from datamill.wire import trees_v1_pb2_grpc as trees_grpc
+from datamill.wire import upkeep_v1_pb2_grpc as upkeep_grpc
 from datamill.wire import versionpb_v2_pb2_grpc as version_grpc
 from services.kit import config
 from services.kit.bus import Bus
@@ -30,6 +31,7 @@ from services.kit.server import PortInUse, Registration, serving, told_to_stop
 from services.kit.telemetry import start_logging, start_telemetry
 from services.kit.urls.opening import Urls
 from services.kit.urls.rules import Rules
+from services.pfs.duties.collector import Collector
 from services.pfs.duties.finisher import Finisher
 from services.pfs.duties.presence_keeper import PresenceKeeper
 from services.pfs.operations.collection.presence import Presence
@@ -44,13 +46,15 @@ from services.pfs.servicers.refs.metadata import MetadataApi
 from services.pfs.servicers.transactions.api import TransactionApi
 from services.pfs.servicers.transactions.staging import StagingService
 from services.pfs.servicers.trees import TreeService
+from services.pfs.servicers.upkeep import UpkeepService
 from services.pfs.settings import Settings
 from services.pfs.storage.moves import Moves
 
 MIGRATIONS = Path(__file__).parent / "storage" / "migrations"
 NAMES = (
     "pfs_v2.API", "transaction_v2.API", "metadata.API", "admin_v2.API", "versionpb_v2.API", "auth_v2.API",
-    "datamill.content.v1.ContentService", "datamill.trees.v1.TreeService", "datamill.staging.v1.StagingService",
+    "datamill.content.v1.ContentService", "datamill.trees.v1.TreeService",
+    "datamill.upkeep.v1.UpkeepService", "datamill.staging.v1.StagingService",
 )  # fmt: skip
 SWITCH_SECONDS = 0.0005  # hashing threads hand the interpreter over often, so that short calls stay short
 GC_OBJECTS = 10_000  # made between looks for garbage: a call makes many that die by themselves
@@ -69,17 +73,19 @@ async def main(settings: Settings) -> None:
         keeper = PresenceKeeper(db, presence, moves, clock)
         await keeper.beat()
         stores = Stores.over(objects, moves=moves, name=presence.name, session=presence.session)
+        collector = Collector(db, stores, presence, keeper, clock, every=settings.gc_every, hold=settings.gc_hold)
         views = Views(db, bus, stores, clock)
         content = await ContentService.start(db=db, stores=stores, views=views, clock=clock)
-        token = settings.service_token
+        token, upkeep = settings.service_token, UpkeepService(db, stores, collector)
         finisher = Finisher(db, bus, stores, clock, presence, replica=settings.replica)
         api = PfsApi(
             db=db, bus=bus, clock=clock, stores=stores, views=views, urls=urls, service_token=token,
             closed=finisher.take,
         )  # fmt: skip
         register = _registrations(api, content, views)
+        register.append(lambda server: upkeep_grpc.add_UpkeepServiceServicer_to_server(upkeep, server))
         duties = await up.enter_async_context(asyncio.TaskGroup())
-        running = [duties.create_task(duty.run()) for duty in (Relay(db, bus), finisher, keeper)]
+        running = [duties.create_task(duty.run()) for duty in (Relay(db, bus), finisher, keeper, collector)]
         await up.enter_async_context(
             serving(register, NAMES, at=settings.listen, drain=settings.drain, around=presence.around)
         )

@@ -40,6 +40,7 @@ class CorruptRange(Corrupt):
     """Stored bytes are not the range that was asked for."""
 
     def __init__(self, id: bytes, place: Place, why: str) -> None:
+        self.place = place
         super().__init__(
             f"range {id.hex()[:16]} at pack {place.pack.hex()}, offset {place.offset} cannot be read: {why}"
         )

@@ -53,6 +53,10 @@ class SessionStore:
         """How often the set of moved packs changed."""
         return self.tx.scalar(select(_EPOCH.c.moves)) or 0
 
+    def moves_changed(self) -> None:
+        """Let every process read anew which packs are moved."""
+        self.tx.execute(update(_EPOCH).values(moves=_EPOCH.c.moves + 1))
+
     def begin_epoch(self) -> int:
         """The number of the next collection."""
         row = self.tx.scalars(select(EpochRow).with_for_update()).first()
@@ -77,6 +81,14 @@ class SessionStore:
         if row is None:
             raise SessionLost()
         row.until, row.quiet = self.now() + ttl, quiet
+
+    def hold(self, id: str, *, ttl: timedelta) -> None:
+        """Keep every collection waiting for `ttl` from now."""
+        row = self.tx.get(SessionRow, id)
+        if row is None:
+            row = SessionRow(id=id, replica="", quiet=-1)
+            self.tx.add(row)
+        row.until = self.now() + ttl
 
     def close(self, id: str, unused: Iterable[bytes] = ()) -> None:
         """End a session. unused: names it has reserved and never written to."""

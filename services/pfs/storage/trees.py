@@ -39,8 +39,8 @@ class TreeStore:
 
     def __init__(self, objects: Objects, name: Callable[[], bytes] = fresh_name) -> None:
         self._objects, self._name = objects, name
-        self._source = _Stored(small_ranges(objects))
-        self.reader = Reader(self._source)
+        self.source = _Stored(small_ranges(objects))
+        self.reader = Reader(self.source)
 
     def sink(self) -> PackSink:
         """Where new ranges and manifests go; its packs are durable once it is flushed."""
@@ -48,7 +48,7 @@ class TreeStore:
 
     def content(self, row: Row) -> Content:
         """What a row's file is made of. Raises Corrupt."""
-        return content_of(row, self._source.read)
+        return content_of(row, self.source.read)
 
 
 class Overlay(Reader):

@@ -23,6 +23,7 @@ OWNERS = {
     "auth_v2_pb2": "pfs",
     "content_v1_pb2": "pfs",
     "trees_v1_pb2": "pfs",
+    "upkeep_v1_pb2": "pfs",
     "logs_pb2": "jobs",
     "work_v1_pb2": "jobs",
 }
