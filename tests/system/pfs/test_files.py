@@ -228,6 +228,27 @@ def test_a_tar_of_a_glob_in_order(repo: Repo) -> None:
         repo.tar("/none")
 
 
+def test_a_tar_of_a_range_holds_what_lies_in_it_wherever_its_directory_opened(repo: Repo) -> None:
+    repo.modify(*(put(f"/d{d}/f{f}", b"x") for d in range(3) for f in range(3)))
+    repo.wait()
+
+    def names(lower: str, upper: str, path: str = "/") -> list[str]:
+        limits = pfs.PathRange(lower=lower, upper=upper)
+        answers = repo.api.GetFileTAR(pfs.GetFileRequest(file=repo.file(path), path_range=limits))
+        with tarfile.open(fileobj=BytesIO(b"".join(answer.value for answer in answers))) as archive:
+            return [member.name for member in archive]
+
+    whole = names("", "")
+    assert len(whole) == 13
+    for cut in ["/d0/f1", "/d0/f10", "/d1", "/d1/", "/d2/f2", "/z"]:
+        assert names("", cut) + names(cut, "") == whole
+    assert names("/d1/f1", "/d2/f0") == ["/d1/f1", "/d1/f2", "/d2"]
+    assert names("/d1/f1", "/d2/f0", "/d*") == ["/d1/f1", "/d1/f2", "/d2"]
+    assert names("/x", "/y") == []
+    with refused(NOT_FOUND, "file /none not found"):
+        names("/d0", "/d1", "/none")
+
+
 def test_differences_name_files_and_directories(repo: Repo) -> None:
     commit = repo.start()
     repo.modify(put("foo", b"foo\n"), commit=commit)
@@ -267,6 +288,14 @@ def test_copies_share_content_and_do_not_follow_later_writes(repo: Repo) -> None
     other.modify(copy("f", "g"), copy("f", "x/a", append=True))
     other.wait()
     assert (other.read("g"), other.read("x/a")) == (b"3", b"13")
+    made = repo.api.CreateFileSet(iter([put("s/a", b"4", "x"), put("s/b", b"5", "y")])).file_set_id
+    file_set = pfs.Commit(id=made, repo=pfs.Repo(name="__filesets__", type="user"))
+    source = pfs.File(commit=file_set, path="/s", datum="x")
+    other.modify(Change(copy_file=pfs.CopyFile(dst="/", src=source, datum="z")))
+    other.wait()
+    assert (other.read("a"), other.inspect("a").file.datum, other.ls("/b")) == (b"4", "z", [])
+    with refused(UNKNOWN, "globbing character (*) not allowed in path"):
+        other.modify(copy("f", "/x*"))
 
 
 def test_collisions_and_doubled_paths_end_in_the_commits_error(repo: Repo) -> None:

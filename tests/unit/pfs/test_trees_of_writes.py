@@ -6,6 +6,7 @@ tree is built in one go or grown, and every reading must answer as the dictionar
 
 import tarfile
 from io import BytesIO
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -154,6 +155,32 @@ def test_readings_answer_as_the_model(stores: Stores, model: Model, path: str, p
     ]
 
 
+CUTS = st.one_of(PATHS, PATHS.map(lambda path: path + "/"), PATHS.map(lambda path: path + "0"), st.just("/"))
+
+
+@settings(max_examples=120, deadline=None)
+@given(MODELS, st.sampled_from(["/", "*", "**", "/a*", "a/*", "{a,b}", "b/**", "*/*"]), st.lists(CUTS, max_size=3))
+def test_adjacent_ranges_of_paths_partition_what_a_pattern_brings(
+    stores: Stores, model: Model, pattern: str, cuts: list[str]
+) -> None:
+    reading, glob = Reading(view_of(stores, model)), compile_glob(pattern)
+    paths = [path for path, _ in model] + list(directories(model))
+    matched = [path for path in paths if glob.matches(path.rstrip("/").encode())]
+    tops = [path for path in matched if path.endswith("/")]
+    below = [path for path in paths if path in matched or any(path.startswith(top) for top in tops)]
+    bounds = ["", *sorted(cuts, key=str.encode), ""]
+    for low, high in pairwise(bounds):
+        low_raw, high_raw = low.encode(), high.encode()
+
+        def inside(path: str, low: bytes = low_raw, high: bytes = high_raw) -> bool:
+            return low <= path.encode() and (not high or path.encode() < high)
+
+        found = [path.decode() for path, _ in reading.glob_below(glob, low_raw, high_raw)]
+        assert found == sorted(filter(inside, below), key=str.encode)
+        found = [path.decode() for path, _ in reading.glob(glob, low_raw, high_raw)]
+        assert found == sorted(filter(inside, matched), key=str.encode)
+
+
 @settings(max_examples=60, deadline=None)
 @given(MODELS, st.integers(1, 4), st.data())
 def test_pages_are_slices_of_the_whole_in_both_directions(
@@ -247,7 +274,7 @@ def test_big_files_are_cut_and_come_back_and_appending_reuses_chunks(stores: Sto
 def test_a_tar_holds_the_files_and_directories_in_order(stores: Stores, tmp_path: Path) -> None:
     model = {("/a", "default"): b"one", ("/d/b", "default"): b"", ("/d/e/" + "n" * 120, "default"): b"x" * 3000}
     reading = Reading(view_of(stores, model))
-    visits = reading.with_descendants(reading.glob(compile_glob("/")))
+    visits = reading.glob_below(compile_glob("/"))
     data = b"".join(tar(stores, reading, visits))
     with tarfile.open(fileobj=BytesIO(data)) as archive:
         names = [(member.name, member.isdir(), member.mode, member.mtime) for member in archive.getmembers()]

@@ -8,7 +8,7 @@ Elsewhere: where views come from (tree_views.py); bytes of files (contents.py); 
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import islice, takewhile
+from itertools import chain, islice, takewhile
 
 from blake3 import blake3
 
@@ -133,23 +133,35 @@ class Reading:
         self.check()
         match = glob.expression.fullmatch
         start, stop = glob.prefix or b"/", _after(glob.prefix or b"/")
-        for path, row in self._visits(start, stop, glob.depth):
-            plain = path if row is not None else path[:-1]
-            if match(plain) and path >= low and (not high or path < high):
+        for path, row in self._visits(max(start, low), stop, glob.depth):
+            if high and path >= high:
+                return
+            if path >= low and match(path if row is not None else path[:-1]):
                 yield path, row
 
-    def with_descendants(self, visits: Iterable[Visit], low: bytes = b"", high: bytes = b"") -> Iterator[Visit]:
-        """The matches, and everything below matched directories, once and in order."""
+    def glob_below(self, glob: Glob, low: bytes = b"", high: bytes = b"") -> Iterator[Visit]:
+        """What matches and everything below matched directories, once and in order, within low <= path < high.
+
+        A directory that opens before `low` is left out; what lies in it from `low` on is not. Raises Collision.
+        """
+        self.check()
+        open_dirs: Iterable[Visit] = ((path, None) for path in _above(low, b"/") if self._matched(glob, path))
         done = b""
-        for path, row in visits:
-            if row is None:
-                if done and path.startswith(done):
-                    continue
-                done = path
-                inside = self._visits(path, path[:-1] + b"0", None)
-                yield from (v for v in inside if v[0] >= max(low, path) and (not high or v[0] < high))
-            elif not (done and path.startswith(done)):
+        for path, row in chain(open_dirs, self.glob(glob, low, high)):
+            if done and path.startswith(done):
+                continue
+            if row is not None:
                 yield path, row
+                continue
+            done = path
+            for visit in self._visits(max(low, path), path[:-1] + b"0", None):
+                if high and visit[0] >= high:
+                    break
+                if visit[0] >= max(low, path):
+                    yield visit
+
+    def _matched(self, glob: Glob, directory: bytes) -> bool:
+        return glob.expression.fullmatch(directory[:-1]) is not None and self._has(directory)
 
     def rows(self, low: bytes, high: bytes | None, *, reverse: bool = False) -> Iterator[Row]:
         """Rows of the datum in a span of keys."""

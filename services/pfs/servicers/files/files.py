@@ -139,9 +139,9 @@ class FileRpcs(Rpcs):
         limits = request.path_range
         low, high = limits.lower.encode(), limits.upper.encode()
         glob = compile_glob(request.file.path)
-        if await asyncio.to_thread(lambda: next(reading.glob(glob, low, high), None)) is None:
+        if await asyncio.to_thread(lambda: next(reading.glob(glob), None)) is None:
             raise FileNotFound(request.file.path, from_wire.commit_ref(request.file.commit))
-        return lambda: reading.with_descendants(reading.glob(glob, low, high), low, high)
+        return lambda: reading.glob_below(glob, low, high)
 
     async def _export(self, request: pfs.GetFileRequest, reading: Reading) -> None:
         target = self.urls.target(request.URL)
