@@ -89,7 +89,7 @@ class PackBuilder:
 
     def finish(self) -> bytes:
         """The whole pack, trailer included."""
-        return bytes(self._body) + trailer(self._blobs.values())
+        return b"".join((self._body, trailer(self._blobs.values())))
 
 
 def trailer(blobs: Iterable[Blob]) -> bytes:

@@ -1,11 +1,13 @@
 """Content in the object store: written in packs of about 16 MiB, read in ranges that are joined over small gaps.
 
-Whatever is read whole is checked against its hash. All calls block: run them on a thread.
+Whatever is read whole is checked against its hash. All calls block: run them on a thread. A store that is no folder is
+read some spans ahead, and stores full packs while the next one is filled.
 Elsewhere: bytes of a pack (kit/packs.py); which packs count (PackRow, operations/content.py).
 """
 
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from threading import Lock
 
 from blake3 import blake3
@@ -19,7 +21,10 @@ from services.pfs.storage.moves import Moves
 
 GAP_BYTES = 256 << 10  # a smaller hole between two blobs is read along
 SPAN_BYTES = 8 << 20  # at most so much in one read
+AHEAD_SPANS, AHEAD_PACKS = 3, 2  # of one reader, of one writer, under way at once
+READING = 16  # threads of a process
 DIRECTORY_BLOBS = 100_000  # of so many blobs the places are remembered, by pack
+_STORING = ThreadPoolExecutor(6, thread_name_prefix="store")  # started when first used
 
 
 class ContentStore:
@@ -29,15 +34,33 @@ class ContentStore:
         self.objects, self._moves = objects, moves or Moves()
         self._directories: OrderedDict[bytes, dict[bytes, Blob]] = OrderedDict()
         self._lock = Lock()
+        far = objects.root is None
+        self._threads = ThreadPoolExecutor(READING, thread_name_prefix="read") if far else None
 
     def read(self, extents: Iterable[Extent]) -> Iterator[Bytes]:
         """The decoded bytes of each extent, in order. Raises Corrupt."""
-        for span in _spans(map(self.placed, extents)):
-            first, last = span[0], span[-1]
-            data = memoryview(self._range(first.pack, first.offset, last.offset + last.stored - first.offset))
+        for span, stored in self._fetched(_spans(map(self.placed, extents))):
+            first, data = span[0], memoryview(stored)
             for extent in span:
                 start = extent.offset - first.offset
                 yield _checked(data[start : start + extent.stored], extent)
+
+    def _fetched(self, spans: Iterator[list[Extent]]) -> Iterator[tuple[list[Extent], bytes]]:
+        if self._threads is None:
+            yield from ((span, self._span(span)) for span in spans)
+            return
+        under_way: deque[tuple[list[Extent], Future[bytes]]] = deque()
+        for span in spans:
+            under_way.append((span, self._threads.submit(self._span, span)))
+            if len(under_way) > AHEAD_SPANS:
+                first, data = under_way.popleft()
+                yield first, data.result()
+        yield from ((span, data.result()) for span, data in under_way)
+
+    def _span(self, span: list[Extent]) -> bytes:
+        first, last = span[0], span[-1]
+        key = pack_key(first.pack)
+        return self.objects.get_range(key, first.offset, last.offset + last.stored - first.offset)
 
     def placed(self, extent: Extent) -> Extent:
         """Where an extent's bytes lie now, in case its pack was rewritten. Raises Corrupt."""
@@ -84,6 +107,7 @@ class PackWriter:
     def __init__(self, objects: Objects, name: Callable[[], bytes] = fresh_name) -> None:
         self._objects, self._fresh = objects, name
         self._name, self._pack = b"", PackBuilder()
+        self._far, self._under_way = objects.root is None, deque[Future[None]]()
         self.packs: list[tuple[bytes, int]] = []
         """Names of the packs stored so far, and how many blobs each holds."""
 
@@ -94,15 +118,29 @@ class PackWriter:
         blob = self._pack.add(data)
         extent = Extent(self._name, blob.offset, blob.stored_bytes, RAW, len(data), blob.digest)
         if self._pack.full:
-            self.flush()
+            self._send()
         return extent
 
     def flush(self) -> None:
         """Store what has been collected. Call it once after the last blob."""
         if len(self._pack):
-            self._objects.put(pack_key(self._name), self._pack.finish())
-            self.packs.append((self._name, len(self._pack)))
-            self._pack = PackBuilder()
+            self._send()
+        self._wait(0)
+
+    def _send(self) -> None:
+        key, data = pack_key(self._name), self._pack.finish()
+        self.packs.append((self._name, len(self._pack)))
+        self._pack = PackBuilder()
+        if self._far:
+            self._wait(AHEAD_PACKS - 1)
+            self._under_way.append(_STORING.submit(self._objects.put, key, data))
+        else:
+            self._objects.put(key, data)
+
+    def _wait(self, count: int) -> None:
+        """Until at most so many packs are under way."""
+        while len(self._under_way) > count:
+            self._under_way.popleft().result()
 
 
 def _spans(extents: Iterable[Extent]) -> Iterator[list[Extent]]:
