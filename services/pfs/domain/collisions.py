@@ -21,8 +21,6 @@ class Trouble:
 
     path: str
     text: str
-    on_paths: bool
-    """Whether a path is file and directory, which readers cannot make sense of."""
 
 
 class Collision(Problem):
@@ -30,17 +28,18 @@ class Collision(Problem):
 
 
 def duplicate(path: str, first: str, second: str) -> Trouble:
-    return Trouble(
-        path, f"duplicate path output by different datums ({path} from {first} and {path} from {second})", False
-    )
+    return Trouble(path, f"duplicate path output by different datums ({path} from {first} and {path} from {second})")
 
 
 def collision(path: str) -> Trouble:
-    return Trouble(path, f"file / directory path collision ({path})", True)
+    return Trouble(path, f"file / directory path collision ({path})")
 
 
-def first_of_change(put: Iterable[bytes], keys: Keys) -> Trouble | None:
-    """The first trouble that these keys, now in the tree, are part of. put: ascending; keys: reads the new tree."""
+def first_of_change(put: Iterable[bytes], keys: Keys, *, duplicates: bool = True) -> Trouble | None:
+    """The first trouble that these keys, now in the tree, are part of. put: ascending; keys: reads the new tree.
+
+    duplicates: whether one path from two datums is trouble; readers of an open commit can make sense of that.
+    """
     found: list[Trouble] = []
     clear: set[str] = set()  # directories that are known to be no files
     before = ""
@@ -49,7 +48,7 @@ def first_of_change(put: Iterable[bytes], keys: Keys) -> Trouble | None:
         if path == before:
             continue
         before = path
-        found += _of_path(path, keys)
+        found += _of_path(path, keys, duplicates=duplicates)
         for directory in parents(path):
             if directory in clear:
                 continue
@@ -59,17 +58,17 @@ def first_of_change(put: Iterable[bytes], keys: Keys) -> Trouble | None:
     return min(found, key=lambda trouble: trouble.path.encode(), default=None)
 
 
-def _of_path(path: str, keys: Keys) -> Iterator[Trouble]:
+def _of_path(path: str, keys: Keys, *, duplicates: bool) -> Iterator[Trouble]:
     same = keys(*at(path))
     first, second = next(same, None), next(same, None)
-    if first is not None and second is not None:
+    if duplicates and first is not None and second is not None:
         yield duplicate(path, split_key(first)[1], split_key(second)[1])
     raw = path.encode()
     if next(keys(raw + b"/", raw + b"0"), None) is not None:
         yield collision(path)
 
 
-def first_in(keys: Iterable[bytes]) -> Trouble | None:
+def first_in(keys: Iterable[bytes], *, duplicates: bool = True) -> Trouble | None:
     """The first trouble among all keys of a tree, ascending; one pass, no look-ups."""
     found: Trouble | None = None
     open_paths: list[bytes] = []  # files that the current path begins with: the paths beginning so are neighbours
@@ -77,8 +76,9 @@ def first_in(keys: Iterable[bytes]) -> Trouble | None:
     for key in keys:
         path = key[: key.index(b"\0")]
         if path == before:
-            text = path.decode()
-            found = _earlier(found, duplicate(text, split_key(before_key)[1], split_key(key)[1]))
+            if duplicates:
+                text = path.decode()
+                found = _earlier(found, duplicate(text, split_key(before_key)[1], split_key(key)[1]))
             continue
         while open_paths and not path.startswith(open_paths[-1]):
             open_paths.pop()

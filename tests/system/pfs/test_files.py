@@ -313,6 +313,10 @@ def test_collisions_and_doubled_paths_end_in_the_commits_error(repo: Repo) -> No
     assert repo.finish(commit).error == text
     commit = repo.start()
     assert repo.walk("/", commit) == ["/", "/foo", "/foo-x"]
+    repo.modify(put("foo/bar", b"2"), put("a", b"1", "d1"), put("a", b"2", "d2"), commit=commit)
+    with refused(UNKNOWN, "file / directory path collision (/foo)"):  # /a comes before, and can be read
+        repo.walk("/", commit)
+    repo.modify(delete("foo/bar"), delete("a", "d1"), commit=commit)
     assert repo.finish(commit).error == ""
 
 

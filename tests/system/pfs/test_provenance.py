@@ -114,3 +114,12 @@ def test_a_moved_head_keeps_its_id_and_gives_a_new_one_downstream(a: Repo, b: Re
     assert after.commit.id not in {first, second, before}
     assert after.parent_commit.id == before
     assert [one.id for one in after.direct_provenance] == [first]
+
+
+def test_a_commit_closed_with_an_error_does_not_wait_for_an_open_one_before_it(a: Repo, b: Repo) -> None:
+    link(b, a)
+    first, second = head(b), finished(a)
+    assert not first.HasField("finishing")
+    below = pfs.Commit(repo=b.wire, id=second)
+    assert b.finish(below, error="stopped").error == "stopped"
+    assert not at(b, first.commit.id).HasField("finishing")

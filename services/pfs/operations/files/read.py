@@ -67,7 +67,7 @@ class Reading:
     def check(self) -> None:
         """Raises Collision when the tree holds a path that is a file and a directory."""
         trouble = self.view.trouble
-        if trouble is not None and trouble.on_paths:
+        if trouble is not None:
             raise Collision(trouble.text)
 
     def inspect(self, path: str) -> FileStat | None:

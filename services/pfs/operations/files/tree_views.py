@@ -145,7 +145,7 @@ class Views:
         ops = merged_parts(self._stores, parts)
         root, put = carry_out(self._stores, overlay, overlay.content, older.root, ops, overlay.sink())
         if older.trouble is None:
-            trouble = first_trouble(overlay, root, put)
+            trouble = first_trouble(overlay, root, put, duplicates=False)
         else:  # it may be gone, and then another one is the first
-            trouble = first_in(key for leaf in ranges(overlay, root) for key in leaf.keys)
+            trouble = first_in((key for leaf in ranges(overlay, root) for key in leaf.keys), duplicates=False)
         return TreeView(sight.ref, root, overlay, overlay.content, trouble=trouble)

@@ -92,12 +92,14 @@ def close_and_see(
 
 
 def _work_on(tx: Session, commit: Commit) -> Work | None:
+    if commit.error:
+        return Work(commit.number, commit.key, EMPTY, (), failed=True)  # nobody builds on it: it waits for nothing
     base = base_of(tx, commit)
     if base is not None and base.finished is None:
         return None
     root = EMPTY if base is None else root_of(base.root, base.size_bytes)
     layers = tuple(data for _, data in layers_of(tx, commit))
-    return Work(commit.number, commit.key, root, layers, bool(commit.error))
+    return Work(commit.number, commit.key, root, layers, failed=False)
 
 
 def claim(tx: Session, number: CommitNumber, holder: str, *, ttl: timedelta, now: datetime) -> bool:

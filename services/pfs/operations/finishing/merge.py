@@ -47,13 +47,16 @@ def carry_out(
     return root, put
 
 
-def first_trouble(reader: Reader, root: Root, put: "Put") -> Trouble | None:
-    """What is wrong with the tree, given that all was well before these keys were put."""
+def first_trouble(reader: Reader, root: Root, put: "Put", *, duplicates: bool = True) -> Trouble | None:
+    """What is wrong with the tree, given that all was well before these keys were put.
+
+    duplicates: whether one path from two datums is wrong.
+    """
     if not put.count:
         return None
     if put.keys is None or put.count * WORTH_A_PASS > root.rows:
-        return first_in(key for leaf in ranges(reader, root) for key in leaf.keys)
-    return first_of_change(put.keys, lambda low, high: keys_between(reader, root, low, high))
+        return first_in((key for leaf in ranges(reader, root) for key in leaf.keys), duplicates=duplicates)
+    return first_of_change(put.keys, lambda low, high: keys_between(reader, root, low, high), duplicates=duplicates)
 
 
 def keys_between(reader: Reader, root: Root, low: bytes, high: bytes) -> Iterator[bytes]:
