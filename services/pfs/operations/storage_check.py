@@ -4,14 +4,14 @@ A chunk object is a content pack; its id is the pack's name.
 Elsewhere: the bytes of a pack (kit/packs.py).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from services.kit.errors import Corrupt
-from services.kit.objects.port import Objects
+from services.kit.objects.port import ObjectMissing, Objects
 from services.kit.packs import BadPack, decode, pack_key, read_directory
 from services.pfs.storage.content_tables import CONTENT, LIVE, PackRow
 
@@ -29,28 +29,35 @@ def packs_between(tx: Session, first: bytes, last: bytes) -> list[bytes]:
     return list(tx.scalars(names.order_by(PackRow.name)))
 
 
-def check_packs(objects: Objects, names: Sequence[bytes], *, read: bool) -> None:
-    """Look whether each is in the store; `read` also holds every blob against its hash. Raises Corrupt."""
+def damaged(objects: Objects, names: Sequence[bytes], *, read: bool) -> dict[bytes, str]:
+    """What is wrong, by pack: one is not in the store, or, with `read`, a blob of it is not what its hash says.
+
+    A pack that was let go meanwhile is missing, too: look again which of them still count.
+    """
     check = _verified if read else _there
     with ThreadPoolExecutor(VERIFIED_AT_A_TIME if read else AT_A_TIME, thread_name_prefix="check") as pool:
-        running = [pool.submit(check, objects, name) for name in names]
-        try:
-            for one in running:
-                one.result()
-        finally:
-            for one in running:
-                one.cancel()
+        said = pool.map(lambda name: check(objects, name), names)
+        return {name: text for name, text in zip(names, said, strict=True) if text}
 
 
-def _there(objects: Objects, name: bytes) -> None:
-    if objects.size(pack_key(name)) is None:
-        raise Corrupt(f"pack {name.hex()} is missing from the store")
+def raise_for(found: Mapping[bytes, str], live: Set[bytes]) -> None:
+    """Raises Corrupt for the first of the damaged packs that still counts."""
+    still = [text for name, text in found.items() if name in live]
+    if still:
+        raise Corrupt(still[0] + (f"; {len(still) - 1} more are damaged or missing" if len(still) > 1 else ""))
 
 
-def _verified(objects: Objects, name: bytes) -> None:
-    data = memoryview(objects.get(pack_key(name)))
+def _there(objects: Objects, name: bytes) -> str:
+    return "" if objects.size(pack_key(name)) is not None else f"pack {name.hex()} is missing from the store"
+
+
+def _verified(objects: Objects, name: bytes) -> str:
     try:
+        data = memoryview(objects.get(pack_key(name)))
         for blob in read_directory(lambda offset, length: bytes(data[offset : offset + length]), len(data)):
             decode(data[blob.offset : blob.offset + blob.stored_bytes], blob.codec, blob.digest)
+    except ObjectMissing:
+        return f"pack {name.hex()} is missing from the store"
     except BadPack as problem:
-        raise Corrupt(f"pack {name.hex()} is damaged: {problem}") from problem
+        return f"pack {name.hex()} is damaged: {problem}"
+    return ""

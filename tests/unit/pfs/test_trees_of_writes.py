@@ -221,6 +221,24 @@ def test_a_difference_names_exactly_what_differs(stores: Stores, before: Model, 
     assert {path.decode() for path in said if path.endswith(b"/")} == changed
 
 
+@settings(max_examples=120, deadline=None)
+@given(MODELS, MODELS, PATHS, st.sampled_from(["", "default", "other"]))
+def test_a_difference_below_a_path_is_that_of_two_walks(
+    stores: Stores, before: Model, after: Model, path: str, datum: str
+) -> None:
+    sides = [Reading(view_of(stores, model), datum) for model in (before, after)]
+    old, new = [
+        {stat.path: stat.digest for stat in (reading.walk(path, Page()) if reading.inspect(path) else ())}
+        for reading in sides
+    ]
+    expected = [
+        (name, name in new, name in old) for name in sorted(old.keys() | new.keys()) if old.get(name) != new.get(name)
+    ]
+    pairs = changes(sides[1], sides[0], path, path)
+    found = [((now or was).path, now is not None, was is not None) for now, was in pairs]  # type: ignore[union-attr]
+    assert found == expected
+
+
 @settings(max_examples=60, deadline=None)
 @given(st.dictionaries(st.tuples(PATHS, DATUMS), st.just(b"x"), max_size=10))
 def test_trouble_is_found_and_the_first_is_named(stores: Stores, model: Model) -> None:

@@ -11,7 +11,8 @@ from google.protobuf.empty_pb2 import Empty
 from datamill.wire import pfs_v2_pb2 as pfs
 from services.kit.server import Context
 from services.pfs.operations.cache import clear_cache, get_cache, put_cache
-from services.pfs.operations.storage_check import check_packs, packs_between
+from services.pfs.operations.content import live_among
+from services.pfs.operations.storage_check import damaged, packs_between, raise_for
 from services.pfs.servicers.base import Rpcs
 
 
@@ -20,7 +21,8 @@ class UpkeepRpcs(Rpcs):
 
     async def CheckStorage(self, request: pfs.CheckStorageRequest, context: Context) -> pfs.CheckStorageResponse:
         names = await self.db.read(packs_between, request.chunk_begin, request.chunk_end)
-        await asyncio.to_thread(check_packs, self.stores.objects, names, read=request.read_chunk_data)
+        found = await asyncio.to_thread(damaged, self.stores.objects, names, read=request.read_chunk_data)
+        raise_for(found, await self.db.read(live_among, found) if found else set())
         return pfs.CheckStorageResponse(chunk_object_count=len(names))
 
     async def PutCache(self, request: pfs.PutCacheRequest, context: Context) -> Empty:
