@@ -4,9 +4,22 @@ A service's own problems subclass these in its `domain/errors.py` with the exact
 Elsewhere: which status each kind gets (server.py).
 """
 
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """What a problem is about, for programs: the parts of google.rpc.ResourceInfo."""
+
+    type: str
+    name: str
+    description: str
+
 
 class Problem(Exception):
     """Something a caller can act on. Its sentence is public: deployed clients match on it. Status UNKNOWN."""
+
+    resource: Resource | None = None
 
 
 class Invalid(Problem):
@@ -39,6 +52,10 @@ class Unsupported(Problem):
 
 class Forbidden(Problem):
     """The caller may not do this. PERMISSION_DENIED."""
+
+
+class Contradiction(Problem):
+    """What is asked for contradicts what there is; the protocol calls a few of these INTERNAL."""
 
 
 class Corrupt(Problem):

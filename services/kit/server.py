@@ -14,6 +14,8 @@ from datetime import timedelta
 from typing import Any, TypeVar
 
 import grpc
+from google.rpc.error_details_pb2 import ResourceInfo
+from google.rpc.status_pb2 import Status
 from grpc import StatusCode
 from grpc.aio import ServicerContext
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
@@ -25,6 +27,7 @@ from services.kit import errors
 log = logging.getLogger(__name__)
 MAX_MESSAGE_BYTES = 20 << 20
 SERVICE_TOKEN_HEADER = "datamill-service-token"
+DETAILS_HEADER = "grpc-status-details-bin"  # google.rpc.Status: the status again, with details for programs
 PROBLEM_HEADER = "datamill-error"  # in the trailers of a refusal that a service itself has made
 Context = ServicerContext[Any, Any]
 Registration = Callable[[grpc.aio.Server], None]
@@ -42,6 +45,7 @@ STATUS: dict[type[Exception], StatusCode] = {
     errors.Exhausted: StatusCode.RESOURCE_EXHAUSTED,
     errors.Unsupported: StatusCode.UNIMPLEMENTED,
     errors.Forbidden: StatusCode.PERMISSION_DENIED,
+    errors.Contradiction: StatusCode.INTERNAL,
     errors.Corrupt: StatusCode.DATA_LOSS,
 }
 OPTIONS: Sequence[tuple[str, int]] = (
@@ -69,12 +73,23 @@ async def answered(context: Context, method: str) -> AsyncIterator[None]:
         await context.abort(StatusCode.UNIMPLEMENTED, f"{method} is not built yet")
     except errors.Problem as problem:
         code = next(STATUS[kind] for kind in type(problem).__mro__ if kind in STATUS)
-        await context.abort(code, str(problem), ((PROBLEM_HEADER, type(problem).__name__),))
+        trailers: list[tuple[str, str | bytes]] = [(PROBLEM_HEADER, type(problem).__name__)]
+        if problem.resource is not None:
+            trailers.append((DETAILS_HEADER, _details(code, str(problem), problem.resource)))
+        await context.abort(code, str(problem), tuple(trailers))
     except grpc.aio.AioRpcError as error:  # another service's answer to a call made for this one
         await context.abort(error.code(), error.details() or "")
     except Exception:
         log.exception("%s failed", method)  # the cause goes to the log, never to the caller
         await context.abort(StatusCode.INTERNAL, "internal error")
+
+
+def _details(code: StatusCode, text: str, about: errors.Resource) -> bytes:
+    info = ResourceInfo(resource_type=about.type, resource_name=about.name, description=about.description)
+    status = Status(code=code.value[0], message=text)
+    status.details.add().Pack(info)
+    data: bytes = status.SerializeToString()
+    return data
 
 
 class TranslateProblems(grpc.aio.ServerInterceptor):

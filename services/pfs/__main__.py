@@ -4,6 +4,7 @@ import asyncio
 import gc
 import os
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -34,6 +35,7 @@ from services.kit.urls.rules import Rules
 from services.pfs.duties.collector import Collector
 from services.pfs.duties.finisher import Finisher
 from services.pfs.duties.presence_keeper import PresenceKeeper
+from services.pfs.duties.ticker import Ticker
 from services.pfs.operations.collection.presence import Presence
 from services.pfs.operations.files.stores import Stores
 from services.pfs.operations.files.tree_views import Views
@@ -57,6 +59,7 @@ NAMES = (
     "datamill.upkeep.v1.UpkeepService", "datamill.staging.v1.StagingService",
 )  # fmt: skip
 SWITCH_SECONDS = 0.0005  # hashing threads hand the interpreter over often, so that short calls stay short
+WAITING = 48  # threads, where they wait for a store far away and not for a core
 GC_OBJECTS = 10_000  # made between looks for garbage: a call makes many that die by themselves
 
 
@@ -64,6 +67,8 @@ async def main(settings: Settings) -> None:
     async with AsyncExitStack() as up:
         clock, objects, urls = SystemClock(), open_store(settings.store), _urls(settings)
         objects.spread("packs", "index")
+        if objects.root is None:
+            asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(WAITING))
         db = up.enter_context(Database(settings.database_url))
         migrate(db, MIGRATIONS)
         await db.run(settle, clock.now())
@@ -77,6 +82,7 @@ async def main(settings: Settings) -> None:
         views = Views(db, bus, stores, clock)
         content = await ContentService.start(db=db, stores=stores, views=views, clock=clock)
         token, upkeep = settings.service_token, UpkeepService(db, stores, collector)
+        ticker = Ticker(db, bus, clock)
         finisher = Finisher(db, bus, stores, clock, presence, replica=settings.replica)
         api = PfsApi(
             db=db, bus=bus, clock=clock, stores=stores, views=views, urls=urls, service_token=token,
@@ -85,7 +91,7 @@ async def main(settings: Settings) -> None:
         register = _registrations(api, content, views)
         register.append(lambda server: upkeep_grpc.add_UpkeepServiceServicer_to_server(upkeep, server))
         duties = await up.enter_async_context(asyncio.TaskGroup())
-        running = [duties.create_task(duty.run()) for duty in (Relay(db, bus), finisher, keeper, collector)]
+        running = [duties.create_task(duty.run()) for duty in (Relay(db, bus), finisher, ticker, keeper, collector)]
         await up.enter_async_context(
             serving(register, NAMES, at=settings.listen, drain=settings.drain, around=presence.around)
         )

@@ -10,6 +10,7 @@ from enum import IntEnum
 from typing import NewType
 
 from services.pfs.domain.keys import BranchKey, CommitRef, RepoKey
+from services.pfs.domain.triggers import Trigger
 
 CommitNumber = NewType("CommitNumber", int)  # the row's number; grows with the order of creation
 BranchNumber = NewType("BranchNumber", int)
@@ -70,6 +71,7 @@ class Commit:
     validating: timedelta = timedelta(0)
     metadata: dict[str, str] = field(default_factory=dict)
     created_by: str = ""
+    forgotten: bool = False  # its data is gone for good, its place in the history stays
 
     def __str__(self) -> str:
         return f"{self.repo}@{self.id}"
@@ -128,3 +130,4 @@ class BranchView:
     provenance: tuple[BranchKey, ...]
     subvenance: tuple[BranchKey, ...]
     never: tuple[BranchKey, ...]
+    trigger: Trigger | None = None

@@ -8,7 +8,17 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import NoReturn
 
-from services.kit.errors import AlreadyExists, Forbidden, Invalid, NotFound, Problem, Refused, Unavailable
+from services.kit.errors import (
+    AlreadyExists,
+    Contradiction,
+    Forbidden,
+    Invalid,
+    NotFound,
+    Problem,
+    Refused,
+    Resource,
+    Unavailable,
+)
 from services.pfs.domain.keys import BranchKey, RepoKey
 
 __all__ = ["Forbidden", "Problem", "Unavailable"]
@@ -81,6 +91,32 @@ class CommitDeleted(Problem):
         super().__init__(f"commit {commit} was deleted")
 
 
+class CommitOpen(Unavailable):
+    """A search looks at finished commits only; later it may go on."""
+
+    def __init__(self, commit: object, id: str) -> None:
+        super().__init__(f"commit {commit} not finished")
+        self.resource = Resource("pfs:commit", id, "commit not finished")
+
+
+class CommitForgotten(Problem):
+    """The data of a commit is gone for good."""
+
+    def __init__(self) -> None:
+        super().__init__("the commit is forgotten")
+
+
+class HeadForgotten(Problem):
+    def __init__(self, prefix: str) -> None:
+        super().__init__(
+            f"{prefix}list branch in transaction: for each branch: the branch head cannot be a forgotten commit"
+        )
+
+
+class CommitNotForgettable(Problem):
+    """A commit whose data others need, or that could not be made again."""
+
+
 class CommitNotClearable(Problem):
     def __init__(self) -> None:
         super().__init__("cannot clear finished commit")
@@ -117,7 +153,7 @@ class BadAncestry(Problem):
     """A reference such as "master^~2" that cannot be read, or that leads beyond the root."""
 
 
-class CycleOfBranches(Problem):
+class CycleOfBranches(Contradiction):
     def __init__(self, branch: BranchKey, provenance: BranchKey) -> None:
         super().__init__(f"cycle detected because {branch} is already in the subvenance of {provenance}")
 
@@ -134,6 +170,12 @@ class BranchInUse(Problem):
     def __init__(self, branch: str, downstream: Iterable[BranchKey]) -> None:
         names = " ".join(map(str, downstream))
         super().__init__(f'branch "{branch}" cannot be deleted because it\'s in the direct provenance of [{names}]')
+
+
+class BranchFollowed(Problem):
+    def __init__(self, branch: str, followers: Iterable[BranchKey]) -> None:
+        names = " ".join(map(str, followers))
+        super().__init__(f'branch "{branch}" cannot be deleted because it triggers branches [{names}]')
 
 
 class PipelineOwned(Problem):

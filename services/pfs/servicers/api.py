@@ -5,6 +5,8 @@ from services.pfs.servicers.files.egress import EgressRpcs
 from services.pfs.servicers.files.files import FileRpcs
 from services.pfs.servicers.files.filesets import FileSetRpcs
 from services.pfs.servicers.files.upkeep import UpkeepRpcs
+from services.pfs.servicers.refs.checks import CheckRpcs
+from services.pfs.servicers.refs.history import HistoryRpcs
 from services.pfs.servicers.refs.repos import ProjectRpcs
 from services.pfs.servicers.refs.walks import WalkRpcs
 from services.pfs.servicers.transactions.joining import JoiningRpcs
@@ -14,6 +16,8 @@ class PfsApi(
     ProjectRpcs,
     JoiningRpcs,
     WalkRpcs,
+    HistoryRpcs,
+    CheckRpcs,
     FileRpcs,
     FileSetRpcs,
     UpkeepRpcs,

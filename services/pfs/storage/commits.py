@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session, aliased
 
 from services.pfs.domain.commits import Branch, BranchNumber, Commit, CommitNumber, Origin, RepoNumber, TreeRoot
 from services.pfs.domain.keys import RepoKey
+from services.pfs.storage.content_tables import LayerRow
 from services.pfs.storage.graves import bury_commits
 from services.pfs.storage.tables import BranchRow, CommitEdgeRow, CommitRow, RepoRow, table
 
@@ -82,6 +83,7 @@ def commit_of(row: Row[Any]) -> Commit:
         validating=timedelta(microseconds=row.validating_us),
         metadata=row.pairs,
         created_by=row.created_by,
+        forgotten=row.forgotten,
         created_at=row.created_at,
         updated_at=row.updated_at,
     )
@@ -207,6 +209,17 @@ class CommitStore:
             "updated_at": commit.updated_at,
         }
         self.tx.execute(_CHANGE, values)
+
+    def forget(self, number: CommitNumber, now: datetime) -> None:
+        """Let go of a commit's tree and layers."""
+        bury_commits(self.tx, CommitRow.number == number)
+        self.tx.execute(delete(table(LayerRow)).where(LayerRow.commit == number))
+        self.tx.execute(_CHANGE, {"changed": number, **_root_columns(None), "forgotten": True, "updated_at": now})
+
+    def forgotten_heads(self) -> bool:
+        """Whether a branch points at a commit whose data is gone."""
+        rows = select(BranchRow.number).join(CommitRow, CommitRow.number == BranchRow.head)
+        return self.tx.scalar(rows.where(CommitRow.forgotten.is_(True)).limit(1)) is not None
 
     def set_provenance(self, commit: CommitNumber, upstream: Sequence[CommitNumber]) -> None:
         """Replace what a commit was made from, in this order."""

@@ -7,7 +7,18 @@ Elsewhere: packs, layers and file sets (content_tables.py); leases and the outbo
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, ForeignKey, Index, Integer, LargeBinary, MetaData, Table, UniqueConstraint
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    UniqueConstraint,
+    false,
+)
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from services.kit.database import UtcTime
@@ -126,6 +137,7 @@ class CommitRow(Base):
     size_bytes: Mapped[int] = mapped_column(BigInteger, default=0)
     compacting_us: Mapped[int] = mapped_column(BigInteger, default=0)
     validating_us: Mapped[int] = mapped_column(BigInteger, default=0)
+    forgotten: Mapped[bool] = mapped_column(default=False)
     pairs: Mapped[dict[str, str]] = mapped_column(JSON, default=dict)
     created_by: Mapped[str] = mapped_column(default="")
     created_at: Mapped[datetime] = mapped_column(UtcTime)

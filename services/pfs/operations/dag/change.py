@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 
 from services.kit.outbox import Outbox
 from services.pfs.domain.commits import Branch, BranchNumber, Commit, CommitNumber, Origin, RepoNumber
-from services.pfs.domain.errors import RepoChangedTwice
+from services.pfs.domain.errors import HeadForgotten, RepoChangedTwice
 from services.pfs.domain.keys import RepoKey
 from services.pfs.operations.dag.propagate import check_shape, downstream_of, provenance_of
 from services.pfs.storage.branches import BranchStore, one_at_a_time
@@ -37,6 +37,7 @@ class Change:
         self.commits, self.branches = CommitStore(tx), BranchStore(tx)
         self._moved: dict[BranchNumber, None] = {}
         self._rewired: dict[BranchNumber, None] = {}
+        self._heads_for: str | None = None
         self._derived: dict[CommitNumber, BranchNumber] = {}
         self._news: dict[tuple[str, str], Mapping[str, str]] = {}
 
@@ -95,6 +96,13 @@ class Change:
         """The edges of `branch` are new: look at the shape of its DAG when the change closes."""
         self._rewired[branch] = None
 
+    def check_heads(self, prefix: str = "") -> None:
+        """A branch may have come to point at an older commit: see when the change closes that its data is there.
+
+        prefix: of the sentence when it is not.
+        """
+        self._heads_for = prefix
+
     def say_commit(self, what: str, commit: Commit) -> None:
         """Tell that something happened to a commit; `what` is the subject."""
         self._news[what, commit.key] = {
@@ -117,7 +125,9 @@ class Change:
         self._news["pfs.repo.deleted", repo.full] = _repo_facts(repo)
 
     def close(self) -> None:
-        """Do what belongs to the end of a transaction. Raises TwoBranchesInDag."""
+        """Do what belongs to the end of a transaction. Raises TwoBranchesInDag, HeadForgotten."""
+        if self._heads_for is not None and self.commits.forgotten_heads():
+            raise HeadForgotten(self._heads_for)
         for number in self._rewired:
             check_shape(self.branches, number)
         asked_for = list(self._derived.items())

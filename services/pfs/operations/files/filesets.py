@@ -14,6 +14,7 @@ from services.kit.sortedmap.compare import diff
 from services.kit.sortedmap.rows import EMPTY, Root
 from services.pfs.domain.commits import Commit
 from services.pfs.domain.entries import REPLACE, Op, removal
+from services.pfs.domain.errors import CommitForgotten
 from services.pfs.domain.file_errors import BadFileSetId, BadTtl, FileSetExpired
 from services.pfs.domain.keys import CommitRef
 from services.pfs.operations.dag.resolve import base_of, resolve_commit
@@ -84,13 +85,20 @@ def total_parts(tx: Session, ref: CommitRef, now: datetime) -> list[Part] | Sigh
 
 
 def own_parts(tx: Session, ref: CommitRef) -> list[Part] | Difference | Commit:
-    """A commit's own changes: its parts, or the trees to compare, or the commit when it has to be waited for."""
+    """A commit's own changes: its parts, or the trees to compare, or the commit when it has to be waited for.
+
+    Raises CommitForgotten: the differences to a forgotten commit are gone with it.
+    """
     commit = resolve_commit(tx, ref)
+    if commit.forgotten:
+        raise CommitForgotten()
     if commit.finishing is not None and commit.finished is None:
         return commit
     if commit.finished is None or commit.error:
         return [part for _, data in layers_of(tx, commit) for part in decode_parts(data)]
     base = base_of(tx, commit)
+    if base is not None and base.forgotten:
+        raise CommitForgotten()
     return Difference(
         EMPTY if base is None else root_of(base.root, base.size_bytes), root_of(commit.root, commit.size_bytes)
     )

@@ -23,7 +23,7 @@ from services.kit.sortedmap.rows import EMPTY, Root
 from services.kit.sortedmap.tree import ranges
 from services.pfs.domain.collisions import Trouble, first_in
 from services.pfs.domain.commits import Commit
-from services.pfs.domain.errors import BaseUnfinished
+from services.pfs.domain.errors import BaseUnfinished, CommitForgotten
 from services.pfs.domain.keys import CommitRef
 from services.pfs.operations.dag.resolve import base_of, resolve_commit
 from services.pfs.operations.files.stores import Stores
@@ -68,11 +68,13 @@ class Sight:
 
 
 def look(tx: Session, ref: CommitRef, now: datetime) -> Sight:
-    """Raises what resolving raises, PathMissing, BaseUnfinished."""
+    """Raises what resolving raises, PathMissing, BaseUnfinished, CommitForgotten."""
     if ref.repo.name == FILE_SETS:
         row = FileSetStore(tx).get(ref.text, now)
         return Sight(ref, EMPTY, ((row.id, row.parts),), row.created_at)
     commit = resolve_commit(tx, ref)
+    if commit.forgotten:
+        raise CommitForgotten()
     exact = CommitRef(commit.repo, commit.id)
     if commit.finished is not None and not commit.error:
         return Sight(exact, root_of(commit.root, commit.size_bytes), (), commit.finishing)
@@ -81,6 +83,8 @@ def look(tx: Session, ref: CommitRef, now: datetime) -> Sight:
     base = base_of(tx, commit)
     if base is not None and base.finished is None:
         raise BaseUnfinished(base, commit)
+    if base is not None and base.forgotten:
+        raise CommitForgotten()
     root = EMPTY if base is None else root_of(base.root, base.size_bytes)
     return Sight(exact, root, tuple(layers_of(tx, commit)), commit.finishing)
 

@@ -23,6 +23,7 @@ from services.pfs.operations.files.stores import Stores
 from services.pfs.operations.files.tree_views import layers_of
 from services.pfs.operations.finishing.merge import carry_out, first_trouble, merged_parts
 from services.pfs.operations.refs.commits import finish_commit, mark_finished
+from services.pfs.operations.triggers.firing import fire_triggers
 from services.pfs.storage.commits import CommitStore
 from services.pfs.storage.content_tables import INDEX
 from services.pfs.storage.layers import Inline, decode_parts
@@ -155,6 +156,7 @@ def publish(tx: Session, number: CommitNumber, outcome: Outcome, holder: str | N
         )
         if done is None or done.error:
             return  # an errored commit is read as its layers over its base, and nobody builds on it
+        fire_triggers(change, done)
         sessions = SessionStore(tx)  # the layers stay for the collector: a running call may have seen them
         sessions.publish(INDEX, [(name, 0) for name in outcome.packs], outcome.session, now)
         if not outcome.packs:

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from services.pfs.domain.commits import Branch, BranchNumber, BranchView, Commit, Origin
 from services.pfs.domain.errors import (
+    BranchFollowed,
     BranchInUse,
     CycleOfBranches,
     Malformed,
@@ -20,12 +21,15 @@ from services.pfs.domain.errors import (
 from services.pfs.domain.keys import BranchKey, CommitRef, RepoKey
 from services.pfs.domain.names import check_branch_name
 from services.pfs.domain.repos import Repo
+from services.pfs.domain.triggers import Trigger
 from services.pfs.operations.dag.change import Change
 from services.pfs.operations.dag.propagate import provenance_closure
 from services.pfs.operations.dag.resolve import find_branch, find_repo, resolve_commit
 from services.pfs.operations.refs.views import branch_views
+from services.pfs.operations.triggers.rules import check_trigger, has_trigger, set_trigger
 from services.pfs.storage.branches import BranchStore
 from services.pfs.storage.repos import RepoStore
+from services.pfs.storage.triggers import TriggerStore
 
 
 class Asked(TypedDict):
@@ -35,6 +39,7 @@ class Asked(TypedDict):
     head: CommitRef | None
     provenance: Sequence[BranchKey]
     never: Sequence[BranchKey]
+    trigger: Trigger | None
 
 
 def create_branch(
@@ -44,13 +49,14 @@ def create_branch(
     head: CommitRef | None = None,
     provenance: Sequence[BranchKey] = (),
     never: Sequence[BranchKey] = (),
+    trigger: Trigger | None = None,
 ) -> None:
-    """Make or change a branch. never: edges along which commits do not propagate.
+    """Make or change a branch. never: edges along which commits do not propagate. trigger: None keeps what there is.
 
-    Raises Malformed, BadName, RepoRowNotFound, PickFailed, CycleOfBranches, RepoChangedTwice, and
-    TwoBranchesInDag at close.
+    Raises Malformed, BadTrigger, BadName, RepoRowNotFound, PickFailed, CycleOfBranches, RepoChangedTwice, and
+    TwoBranchesInDag and HeadForgotten at close.
     """
-    key = _checked(key, head, provenance, never)
+    key = _checked(change, key, head, provenance, never, trigger)
     repo = _repo(change.tx, key.repo)
     for above in provenance:
         _repo(change.tx, above.repo)
@@ -68,16 +74,27 @@ def create_branch(
     if rewired:
         change.check_dag(branch.number)
     _give_head(change, branch, target, derived=bool(upstream), renew=rewired and bool(upstream))
+    if trigger is not None:
+        set_trigger(change, branch, trigger)
     change.say_branch(branch)
 
 
 def _checked(
-    key: BranchKey | None, head: CommitRef | None, provenance: Sequence[BranchKey], never: Sequence[BranchKey]
+    change: Change,
+    key: BranchKey | None,
+    head: CommitRef | None,
+    provenance: Sequence[BranchKey],
+    never: Sequence[BranchKey],
+    trigger: Trigger | None,
 ) -> BranchKey:
     if key is None:
         raise Malformed("branch cannot be nil")
-    if head is not None and head.repo.name != key.repo.name:
+    if head is not None and head.repo != key.repo:
         raise Malformed("branch and head commit must belong to the same repo")
+    if trigger is not None:
+        check_trigger(change, key, trigger)
+    if provenance and (trigger is not None or _follows(change, key)):
+        raise Malformed("a branch cannot have both provenance and a trigger")
     for above in never:
         if above not in provenance:
             raise Malformed(
@@ -86,6 +103,11 @@ def _checked(
     for each in (key, *provenance):
         check_branch_name(each.name)
     return key
+
+
+def _follows(change: Change, key: BranchKey) -> bool:
+    found = change.branches.find(key)
+    return found is not None and has_trigger(change, found.number)
 
 
 def _repo(tx: Session, key: RepoKey) -> Repo:
@@ -133,6 +155,7 @@ def _give_head(change: Change, branch: Branch, target: Commit | None, *, derived
     if target is not None and target.number != head:
         head = target.number
         change.branches.set_head(branch.number, head, change.now)
+        change.check_heads()
         change.propagate(branch.number)
     if head is None and not derived:
         _give_empty_head(change, branch)
@@ -165,13 +188,16 @@ def list_branches(tx: Session, repo: RepoKey | None, *, type: str = "", reverse:
 
 
 def delete_branch(change: Change, key: BranchKey, *, force: bool = False) -> None:
-    """Delete a branch; its commits stay. Raises BranchRowNotFound, BranchInUse."""
+    """Delete a branch; its commits stay. Raises BranchRowNotFound, BranchInUse, BranchFollowed."""
     remove_branches(change, [find_branch(change.tx, key)], force=force)
 
 
 def remove_branches(change: Change, branches: Sequence[Branch], *, force: bool) -> None:
-    """Delete branches together: only what derives from them outside of the group keeps them. Raises BranchInUse."""
-    going = {branch.number for branch in branches}
+    """Delete branches together: only what derives from them, or follows them, outside of the group keeps them.
+
+    Raises BranchInUse, BranchFollowed.
+    """
+    going, triggers = {branch.number for branch in branches}, TriggerStore(change.tx)
     if not force:
         below = change.branches.downstream(going)
         for branch in branches:
@@ -179,6 +205,12 @@ def remove_branches(change: Change, branches: Sequence[Branch], *, force: bool) 
             if others:
                 known = change.branches.many(others)
                 raise BranchInUse(branch.key.name, [known[number].key for number in others])
+            others = [one.target for one in triggers.following(branch.number) if one.target not in going]
+            if others:
+                known = change.branches.many(others)
+                raise BranchFollowed(branch.key.name, [known[number].key for number in others])
+    for branch in branches:
+        triggers.remove_touching(branch.number)
     for branch in branches:
         change.branches.remove(branch.number)
         change.say_branch(branch)

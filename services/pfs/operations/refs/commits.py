@@ -10,6 +10,7 @@ from datetime import timedelta
 from services.pfs.domain.commits import Branch, Commit, CommitNumber, Origin, TreeRoot
 from services.pfs.domain.errors import (
     CommitFinished,
+    CommitForgotten,
     CommitNotClearable,
     Malformed,
     OutputBranch,
@@ -29,7 +30,7 @@ def start_commit(
 ) -> Commit:
     """Open a commit on top of a branch, which is made when it is missing.
 
-    Raises Malformed, BadName, RepoNotFound, PickFailed, ParentOpen, OutputBranch, RepoChangedTwice.
+    Raises Malformed, BadName, RepoNotFound, PickFailed, ParentOpen, CommitForgotten, OutputBranch, RepoChangedTwice.
     """
     if branch is None or not branch.name:
         raise Malformed("branch must be specified")
@@ -41,6 +42,8 @@ def start_commit(
     older = _parent(change, branch.repo, found, parent)
     if older is not None and older.finishing is None:
         raise ParentOpen(older)
+    if older is not None and older.forgotten:
+        raise CommitForgotten()
     target = found or change.branches.add(repo, branch.name, change.now)
     commit = change.add_commit(
         repo,

@@ -42,9 +42,12 @@ def _delete(change: Change, commits: Sequence[Commit], *, squash: bool) -> None:
     going = {commit.number for commit in commits}
     children = change.commits.children(going)
     known = change.commits.many(number for numbers in children.values() for number in numbers)
+    above = change.commits.many(commit.parent for commit in commits if commit.parent is not None)
     for commit in commits:
         below = [known[number] for number in children.get(commit.number, ())]
         _check(commit, below, squash=squash)
+        if commit.parent is not None and above[commit.parent].forgotten:
+            _check_shown(commit, below)
     for commit in sorted(commits, key=lambda commit: commit.number, reverse=True):
         _remove(change, commit.number)
 
@@ -67,6 +70,13 @@ def _check(commit: Commit, children: Sequence[Commit], *, squash: bool) -> None:
             raise NotDeletable(f"cannot squash until child commit {child} is finished{hint}")
 
 
+def _check_shown(commit: Commit, children: Sequence[Commit]) -> None:
+    """An errored commit shows the data of the one before it, which must not be a forgotten one."""
+    for child in children:
+        if child.error:
+            raise NotDeletable(f"cannot squash commit {commit}: errored commit {child} needs its data")
+
+
 def _remove(change: Change, number: CommitNumber) -> None:
     commit = change.commits.get(number)
     assert commit is not None
@@ -76,6 +86,7 @@ def _remove(change: Change, number: CommitNumber) -> None:
         assert branch is not None
         if commit.parent is not None:
             change.branches.set_head(branch.number, commit.parent, change.now)
+            change.check_heads()
         else:
             _empty_head(change, commit, branch.number)
         change.say_branch(branch)

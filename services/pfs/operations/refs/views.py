@@ -13,6 +13,7 @@ from services.pfs.operations.dag.resolve import base_of
 from services.pfs.storage.branches import BranchStore
 from services.pfs.storage.commits import CommitStore
 from services.pfs.storage.repos import RepoStore
+from services.pfs.storage.triggers import TriggerStore
 
 
 def commit_views(tx: Session, commits: Sequence[Commit], *, sizes: bool = False) -> list[CommitView]:
@@ -61,7 +62,7 @@ def branch_views(tx: Session, branches: Sequence[Branch]) -> list[BranchView]:
     numbers = [branch.number for branch in branches]
     above = {number: closure(number, up) for number in numbers}
     below = {number: closure(number, down) for number in numbers}
-    never = store.never(numbers)
+    never, triggers = store.never(numbers), TriggerStore(tx).of(numbers)
     near: dict[BranchNumber, None] = {}
     for closures in (above, below):
         near.update((number, None) for some in closures.values() for number in some)
@@ -79,6 +80,7 @@ def branch_views(tx: Session, branches: Sequence[Branch]) -> list[BranchView]:
             provenance=keys(above[branch.number]),
             subvenance=keys(below[branch.number]),
             never=keys(never.get(branch.number, ())),
+            trigger=triggers[branch.number].rule if branch.number in triggers else None,
         )
         for branch in branches
     ]

@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator
 from google.protobuf.empty_pb2 import Empty
 
 from datamill.wire import pfs_v2_pb2 as pfs
-from services.kit.errors import Unsupported
 from services.kit.server import Context
 from services.pfs.domain.errors import MissingField
 from services.pfs.domain.keys import RepoKey
@@ -41,13 +40,12 @@ class BranchRpcs(Rpcs):
 
 
 def asked(request: pfs.CreateBranchRequest) -> branches.Asked:
-    """What create_branch takes. Raises Malformed, Unsupported."""
-    if request.HasField("trigger") and request.trigger.branch:
-        raise Unsupported("branch triggers are not built yet: CreateBranchRequest.trigger must be empty")
+    """What create_branch takes. Raises Malformed."""
     never = [spec.branch for spec in request.branch_propagation_specs if spec.propagation_spec.never]
     return {
         "key": from_wire.some_branch(request.branch, request.HasField("branch")),
         "head": from_wire.maybe_commit(request.head, request.HasField("head")),
         "provenance": from_wire.branch_keys(request.provenance),
         "never": from_wire.branch_keys(never),
+        "trigger": from_wire.trigger(request.trigger),
     }

@@ -6,6 +6,7 @@ from datamill.wire import pfs_v2_pb2 as pfs
 from services.pfs.domain.errors import Malformed, MissingField
 from services.pfs.domain.keys import USER, BranchKey, CommitRef, RepoKey
 from services.pfs.domain.names import DEFAULT_PROJECT, is_id
+from services.pfs.domain.triggers import Trigger
 
 
 def project_name(project: pfs.Project) -> str:
@@ -83,6 +84,20 @@ def picked_project(picker: pfs.ProjectPicker) -> str:
     if not picker.name:
         raise Malformed("project picker cannot be nil")
     return picker.name
+
+
+def trigger(message: pfs.Trigger) -> Trigger | None:
+    """None: nothing is said."""
+    if not message.ByteSize():
+        return None
+    return Trigger(
+        source=message.branch,
+        every=message.all,
+        rate_limit=message.rate_limit_spec,
+        size=message.size,
+        commits=message.commits,
+        cron=message.cron_spec,
+    )
 
 
 def picked_repo(picker: pfs.RepoPicker) -> RepoKey:

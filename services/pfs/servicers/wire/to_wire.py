@@ -11,6 +11,7 @@ from datamill.wire import pfs_v2_pb2 as pfs
 from services.pfs.domain.commits import BranchView, Commit, CommitView
 from services.pfs.domain.keys import BranchKey, CommitRef, RepoKey
 from services.pfs.domain.repos import Project, RepoView
+from services.pfs.domain.triggers import Trigger
 
 
 def repo(key: RepoKey) -> pfs.Repo:
@@ -78,6 +79,7 @@ def branch_info(view: BranchView) -> pfs.BranchInfo:
         provenance=map(branch, view.provenance),
         subvenance=map(branch, view.subvenance),
         direct_provenance=map(branch, view.direct_provenance),
+        trigger=None if view.trigger is None else trigger(view.trigger),
         metadata=found.metadata,
         created_by=found.created_by,
         created_at=moment(found.created_at),
@@ -86,6 +88,17 @@ def branch_info(view: BranchView) -> pfs.BranchInfo:
             pfs.BranchPropagationSpec(branch=branch(key), propagation_spec=pfs.PropagationSpec(never=True))
             for key in view.never
         ],
+    )
+
+
+def trigger(rule: Trigger) -> pfs.Trigger:
+    return pfs.Trigger(
+        branch=rule.source,
+        all=rule.every,
+        rate_limit_spec=rule.rate_limit,
+        size=rule.size,
+        commits=rule.commits,
+        cron_spec=rule.cron,
     )
 
 

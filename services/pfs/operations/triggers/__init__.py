@@ -1,0 +1,1 @@
+"""Branches that follow other branches: giving them triggers, and firing these."""

@@ -1,0 +1,1 @@
+"""Looking into the history, and keeping it in order: searches, checks, forgetting, deleting everything."""
