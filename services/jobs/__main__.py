@@ -6,6 +6,7 @@ import os
 import platform
 import secrets
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,6 +19,7 @@ from datamill.wire.work_v1_pb2_grpc import add_WorkServiceServicer_to_server
 from services.jobs.clients import Pfs, Pps
 from services.jobs.duties.driver import Driver
 from services.jobs.duties.follower import Follower
+from services.jobs.duties.staged import StagedStops
 from services.jobs.operations.activity import Activities
 from services.jobs.operations.creating import Creator
 from services.jobs.operations.logs import Logs
@@ -41,9 +43,11 @@ from services.kit.objects.opening import open_store
 from services.kit.objects.port import Objects
 from services.kit.outbox import Relay
 from services.kit.server import PortInUse, serving, told_to_stop
+from services.kit.staging import Staging
 from services.kit.telemetry import start_logging, start_telemetry
 
 NAMES = ("pps_v2.API", "datamill.work.v1.WorkService", "opentelemetry.proto.collector.trace.v1.TraceService")
+WAITING = 32  # threads, where they wait for a store far away and not for a core
 MIGRATIONS = Path(__file__).parent / "storage" / "migrations"
 
 
@@ -56,6 +60,8 @@ async def main(settings: Settings) -> None:
         to_pps = await up.enter_async_context(channels.connect(settings.pps, token=settings.service_token))
         pfs, pps = Pfs(to_pfs), Pps(to_pps)
         objects = open_store(settings.store)
+        if objects.root is None:
+            asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(WAITING))
         indexes = Indexes.over(objects)
         logs = Logs(bus, keep=settings.keep_logs, keep_bytes=settings.keep_log_bytes)
         planner = Planner(pfs, indexes, _scratch(objects, up))
@@ -63,8 +69,10 @@ async def main(settings: Settings) -> None:
         creator = Creator(db, pfs, pps, tools.clock)
         driver = Driver(tools, holder=_holder(settings))
         follower = Follower(tools, creator, pps, driver, bus)
+        staging = Staging(to_pfs, "jobs")
+        stops = StagedStops(tools, creator, staging, bus)
         forwarder, activities = Forwarder(settings.otlp_collector), Activities()
-        api = JobsApi(Parts(tools, creator, pps, bus, activities, settings.service_token))
+        api = JobsApi(Parts(tools, creator, pps, bus, staging, activities, settings.service_token))
         work = WorkService(tools, activities, token=settings.service_token)
         traces = TraceIntake(logs, forwarder, token=settings.service_token)
 
@@ -74,7 +82,15 @@ async def main(settings: Settings) -> None:
             add_TraceServiceServicer_to_server(traces, server)  # type: ignore[no-untyped-call]
 
         duties = await up.enter_async_context(asyncio.TaskGroup())
-        loops = (Relay(db, bus).run, driver.run, follower.follow, follower.reconcile, logs.run, forwarder.run)
+        loops = (
+            Relay(db, bus).run,
+            driver.run,
+            follower.follow,
+            follower.reconcile,
+            stops.run,
+            logs.run,
+            forwarder.run,
+        )
         running = [duties.create_task(loop()) for loop in loops]
         await up.enter_async_context(serving([register], NAMES, at=settings.listen, drain=settings.drain))
         gc.freeze()

@@ -18,10 +18,12 @@ from services.kit.errors import Unavailable
 from services.kit.migrations import NewerSchema, migrate
 from services.kit.outbox import Relay
 from services.kit.server import PortInUse, serving, told_to_stop
+from services.kit.staging import Staging
 from services.kit.telemetry import start_logging, start_telemetry
 from services.pps.clients import Jobs, Repos
 from services.pps.duties.groups import Groups
 from services.pps.duties.reconciler import Reconciler
+from services.pps.duties.staged import StagedVersions
 from services.pps.runtimes.process import ProcessRuntime
 from services.pps.servicers.api import PpsApi
 from services.pps.servicers.to_wire import run_spec
@@ -36,15 +38,17 @@ async def main(settings: Settings) -> None:
         db = up.enter_context(Database(settings.database_url))
         migrate(db, MIGRATIONS)
         bus = await up.enter_async_context(Bus.connect(settings.nats_url, name="pps"))
-        repos = Repos(await up.enter_async_context(channels.connect(settings.pfs, token=settings.service_token)))
+        to_pfs = await up.enter_async_context(channels.connect(settings.pfs, token=settings.service_token))
+        repos, staging = Repos(to_pfs), Staging(to_pfs, "pps")
         jobs = Jobs(await up.enter_async_context(channels.connect(settings.jobs, token=settings.service_token)))
         clock, runtime = SystemClock(), ProcessRuntime(settings.runtime_dir, settings.worker_python)
         up.push_async_callback(runtime.close)
         env = {"WORKER_PFS": settings.pfs, "WORKER_JOBS": settings.jobs, "WORKER_SERVICE_TOKEN": settings.service_token}
         groups = Groups(db=db, runtime=runtime, clock=clock, spec_of=run_spec, env=env)
         reconciler = Reconciler(db=db, repos=repos, groups=groups, clock=clock)
+        staged = StagedVersions(db=db, repos=repos, reconciler=reconciler, staging=staging, bus=bus, clock=clock)
         api = PpsApi(
-            db=db, repos=repos, jobs=jobs, clock=clock, groups=groups, reconciler=reconciler,
+            db=db, repos=repos, jobs=jobs, clock=clock, groups=groups, reconciler=reconciler, staged=staged,
             service_token=settings.service_token,
         )  # fmt: skip
 
@@ -52,7 +56,7 @@ async def main(settings: Settings) -> None:
             pps_grpc.add_APIServicer_to_server(api, server)
 
         duties = await up.enter_async_context(asyncio.TaskGroup())
-        running = [duties.create_task(Relay(db, bus).run()), duties.create_task(reconciler.run())]
+        running = [duties.create_task(duty.run()) for duty in (Relay(db, bus), reconciler, staged)]
         await up.enter_async_context(serving([register], [NAME], at=settings.listen, drain=settings.drain))
         gc.freeze()
         await told_to_stop()

@@ -54,7 +54,11 @@ class Repos:
                     raise NotFound(error.details() or f"repo {project}/{repo} not found") from error
                 raise
 
-        for leaf in inputs.leaves(tree):
+        await self.check_globs(version)
+
+    async def check_globs(self, version: Version) -> None:
+        """Raises BadSpec when the glob of an input cannot be read; its repo need not exist."""
+        for leaf in inputs.leaves(version.spec.get("input") or {}):
             await self._check_glob(_repo(leaf["project"], leaf["repo"]), leaf["glob"])
 
     async def _check_glob(self, repo: pfs.Repo, glob: str) -> None:
@@ -85,19 +89,7 @@ class Repos:
 
         Raises PfsRefused when PFS will never accept it, AioRpcError when nobody knows whether it did.
         """
-        key = version.key
-        spec_branch = pfs.Branch(repo=_repo(*key, "spec"), name="master")
-        requests = []
-        if create:
-            description = f"Output repo for pipeline {key.name}."
-            requests.append(_create_repo(_repo(*key), description))
-        requests.append(_create_repo(_repo(*key, "spec"), f"Spec repo for pipeline {key.name}.", update=True))
-        started = pfs.StartCommitRequest(branch=spec_branch, description=_mark(version))
-        requests.append(transaction.TransactionRequest(start_commit=started))
-        finished = pfs.FinishCommitRequest(commit=pfs.Commit(repo=spec_branch.repo, branch=spec_branch))
-        requests.append(transaction.TransactionRequest(finish_commit=finished))
-        requests += _branches(version, stopped=stopped, meta=True)
-        info = await self._run(requests)
+        info = await self._run(version_requests(version, create=create, stopped=stopped))
         return next(answer.commit.id for answer in info.responses if answer.commit.id)
 
     async def made_version(self, version: Version) -> str:
@@ -146,6 +138,28 @@ class Repos:
             if error.code() in TRY_AGAIN:
                 raise
             raise PfsRefused(error) from error
+
+
+def version_requests(version: Version, *, create: bool, stopped: bool) -> list[transaction.TransactionRequest]:
+    """What makes or renews a pipeline's repos and branches."""
+    key = version.key
+    spec_branch = pfs.Branch(repo=_repo(*key, "spec"), name="master")
+    requests = []
+    if create:
+        description = f"Output repo for pipeline {key.name}."
+        requests.append(_create_repo(_repo(*key), description))
+    requests.append(_create_repo(_repo(*key, "spec"), f"Spec repo for pipeline {key.name}.", update=True))
+    started = pfs.StartCommitRequest(branch=spec_branch, description=_mark(version))
+    requests.append(transaction.TransactionRequest(start_commit=started))
+    finished = pfs.FinishCommitRequest(commit=pfs.Commit(repo=spec_branch.repo, branch=spec_branch))
+    requests.append(transaction.TransactionRequest(finish_commit=finished))
+    return [*requests, *_branches(version, stopped=stopped, meta=True)]
+
+
+def spec_head(version: Version) -> pfs.Commit:
+    """The commit that a version in force has made, as the head of its branch."""
+    repo = _repo(*version.key, "spec")
+    return pfs.Commit(id=version.spec_commit, repo=repo, branch=pfs.Branch(repo=repo, name="master"))
 
 
 def _mark(version: Version) -> str:

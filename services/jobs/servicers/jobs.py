@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from google.protobuf.empty_pb2 import Empty
 
 from datamill.wire import pps_v2_pb2 as pps
+from datamill.wire import transaction_v2_pb2 as transaction
 from services.jobs.clients import Pps
 from services.jobs.domain.errors import JobDeleted, JobNotFound, NotBuilt, Wrong
 from services.jobs.domain.jobs import DELETED, STOPPED, Job, JobKey, JobState
@@ -22,6 +23,7 @@ from services.jobs.operations.wakes import waited
 from services.jobs.servicers import from_wire, to_wire
 from services.kit.bus import Bus
 from services.kit.server import Context, is_service
+from services.kit.staging import Staging, transaction_of
 from services.kit.times import time_of
 
 LOOK_AGAIN = 5.0
@@ -36,6 +38,7 @@ class Parts:
     creator: Creator
     pps: Pps
     bus: Bus
+    staging: Staging
     activities: Activities
     token: str
 
@@ -175,6 +178,9 @@ class JobRpcs:
     async def StopJob(self, request: pps.StopJobRequest, context: Context) -> Empty:
         key = from_wire.job(request.job)
         await self._known(key)
+        if id := transaction_of(context):
+            await self._p.staging.stage(id, transaction.TransactionRequest(stop_job=request))
+            return Empty()
         await killing.stop_job(self._p.tools, key, request.reason or STOPPED)
         return Empty()
 

@@ -13,6 +13,7 @@ from typing import TypeVar
 from sqlalchemy.orm import Session
 
 from services.kit.outbox import Outbox
+from services.kit.staging import FINISHED
 from services.pfs.domain.errors import HeadMoved, TransactionNotFound
 from services.pfs.domain.keys import BranchKey
 from services.pfs.operations.dag.change import Change
@@ -21,7 +22,6 @@ from services.pfs.storage.branches import one_at_a_time
 from services.pfs.storage.transactions import Intent, IntentStore, Stored, TransactionStore
 
 T = TypeVar("T")
-FINISHED = "pfs.transaction.finished"
 LONGEST_ID = 64
 
 

@@ -5,6 +5,7 @@ there. Elsewhere: what is asked of PFS (clients.py).
 """
 
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import datetime
 
 from sqlalchemy.orm import Session
@@ -77,6 +78,34 @@ def version_given_up(tx: Session, key: PipelineKey, number: int) -> None:
         store.remove(key)
     else:
         row.doing, row.doing_since = "", None
+
+
+def staged_in_force(tx: Session, version: Version, spec_commit: str, *, stopped: bool, now: datetime) -> str:
+    """PFS made the version in a transaction of a user's: it counts from now on. Safe to repeat.
+
+    stopped: whether PFS was told so; when the pipeline was stopped or started meanwhile, the intent to connect it
+    accordingly is left and returned.  Raises Busy.
+    """
+    store = PipelineStore(tx)
+    if store.has_token(version.key, version.token):
+        return ""
+    row = store.row(version.key)
+    if row is None:
+        row = PipelineRow(
+            project=version.key.project, name=version.key.name, version=0, state=State.STARTING, created_at=now,
+        )  # fmt: skip
+        store.add(row)
+    else:
+        _free(row, version.key)
+    what = UPDATING if row.version else CREATING
+    kept = replace(_numbered(version, row.version + 1, now), spec_commit=spec_commit)
+    store.add_version(kept)
+    row.version, row.reason = kept.number, ""
+    row.state = State.PAUSED if row.stopped else State.STARTING
+    _news(tx, what, version.key, kept.number, now)
+    if row.stopped is not stopped:
+        row.doing, row.doing_since = (STOPPING if row.stopped else STARTING), now
+    return row.doing
 
 
 def begin(

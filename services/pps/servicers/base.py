@@ -11,6 +11,7 @@ from services.kit.database import Database
 from services.kit.errors import Invalid
 from services.pps.clients import Jobs, Repos
 from services.pps.domain.names import PipelineKey
+from services.pps.domain.pipelines import Pipeline, Version
 from services.pps.runtimes.port import GroupStatus
 
 
@@ -37,6 +38,14 @@ class Reconciler(Protocol):
     def nudge(self) -> None: ...
 
 
+class Staged(Protocol):
+    """The duty that puts versions in force which come with a transaction."""
+
+    async def stage(
+        self, id: str, version: Version, asked: pps.CreatePipelineRequest, old: Pipeline | None
+    ) -> None: ...
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class PipelineRpcs(pps_grpc.APIServicer):
     """Shared by all."""
@@ -47,6 +56,7 @@ class PipelineRpcs(pps_grpc.APIServicer):
     clock: Clock
     groups: Groups
     reconciler: Reconciler
+    staged: Staged
     service_token: str
 
     @staticmethod

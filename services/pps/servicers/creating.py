@@ -2,6 +2,7 @@
 
 import json
 import secrets
+from dataclasses import dataclass, replace
 from typing import Any
 
 from google.protobuf.empty_pb2 import Empty
@@ -11,6 +12,7 @@ from datamill.wire import pps_v2_pb2 as pps
 from services.kit.clock import fresh_id
 from services.kit.errors import Invalid
 from services.kit.server import Context
+from services.kit.staging import transaction_of
 from services.pps.clients import PfsRefused
 from services.pps.domain import specs
 from services.pps.domain.errors import OutputRepoTaken, PipelineExists, PipelineNotFound
@@ -21,6 +23,16 @@ from services.pps.operations import intents, reading
 from services.pps.servicers.base import PipelineRpcs
 from services.pps.servicers.spec_reader import read_spec, to_request
 from services.pps.servicers.to_wire import key_of
+
+
+@dataclass(frozen=True, slots=True)
+class _How:
+    """What a request says beside the spec. transaction: an id, or empty."""
+
+    update: bool = False
+    reprocess: bool = False
+    dry: bool = False
+    transaction: str = ""
 
 
 class CreatingRpcs(PipelineRpcs):
@@ -34,7 +46,8 @@ class CreatingRpcs(PipelineRpcs):
         for name in ("update", "reprocess", "dryRun"):
             document.pop(name, None)
         await self._create(
-            json.dumps(document), update=request.update, reprocess=request.reprocess, dry=request.dry_run
+            json.dumps(document),
+            _How(request.update, request.reprocess, request.dry_run, transaction_of(context)),
         )
         return Empty()
 
@@ -43,19 +56,17 @@ class CreatingRpcs(PipelineRpcs):
     ) -> pps.CreatePipelineV2Response:
         effective = await self._create(
             request.create_pipeline_request_json,
-            update=request.update,
-            reprocess=request.reprocess,
-            dry=request.dry_run,
+            _How(request.update, request.reprocess, request.dry_run, transaction_of(context)),
         )
         return pps.CreatePipelineV2Response(effective_create_pipeline_request_json=json.dumps(effective))
 
     async def RerunPipeline(self, request: pps.RerunPipelineRequest, context: Context) -> Empty:
         key = key_of(self.named(request))
         pipeline = await self.db.read(reading.pipeline, key)
-        await self._create(pipeline.version.effective_json, update=True, reprocess=request.reprocess, dry=False)
+        await self._create(pipeline.version.effective_json, _How(update=True, reprocess=request.reprocess))
         return Empty()
 
-    async def _create(self, text: str, *, update: bool, reprocess: bool, dry: bool) -> dict[str, Any]:
+    async def _create(self, text: str, how: _How) -> dict[str, Any]:
         document = {
             name: value for name, value in read_spec(text).items() if name not in ("update", "reprocess", "dryRun")
         }
@@ -66,36 +77,51 @@ class CreatingRpcs(PipelineRpcs):
         project = (wanted.get("project") or {}).get("name") or DEFAULT_PROJECT
         key = PipelineKey(project, wanted.get("name") or "")
         effective["pipeline"] = {"project": {"name": project}, "name": key.name}
-        to_request(effective)
-        answer = {**effective, **({"update": True} if update else {}), **({"reprocess": True} if reprocess else {})}
-        if dry:
+        flags = {name: True for name, on in (("update", how.update), ("reprocess", how.reprocess)) if on}
+        answer = {**effective, **flags}
+        asked = to_request(answer)
+        if how.dry:
             return answer
         spec = specs.completed(effective, key)
         specs.check(spec, key)
+        wanted_version = Version(
+            key=key, number=0, token=secrets.token_hex(8), spec_commit="", salt="", spec=spec, user_json=text,
+            effective_json=json.dumps(effective), at=self.clock.now(),
+        )  # fmt: skip
+        if how.transaction:
+            await self._stage(wanted_version, asked, how)
+            return answer
         async with self.reconciler.working_on(key):
-            await self._make(key, spec, text, effective, update=update, reprocess=reprocess)
+            await self._make(wanted_version, how)
         self.reconciler.nudge()
         return answer
 
-    async def _make(
-        self, key: PipelineKey, spec: specs.Spec, text: str, effective: dict[str, Any], *, update: bool, reprocess: bool
-    ) -> None:
-        old = await self._existing(key, update=update)
-        salt = specs.salt_for(spec, old=old.version.salt if old else None, reprocess=reprocess, fresh=fresh_id())
-        draft = Version(
-            key=key, number=0, token=secrets.token_hex(8), spec_commit="", salt=salt, spec=spec, user_json=text,
-            effective_json=json.dumps(effective), at=self.clock.now(),
-        )  # fmt: skip
+    async def _make(self, wanted: Version, how: _How) -> None:
+        draft, old = await self._salted(wanted, how)
         await self.repos.check_inputs(draft)
-        if old is None and await self.repos.exists(key):
-            raise OutputRepoTaken(key.name)
-        version = await self.db.run(intents.begin_version, draft, update=update, now=self.clock.now())
+        version = await self.db.run(intents.begin_version, draft, update=how.update, now=self.clock.now())
         try:
             commit = await self.repos.make_version(version, create=old is None, stopped=bool(old and old.stopped))
         except PfsRefused as refused:
-            await self.db.run(intents.version_given_up, key, version.number)
+            await self.db.run(intents.version_given_up, draft.key, version.number)
             raise refused.error from refused
-        await self.db.run(intents.version_in_force, key, version.number, commit, now=self.clock.now())
+        await self.db.run(intents.version_in_force, draft.key, version.number, commit, now=self.clock.now())
+
+    async def _stage(self, wanted: Version, asked: pps.CreatePipelineRequest, how: _How) -> None:
+        """Repos of inputs may be made in the same transaction: PFS looks for them."""
+        draft, old = await self._salted(wanted, how)
+        await self.repos.check_globs(draft)
+        version = replace(draft, number=old.version.number + 1 if old else 1)
+        await self.staged.stage(how.transaction, version, asked, old)
+
+    async def _salted(self, draft: Version, how: _How) -> tuple[Version, Pipeline | None]:
+        """With the salt that says what need not run again, and the pipeline as it is."""
+        old = await self._existing(draft.key, update=how.update)
+        before = old.version.salt if old else None
+        salt = specs.salt_for(draft.spec, old=before, reprocess=how.reprocess, fresh=fresh_id())
+        if old is None and await self.repos.exists(draft.key):
+            raise OutputRepoTaken(draft.key.name)
+        return replace(draft, salt=salt), old
 
     async def _existing(self, key: PipelineKey, *, update: bool) -> Pipeline | None:
         try:

@@ -49,6 +49,11 @@ class PipelineStore:
         row = self.version_row(key, number)
         return _version(row) if row else None
 
+    def has_token(self, key: PipelineKey, token: str) -> bool:
+        """Whether the version that was given this token is kept."""
+        where = (VersionRow.project == key.project, VersionRow.name == key.name, VersionRow.token == token)
+        return self.tx.scalar(select(VersionRow.version).where(*where)) is not None
+
     def pipeline(self, key: PipelineKey, *, number: int | None = None) -> Pipeline | None:
         """With the version in force, or with `number`; None also while the first version is being made."""
         row = self.row(key)

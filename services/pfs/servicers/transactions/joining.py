@@ -10,22 +10,13 @@ from datamill.wire import pfs_v2_pb2 as pfs
 from datamill.wire import staging_v1_pb2 as staging
 from datamill.wire import transaction_v2_pb2 as wire
 from services.kit.server import Context
+from services.kit.staging import transaction_of
 from services.pfs.operations.transactions import append
 from services.pfs.servicers.refs.branches import BranchRpcs
 from services.pfs.servicers.refs.commit_sets import CommitSetRpcs
 from services.pfs.servicers.refs.commits import CommitRpcs
 from services.pfs.servicers.refs.repos import RepoRpcs
 from services.pfs.servicers.transactions.running import appending
-
-HEADER = "pach-transaction"
-
-
-def transaction_of(context: Context) -> str:
-    """The id of the transaction that a call belongs to, or ""."""
-    for key, value in context.invocation_metadata() or ():
-        if key == HEADER and value:
-            return str(value).lower()
-    return ""
 
 
 class JoiningRpcs(RepoRpcs, BranchRpcs, CommitRpcs, CommitSetRpcs):
