@@ -2,7 +2,9 @@
 
 import os
 import threading
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import grpc
@@ -11,7 +13,7 @@ import pytest
 from datamill.wire import pfs_v2_pb2 as pfs
 from tests.support.proxy import Mood, Proxy, proxy_to
 from tests.support.seaweed import Seaweed
-from tests.support.servers import SERVING, Running, channel, running, service_command, settings, unique
+from tests.support.servers import SERVING, Running, channel, eventually, running, service_command, settings, unique
 from tests.system.pfs.driver import Repo, put, refused
 
 UNAVAILABLE = grpc.StatusCode.UNAVAILABLE
@@ -89,3 +91,18 @@ def test_a_store_without_room_refuses_at_once(repo: Repo, proxy: Proxy) -> None:
     repo.modify(put("x", b"1"))
     repo.wait()
     assert repo.read("/x") == b"1"
+
+
+def test_calls_that_wait_for_the_store_do_not_hold_up_others(repo: Repo, proxy: Proxy) -> None:
+    repo.modify(*(put(f"/d/{number}", b"%d" % number) for number in range(20)))
+    repo.wait()
+    listed = repo.ls("/d")
+    proxy.mood = Mood.SILENT
+    with ThreadPoolExecutor(20) as threads:
+        waiting = [threads.submit(repo.read, f"/d/{number}") for number in range(20)]
+        eventually(lambda: proxy.connections >= 20, "every call waits for the store")
+        began = time.monotonic()
+        assert repo.ls("/d") == listed
+        assert time.monotonic() - began < 2
+        proxy.mood = Mood.FAITHFUL
+        assert [one.result() for one in waiting] == [b"%d" % number for number in range(20)]
