@@ -65,6 +65,10 @@ class Collector:
             except Problem:
                 log.exception("collecting garbage failed; it is tried again")
 
+    def between(self) -> asyncio.Lock:
+        """A time at which no collection is going on here."""
+        return self._one_at_a_time
+
     async def collect(self, *, hold: timedelta | None = None, tell: Tell = lambda stage: None) -> Report:
         """Raises StillRunning, and Corrupt when not everything that counts can be read; then nothing is deleted."""
         hold = self.hold if hold is None else hold

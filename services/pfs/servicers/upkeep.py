@@ -4,9 +4,10 @@ Elsewhere: the collector (duties/collector.py); the scrub (operations/collection
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
-from typing import Any
+from typing import Any, Protocol
 
 from datamill.wire import upkeep_v1_pb2 as wire
 from datamill.wire.upkeep_v1_pb2_grpc import UpkeepServiceServicer
@@ -16,7 +17,6 @@ from services.kit.errors import Invalid
 from services.kit.objects.opening import open_store
 from services.kit.server import Context
 from services.pfs.domain.keys import CommitRef
-from services.pfs.duties.collector import Collector
 from services.pfs.operations.collection import scrub
 from services.pfs.operations.collection.report import Report, Tally
 from services.pfs.operations.files.stores import Stores
@@ -28,9 +28,21 @@ LONGEST_HOLD = timedelta(hours=1)
 SHORTEST_ID = 8
 
 
+class Collections(Protocol):
+    """What does the work."""
+
+    async def collect(self, *, hold: timedelta | None, tell: Callable[[str], None]) -> Report: ...
+
+    async def look(self, *, hold: timedelta | None, tell: Callable[[str], None]) -> Report: ...
+
+    def between(self) -> AbstractAsyncContextManager[object]:
+        """A time at which no collection is going on."""
+        ...
+
+
 class UpkeepService(UpkeepServiceServicer):
-    def __init__(self, db: Database, stores: Stores, collector: Collector) -> None:
-        self._db, self._stores, self._collector = db, stores, collector
+    def __init__(self, db: Database, stores: Stores, collections: Collections) -> None:
+        self._db, self._stores, self._collections = db, stores, collections
 
     async def CollectGarbage(
         self, request: wire.CollectGarbageRequest, context: Context
@@ -39,7 +51,7 @@ class UpkeepService(UpkeepServiceServicer):
         if hold is not None and not timedelta(0) <= hold <= timedelta(days=365):
             raise Invalid("hold must be between nothing and a year")
         stages = asyncio.Queue[str | None]()
-        work = self._collector.look if request.dry_run else self._collector.collect
+        work = self._collections.look if request.dry_run else self._collections.collect
 
         async def run() -> Report:
             try:
@@ -78,7 +90,8 @@ class UpkeepService(UpkeepServiceServicer):
         ttl = request.ttl.ToTimedelta()
         if len(request.id) < SHORTEST_ID or not timedelta(0) < ttl <= LONGEST_HOLD:
             raise Invalid(f"a hold needs an id of at least {SHORTEST_ID} characters and a ttl of at most an hour")
-        await self._db.run(lambda tx: SessionStore(tx).hold(f"hold/{request.id}", ttl=ttl))
+        async with self._collections.between():
+            await self._db.run(lambda tx: SessionStore(tx).hold(f"hold/{request.id}", ttl=ttl))
         return wire.HoldCollectionResponse()
 
     async def ReleaseCollection(

@@ -11,7 +11,14 @@ import pytest
 
 from datamill.wire import upkeep_v1_pb2 as wire
 from datamill.wire import upkeep_v1_pb2_grpc
-from tests.support.servers import SERVING, Running, channel, running, service_command, settings
+from tests.support.servers import (
+    SERVING,
+    Running,
+    channel,
+    running,
+    service_command,
+    settings,
+)
 
 AT_ONCE = timedelta(0)
 
@@ -46,8 +53,14 @@ class Alone:
 
 @contextmanager
 def pfs_alone(root: Path, nats_url: str) -> Iterator[Alone]:
-    env = settings("pfs", root, nats_url=nats_url, token="t") | {"PFS_REPLICA": "one", "PFS_GC_EVERY": "0s"}
-    with running(service_command("pfs"), env=env, ready=SERVING) as process, channel(process[1]) as opened:
+    env = settings("pfs", root, nats_url=nats_url, token="t") | {
+        "PFS_REPLICA": "one",
+        "PFS_GC_EVERY": "0s",
+    }
+    with (
+        running(service_command("pfs"), env=env, ready=SERVING) as process,
+        channel(process[1]) as opened,
+    ):
         yield Alone(process, opened, root)
 
 

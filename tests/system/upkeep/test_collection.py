@@ -37,7 +37,11 @@ def test_what_only_a_deleted_commit_referred_to_goes(alone: Alone) -> None:
     assert would.unreferenced_content.packs == 1
     assert len(alone.packs()) == 2
     waits = alone.collect(HOUR)
-    assert (waits.unreferenced_content.packs, waits.deleted.packs, waits.waiting.packs) == (1, 0, 2)
+    assert (
+        waits.unreferenced_content.packs,
+        waits.deleted.packs,
+        waits.waiting.packs,
+    ) == (1, 0, 2)
     assert len(alone.packs()) == 2
     report = alone.collect()
     assert report.deleted.packs == 2
@@ -90,7 +94,10 @@ def test_what_a_broken_stream_has_stored_goes(alone: Alone) -> None:
         repo.api.ModifyFile(messages())
     assert len(alone.packs()) >= 1
     alone.collect()
-    eventually(lambda: alone.collect() is not None and not alone.packs(), "the broken stream's packs are deleted")
+    eventually(
+        lambda: alone.collect() is not None and not alone.packs(),
+        "the broken stream's packs are deleted",
+    )
 
 
 def test_packs_that_callers_write_wait_to_be_named(alone: Alone) -> None:
@@ -103,11 +110,19 @@ def test_packs_that_callers_write_wait_to_be_named(alone: Alone) -> None:
     repo.content.SealPack(content.SealPackRequest(pack_id=name))
     assert alone.collect(HOUR).unsettled_packs == 1
     extent = content.Extent(
-        pack_id=name, offset_bytes=blob.offset, stored_bytes=blob.stored_bytes, size_bytes=19, digest=blob.digest
+        pack_id=name,
+        offset_bytes=blob.offset,
+        stored_bytes=blob.stored_bytes,
+        size_bytes=19,
+        digest=blob.digest,
     )
     entry = content.Entry(
         path="/a",
-        content=content.Content(size_bytes=19, digest=blake3(b"written by a caller").digest(), extents=[extent]),
+        content=content.Content(
+            size_bytes=19,
+            digest=blake3(b"written by a caller").digest(),
+            extents=[extent],
+        ),
     )
     made = repo.content.PutEntries(iter([content.PutEntriesRequest(entries=[entry])]))
     commit = repo.start()
@@ -125,7 +140,9 @@ def test_packs_that_callers_write_wait_to_be_named(alone: Alone) -> None:
         repo.content.PutEntries(iter([content.PutEntriesRequest(entries=[entry])]))
 
 
-def test_a_pack_of_which_little_is_left_is_rewritten_and_commits_keep_their_ids(alone: Alone) -> None:
+def test_a_pack_of_which_little_is_left_is_rewritten_and_commits_keep_their_ids(
+    alone: Alone,
+) -> None:
     repo = Repo(alone.channel)
     data = {f"/{number}": secrets.token_bytes(10_000) for number in range(100)}
     repo.stream(put(path, content) for path, content in data.items())
@@ -181,4 +198,3 @@ def test_a_running_call_holds_a_collection_off(alone: Alone) -> None:
     assert last.HasField("report")
     repo.finish(commit)
     assert repo.read("/a") == b"slow"
-
