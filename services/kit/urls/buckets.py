@@ -14,8 +14,8 @@ from minio import Minio
 from minio.error import InvalidResponseError, MinioException, S3Error, ServerError
 from urllib3.exceptions import HTTPError
 
-from services.kit.urls.connections import plainly
-from services.kit.urls.port import PIECE_BYTES, DeliveryFailed, Item, NothingThere, RetrievalFailed
+from services.kit.urls.connections import arriving, plainly
+from services.kit.urls.port import DeliveryFailed, Item, NothingThere, RetrievalFailed
 
 PART_BYTES = 16 << 20
 BREAKS = 5  # so often in a row without a byte between, reading is given up
@@ -60,8 +60,8 @@ class Bucket:
                 try:
                     if etag and answer.headers.get("etag", "").strip('"') not in {"", etag}:
                         raise RetrievalFailed(self._named(key), "it changed while it was read")
-                    for piece in answer.stream(PIECE_BYTES, decode_content=False):
-                        done, breaks = done + len(piece), 0
+                    for piece in arriving(answer):
+                        done, breaks = done + len(piece), 0 if piece else breaks
                         yield piece
                 except HTTPError:
                     breaks += 1

@@ -1,6 +1,7 @@
 """HTTP connections that hold the address they were made to against the rules, before anything is sent on them."""
 
 import socket
+from collections.abc import Iterator
 from typing import Any
 
 import urllib3
@@ -10,6 +11,8 @@ from urllib3.exceptions import NewConnectionError
 
 from services.kit.urls.port import ANSWER_SECONDS, CONNECT_SECONDS, PIECE_BYTES
 from services.kit.urls.rules import Rules
+
+WORTH_BYTES = 64 << 10
 
 
 def connections(rules: Rules, *, at_once: int = 16) -> urllib3.PoolManager:
@@ -46,6 +49,23 @@ def connections(rules: Rules, *, at_once: int = 16) -> urllib3.PoolManager:
     classes: dict[str, Any] = {"http": PlainPool, "https": SecurePool}
     pool.pool_classes_by_scheme = classes
     return pool
+
+
+def arriving(answer: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
+    """What comes in, as it lies there; an empty piece says that more has come, but not enough to be worth passing on.
+
+    So a reader gets to look about, however slowly the bytes drip.
+    """
+    waiting = bytearray()
+    while data := answer.read1(PIECE_BYTES, decode_content=False):
+        waiting += data
+        if len(waiting) >= WORTH_BYTES:
+            yield bytes(waiting)
+            waiting.clear()
+        else:
+            yield b""
+    if waiting:
+        yield bytes(waiting)
 
 
 def plainly(error: Exception) -> str:

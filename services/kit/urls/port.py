@@ -59,7 +59,10 @@ class DeliveryFailed(Problem):
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One thing to read. name: what its key says beyond the address, "" for the thing itself; size: None if unknown."""
+    """One thing to read. name: what its key says beyond the address, "" for the thing itself; size: None if unknown.
+
+    Pieces may be empty: whoever reads gets to look whether it is still wanted.
+    """
 
     name: str
     size: int | None

@@ -8,8 +8,8 @@ from urllib.parse import unquote, urljoin, urlsplit
 import urllib3
 from urllib3.exceptions import HTTPError, LocationValueError
 
-from services.kit.urls.connections import plainly
-from services.kit.urls.port import PIECE_BYTES, BadUrl, Item, RetrievalFailed, UrlRefused
+from services.kit.urls.connections import arriving, plainly
+from services.kit.urls.port import BadUrl, Item, RetrievalFailed, UrlRefused
 from services.kit.urls.rules import Rules
 
 MOST_REDIRECTS = 10
@@ -31,7 +31,7 @@ class Page:
         try:
             answer = self._answer()
             try:
-                yield from answer.stream(PIECE_BYTES, decode_content=False)
+                yield from arriving(answer)
             finally:
                 answer.close()
         except (HTTPError, LocationValueError) as error:

@@ -9,8 +9,11 @@ Elsewhere: walking a tree with a pattern (operations/files/read.py).
 import re
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 from services.kit.errors import Problem
+from services.pfs.domain import glob_ends
+from services.pfs.domain.glob_ends import Ends
 from services.pfs.domain.paths import canonical
 
 SPECIAL = frozenset("*?[]{}!()@+^")
@@ -38,13 +41,18 @@ class Glob:
     """Every path that matches begins with it."""
     depth: int | None
     """Every path that matches has so many names; None when that depends."""
+    ends: Ends | None = None
+    """The whole pattern where a regular expression might take for ever to say no."""
 
     def matches(self, path: bytes) -> bool:
+        """path: without its trailing "/"."""
+        if self.ends is not None:
+            return len(path) in self.ends(path, 0)
         return self.expression.fullmatch(path) is not None
 
     def captures(self, path: bytes) -> list[str] | None:
         """What the groups matched, from the first; "" for one that took no part. None: no match."""
-        found = self.expression.fullmatch(path)
+        found = self.expression.fullmatch(path) if self.ends is None or self.matches(path) else None
         return None if found is None else [(group or b"").decode() for group in found.groups()]
 
 
@@ -58,11 +66,12 @@ def compile_glob(pattern: str) -> Glob:
         return Glob(re.compile(rb""), b"", 0)
     parser = _Parser(clean)
     try:
-        text = parser.sequence("")
-        expression = re.compile(text.encode(), re.DOTALL)
+        whole = parser.sequence("")
+        expression = re.compile(whole.text.encode(), re.DOTALL)
     except re.error as error:
         raise BadGlob(pattern, str(error)) from error
-    return Glob(expression, _prefix(clean).encode(), None if parser.crosses else clean.count("/"))
+    depth = None if parser.crosses else clean.count("/")
+    return Glob(expression, _prefix(clean).encode(), depth, whole.ends if parser.repeats else None)
 
 
 def _prefix(pattern: str) -> str:
@@ -76,8 +85,15 @@ def _prefix(pattern: str) -> str:
     return "".join(found)
 
 
+class _Part(NamedTuple):
+    """A part of a pattern, in both of its forms."""
+
+    text: str
+    ends: Ends
+
+
 class _Parser:
-    """Recursive descent over one pattern; gives the text of a regular expression."""
+    """Recursive descent over one pattern."""
 
     def __init__(self, pattern: str) -> None:
         self._text = pattern
@@ -85,15 +101,17 @@ class _Parser:
         self._depth = 0
         self.crosses = False
         """Whether matches may have different numbers of names."""
+        self.repeats = False
+        """Whether a group may be repeated."""
 
-    def sequence(self, stop: str) -> str:
+    def sequence(self, stop: str) -> _Part:
         """Up to one of the characters in `stop`, which is left, or to the end."""
-        out: list[str] = []
+        parts: list[_Part] = []
         while self._at < len(self._text) and self._text[self._at] not in stop:
-            out.append(self._item())
-        return "".join(out)
+            parts.append(self._item())
+        return _Part("".join(part.text for part in parts), glob_ends.sequence([part.ends for part in parts]))
 
-    def _item(self) -> str:
+    def _item(self) -> _Part:
         character, following = self._text[self._at], self._text[self._at + 1 : self._at + 2]
         if following == "(" and character in "@?*+!":
             self._at += 2
@@ -106,24 +124,25 @@ class _Parser:
                 if following == "*":
                     self._at += 1
                     self.crosses = True
-                    return ".*"
-                return "[^/]*"
+                    return _Part(".*", glob_ends.any_run)
+                return _Part("[^/]*", glob_ends.run)
             case "?":
-                return "[^/]"
+                return _Part("[^/]", glob_ends.one_of(bool))
             case "[":
                 return self._class()
             case "{":
-                return f"(?:{'|'.join(self._alternatives(',', '}'))})"
+                choice = self._alternatives(",", "}")
+                return _Part(f"(?:{choice.text})", choice.ends)
             case "(":
                 return self._group("@")
             case "\\" if following:
                 self._at += 1
-                return re.escape(following)
+                return _literal(following)
         if character == "/" and self._depth:
             self.crosses = True
-        return re.escape(character)
+        return _literal(character)
 
-    def _alternatives(self, separator: str, end: str) -> list[str]:
+    def _alternatives(self, separator: str, end: str) -> _Part:
         """The alternatives up to `end`; one that is missing at the end of the pattern is forgiven."""
         found = []
         self._depth += 1
@@ -135,19 +154,25 @@ class _Parser:
             if closing:
                 break
         self._depth -= 1
-        return found
+        return _Part("|".join(part.text for part in found), glob_ends.either([part.ends for part in found]))
 
-    def _group(self, quantifier: str) -> str:
-        choice = "|".join(self._alternatives("|", ")"))
-        if quantifier == "@":
-            return f"({choice})"
-        if quantifier != "!":
-            return f"((?:{choice}){quantifier})"
+    def _group(self, quantifier: str) -> _Part:
+        choice, ends = self._alternatives("|", ")")
+        match quantifier:
+            case "@":
+                return _Part(f"({choice})", ends)
+            case "?":
+                return _Part(f"((?:{choice})?)", glob_ends.optional(ends))
+            case "*" | "+":
+                self.repeats = True
+                repeated = glob_ends.repeated(ends, at_least_once=quantifier == "+")
+                return _Part(f"((?:{choice}){quantifier})", repeated)
         following = self._text[self._at : self._at + 1]
         anchored = following == "" or following in SPECIAL - {"*"}
-        return f"((?!(?:{choice}){'$' if anchored else ''})[^/]*)"
+        but = glob_ends.anything_but(ends, to_the_end=anchored)
+        return _Part(f"((?!(?:{choice}){'$' if anchored else ''})[^/]*)", but)
 
-    def _class(self) -> str:
+    def _class(self) -> _Part:
         negated = self._text[self._at : self._at + 1] in ("!", "^") and bool(self._text[self._at : self._at + 1])
         self._at += negated
         out: list[str] = []
@@ -159,7 +184,8 @@ class _Parser:
                 self._at += 1
                 break
             out.append(self._class_item(character))
-        return f"(?!/)[{'^' if negated else ''}{''.join(out)}]"
+        members = f"[{'^' if negated else ''}{''.join(out)}]"
+        return _Part(f"(?!/){members}", glob_ends.one_of(re.compile(members.encode(), re.DOTALL).fullmatch))
 
     def _class_item(self, character: str) -> str:
         named = re.match(r"\[:(\w+):\]", self._text[self._at :])
@@ -174,3 +200,7 @@ class _Parser:
             self._at += 1
             return re.escape(character)
         return character if character == "-" else re.escape(character)
+
+
+def _literal(character: str) -> _Part:
+    return _Part(re.escape(character), glob_ends.literal(character.encode()))

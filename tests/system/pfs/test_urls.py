@@ -2,6 +2,7 @@
 
 import io
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -21,8 +22,11 @@ UNKNOWN, DENIED, NOT_FOUND = grpc.StatusCode.UNKNOWN, grpc.StatusCode.PERMISSION
 UNIMPLEMENTED = grpc.StatusCode.UNIMPLEMENTED
 
 
+DRIPPING, LEFT = threading.Event(), threading.Event()
+
+
 class Pages(BaseHTTPRequestHandler):
-    """/text/…: its path; /big: 5 MiB; /short: less than it says; /to/URL: elsewhere; all else is not there."""
+    """/text/…: its path; /big: 5 MiB; /short: less than it says; /drip: for hours; /to/URL: elsewhere."""
 
     protocol_version = "HTTP/1.1"
 
@@ -39,10 +43,25 @@ class Pages(BaseHTTPRequestHandler):
             self.end_headers()
             self.wfile.write(b"x" * 10)
             self.close_connection = True
+        elif self.path == "/drip":
+            self._drip()
         elif self.path.startswith("/text/"):
             self._say(200, self.path.encode() + (self.headers.get("Authorization") or "").encode())
         else:
             self._say(404, b"no such page")
+
+    def _drip(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Length", "1000000")
+        self.end_headers()
+        try:
+            while True:
+                self.wfile.write(b"x")
+                DRIPPING.set()
+                time.sleep(0.01)
+        except OSError:
+            LEFT.set()
+            self.close_connection = True
 
     def _say(self, status: int, body: bytes, **headers: str) -> None:
         self.send_response(status)
@@ -149,6 +168,14 @@ def test_a_page_that_does_not_come_fails_the_whole_stream(repo: Repo, pages: str
             repo.modify(from_url("a", f"{scheme}://bucket/key"), commit=commit)
     assert repo.walk(commit=commit) == []
     repo.finish(commit)
+
+
+def test_a_page_is_let_go_when_nobody_waits_for_it(repo: Repo, pages: str) -> None:
+    running = repo.api.ModifyFile.future(iter([Change(set_commit=repo.head), from_url("a", f"{pages}/drip")]))
+    assert DRIPPING.wait(30)
+    running.cancel()
+    assert LEFT.wait(30)
+    assert repo.walk(commit=repo.start()) == []
 
 
 @pytest.mark.parametrize("scheme", ["s3", "minio"])

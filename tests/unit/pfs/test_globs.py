@@ -84,6 +84,14 @@ def test_a_pattern_that_cannot_be_read_says_why(pattern: str, why: str) -> None:
         compile_glob(pattern)
 
 
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("pattern", ["/*(*)z", "/+(+(a|b)|c)d", "/*(a|aa)b", "/*(?(a)*)b", "/+(a|?)!(c)b/"])
+def test_no_pattern_takes_for_ever(pattern: str) -> None:
+    glob = compile_glob(pattern)
+    assert not glob.matches(b"/" + b"a" * 200)
+    assert glob.captures(b"/" + b"a" * 200) is None
+
+
 NAMES = st.text(st.sampled_from("ab.-"), min_size=1, max_size=4)
 PATHS = st.lists(NAMES, min_size=1, max_size=3).map(lambda names: "/" + "/".join(names))
 

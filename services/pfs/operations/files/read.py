@@ -6,7 +6,7 @@ Elsewhere: where views come from (tree_views.py); bytes of files (contents.py); 
 """
 
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain, islice, takewhile
 
@@ -131,7 +131,7 @@ class Reading:
     def glob(self, glob: Glob, low: bytes = b"", high: bytes = b"") -> Iterator[Visit]:
         """What matches, in order, within low <= path < high (empty: no bound). Raises Collision."""
         self.check()
-        match = glob.expression.fullmatch
+        match: Callable[[bytes], object] = glob.expression.fullmatch if glob.ends is None else glob.matches
         start, stop = glob.prefix or b"/", _after(glob.prefix or b"/")
         for path, row in self._visits(max(start, low), stop, glob.depth):
             if high and path >= high:
@@ -161,7 +161,7 @@ class Reading:
                     yield visit
 
     def _matched(self, glob: Glob, directory: bytes) -> bool:
-        return glob.expression.fullmatch(directory[:-1]) is not None and self._has(directory)
+        return glob.matches(directory[:-1]) and self._has(directory)
 
     def rows(self, low: bytes, high: bytes | None, *, reverse: bool = False) -> Iterator[Row]:
         """Rows of the datum in a span of keys."""

@@ -200,7 +200,8 @@ class Upload:
             for piece in pieces:
                 if self._stopped:
                     raise Cancelled()
-                self._put(Put(key, piece))
+                if piece:
+                    self._put(Put(key, piece))
             self._close_file()
 
 
