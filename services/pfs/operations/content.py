@@ -5,7 +5,7 @@ held against its hash. An entry may only name blobs that are in the directory of
 Elsewhere: the bytes of a pack on their way (storage/incoming.py); becoming a file set (files/filesets.py).
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -14,13 +14,16 @@ from sqlalchemy.orm import Session
 
 from services.kit.errors import Invalid
 from services.kit.packs import NAME_BYTES
+from services.kit.sortedmap.tree import get
 from services.pfs.domain.entries import NO_BYTES_DIGEST, REPLACE, Content, Extent, Op, removal, size_of
 from services.pfs.domain.file_errors import BadEntry
 from services.pfs.domain.layers import Draft
+from services.pfs.operations.files.read import Reading
 from services.pfs.operations.files.stores import Stores
 from services.pfs.operations.files.upload import SPILL_OPS
 from services.pfs.storage.content_tables import CONTENT, LIVE, WRITING, PackRow
 from services.pfs.storage.layers import Part
+from services.pfs.storage.sessions import SessionStore
 
 
 def reserve_pack(tx: Session, name: bytes, *, now: datetime) -> None:
@@ -53,6 +56,20 @@ def live_among(tx: Session, names: Iterable[bytes]) -> set[bytes]:
         rows = select(PackRow.name).where(PackRow.name.in_(some), PackRow.state == LIVE, PackRow.kind == CONTENT)
         found |= set(tx.scalars(rows))
     return found
+
+
+def keep_packs(tx: Session, names: Collection[bytes]) -> set[bytes]:
+    """Those of the content packs that count; they will for a while, even if nothing refers to them. Raises Invalid."""
+    for name in names:
+        check_name(name)
+    return SessionStore(tx).keep(names)
+
+
+def same_at(reading: Reading, files: Iterable[tuple[bytes, bytes]]) -> list[int]:
+    """The numbers of those files, given as (key, digest), that are there with this content. Blocks."""
+    view = reading.view
+    rows = ((number, get(view.reader, view.root, key), digest) for number, (key, digest) in enumerate(files))
+    return [number for number, row, digest in rows if row is not None and row.digest == digest]
 
 
 def check_name(name: bytes) -> None:

@@ -21,14 +21,16 @@ from services.kit.server import Context
 from services.pfs.domain.entries import Extent
 from services.pfs.domain.file_errors import BadEntry, FileNotFound
 from services.pfs.domain.keys import CommitRef
-from services.pfs.domain.paths import at, below, canonical
+from services.pfs.domain.paths import at, below, canonical, datum_tag, file_path, key_of
 from services.pfs.operations.content import (
     Entries,
     check_name,
+    keep_packs,
     live_among,
     pack_state,
     publish_pack,
     reserve_pack,
+    same_at,
 )
 from services.pfs.operations.files.filesets import TTL, create_file_set
 from services.pfs.operations.files.landing import Landing
@@ -42,6 +44,7 @@ from services.pfs.storage.content_tables import LIVE
 from services.pfs.storage.incoming import Incoming, write
 
 FILES_A_BATCH = 1000
+MOST_ASKED = 20_000
 PROBE = "packs/probe"
 TO_WRITE = TO_READ = timedelta(hours=6)  # how long signed URLs hold
 
@@ -122,6 +125,18 @@ class ContentService(ContentServiceServicer):
         answer.ttl.FromTimedelta(TTL)
         return answer
 
+    async def FindContents(self, request: wire.FindContentsRequest, context: Context) -> wire.FindContentsResponse:
+        if max(len(request.files), len(request.pack_ids)) > MOST_ASKED:
+            raise Invalid(f"at most {MOST_ASKED} files and as many packs can be asked for at a time")
+        answer = wire.FindContentsResponse()
+        if request.pack_ids:
+            answer.live_pack_ids.extend(await self._db.run(keep_packs, set(request.pack_ids)))
+        if request.files:
+            ref = from_wire.commit_ref(request.commit if request.HasField("commit") else None)
+            reading = Reading(await self._views.open(ref))
+            answer.same.extend(await asyncio.to_thread(_same, reading, request))
+        return answer
+
     async def ResolveFiles(
         self, request: wire.ResolveFilesRequest, context: Context
     ) -> AsyncIterator[wire.ResolveFilesResponse]:
@@ -180,6 +195,10 @@ def _settle(stores: Stores) -> str:
         probe = secrets.token_hex(16)
     stores.objects.put(PROBE, probe.encode())
     return probe
+
+
+def _same(reading: Reading, request: wire.FindContentsRequest) -> list[int]:
+    return same_at(reading, ((key_of(file_path(file.path), datum_tag("")), file.digest) for file in request.files))
 
 
 def _packs_of(request: wire.PutEntriesRequest) -> set[bytes]:

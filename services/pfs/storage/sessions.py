@@ -141,6 +141,15 @@ class SessionStore:
             found += cast("CursorResult[Any]", self.tx.execute(live.values(used=epoch))).rowcount
         return found == len(names)
 
+    def keep(self, names: Collection[bytes]) -> set[bytes]:
+        """The same for those that count; says which they are."""
+        epoch, found = self.epoch(), set[bytes]()
+        for some in _batches(names):
+            live = (_PACK.c.name.in_(some), _PACK.c.state == LIVE, _PACK.c.kind == CONTENT)
+            self.tx.execute(update(_PACK).where(*live).values(used=epoch))
+            found |= set(self.tx.scalars(select(_PACK.c.name).where(*live)))
+        return found
+
 
 def _batches(names: Iterable[bytes]) -> Iterable[list[bytes]]:
     every = list(names)
