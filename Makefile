@@ -1,11 +1,12 @@
 # Every task of this repository. `make help` lists them.
 PYTHON ?= python3
 VENV := .venv
+COMPAT := .venv-compat
 BIN := $(VENV)/bin
 SERVICE ?= pfs
 NAME ?= change
 
-.PHONY: help setup protos fmt check test bench demo ci lock migration clean
+.PHONY: help setup compat protos fmt check test bench demo ci lock migration clean
 
 help: ## list the tasks
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -19,6 +20,13 @@ $(VENV)/.ready: requirements/lock.txt pyproject.toml clients/python/pyproject.to
 	$(BIN)/python protos/generate.py
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e clients/python
 	$(BIN)/python -c 'import pathlib, sysconfig; pathlib.Path(sysconfig.get_path("purelib"), "datamill_servers.pth").write_text("$(CURDIR)\n")'
+	touch $@
+
+compat: $(COMPAT)/.ready ## make .venv-compat, where foreign clients live for tests/compat
+
+$(COMPAT)/.ready: requirements/compat-lock.txt
+	test -x $(COMPAT)/bin/python || $(PYTHON) -m venv $(COMPAT)
+	$(COMPAT)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/compat-lock.txt
 	touch $@
 
 protos: $(VENV)/.ready ## generate the client's wire modules
@@ -35,7 +43,7 @@ check: setup ## format, lint, types, import rules and protos; changes nothing
 	$(BIN)/lint-imports
 	$(BIN)/python protos/check.py
 
-test: setup ## all tests, against real processes
+test: setup compat ## all tests, against real processes
 	$(BIN)/python -m pytest
 
 bench: setup ## measure against peers in the same run
@@ -51,9 +59,11 @@ lock: $(VENV)/.ready ## pin the newest versions, with hashes
 	$(BIN)/python -m pip install --quiet pip-tools
 	$(BIN)/pip-compile --quiet --upgrade --generate-hashes --allow-unsafe --strip-extras --no-header \
 	  --no-emit-index-url --no-emit-trusted-host -o requirements/lock.txt requirements/dev.in
+	$(BIN)/pip-compile --quiet --upgrade --generate-hashes --allow-unsafe --strip-extras --no-header \
+	  --no-emit-index-url --no-emit-trusted-host -o requirements/compat-lock.txt requirements/compat.in
 
 migration: setup ## write a schema revision: make migration SERVICE=pfs NAME=what_changed
 	$(BIN)/python -m services.kit.migrations services.$(SERVICE).storage $(NAME)
 
 clean: ## remove everything that setup and runs have made
-	rm -rf $(VENV) clients/python/datamill/wire clients/python/*.egg-info demo-result
+	rm -rf $(VENV) $(COMPAT) clients/python/datamill/wire clients/python/*.egg-info demo-result
