@@ -62,11 +62,14 @@ class Files(Calls):
 
         Each file becomes an object named by its path, below the address.
         """
+        self.refuse_files()
         request = pfs.GetFileRequest(file=names.file(file, path="/"), URL=url)
         deque(self.stream(self.pfs.GetFileTAR, request), maxlen=0)  # nothing comes: the bytes go there
 
     def modify(self, commit: pfs.Commit, changes: Iterable[pfs.ModifyFileRequest]) -> None:
         """Send raw changes as one unit."""
+
+        self.refuse_files()
 
         def requests() -> Iterator[pfs.ModifyFileRequest]:
             yield pfs.ModifyFileRequest(set_commit=commit)
@@ -76,10 +79,12 @@ class Files(Calls):
 
     def create_file_set(self, changes: Iterable[pfs.ModifyFileRequest]) -> str:
         """The id of a file set of its own, for add_file_set. It is kept for some minutes."""
+        self.refuse_files()
         return self.send(self.pfs.CreateFileSet, lambda: iter(changes)).file_set_id
 
     def add_file_set(self, commit: str | pfs.Commit, id: str) -> None:
         """Apply a file set to an open commit."""
+        self.refuse_files()
         self.call(self.pfs.AddFileSet, pfs.AddFileSetRequest(commit=names.commit(commit), file_set_id=id))
 
     def get(self, file: str | pfs.File) -> bytes:
@@ -88,16 +93,19 @@ class Files(Calls):
 
     def chunks(self, file: str | pfs.File, *, offset: int = 0) -> Iterator[bytes]:
         """A file piece by piece, from byte `offset` on. Raises FileMissing."""
+        self.refuse_files()
         request = pfs.GetFileRequest(file=names.file(file), offset=offset)
         return (piece.value for piece in self.stream(self.pfs.GetFile, request))
 
     def get_tar(self, file: str | pfs.File) -> Iterator[bytes]:
         """Everything below a path, or that a glob matches, as pieces of one tar stream."""
+        self.refuse_files()
         request = pfs.GetFileRequest(file=names.file(file, path="/"))
         return (piece.value for piece in self.stream(self.pfs.GetFileTAR, request))
 
     def inspect_file(self, file: str | pfs.File) -> pfs.FileInfo:
         """Raises FileMissing."""
+        self.refuse_files()
         return self.call(self.pfs.InspectFile, pfs.InspectFileRequest(file=names.file(file, path="/")))
 
     def file_exists(self, file: str | pfs.File) -> bool:
@@ -109,20 +117,24 @@ class Files(Calls):
 
     def list_files(self, directory: str | pfs.File, *, number: int = 0) -> Iterator[pfs.FileInfo]:
         """What lies directly in a directory. number: at most so many, 0 for all."""
+        self.refuse_files()
         request = pfs.ListFileRequest(file=names.file(directory, path="/"), number=number)
         return self.stream(self.pfs.ListFile, request)
 
     def walk_files(self, directory: str | pfs.File) -> Iterator[pfs.FileInfo]:
         """A directory and everything below it, in order of path."""
+        self.refuse_files()
         return self.stream(self.pfs.WalkFile, pfs.WalkFileRequest(file=names.file(directory, path="/")))
 
     def glob_files(self, pattern: str | pfs.File) -> Iterator[pfs.FileInfo]:
         """What matches `repo@branch:/pattern`, for example `images@master:/**.png`."""
+        self.refuse_files()
         wanted = names.file(pattern)
         return self.stream(self.pfs.GlobFile, pfs.GlobFileRequest(commit=wanted.commit, pattern=wanted.path))
 
     def diff_files(self, new: str | pfs.File, old: str | pfs.File | None = None) -> Iterator[pfs.DiffFileResponse]:
         """What differs between two files or directories. old: None for the same path in the parent commit."""
+        self.refuse_files()
         earlier = None if old is None else names.file(old, path="/")
         request = pfs.DiffFileRequest(new_file=names.file(new, path="/"), old_file=earlier)
         return self.stream(self.pfs.DiffFile, request)

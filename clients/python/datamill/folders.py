@@ -39,6 +39,7 @@ class Folders(Repos, Commits, Files):
 
     def put_local(self, files: Iterable[local.LocalFile], to: str | pfs.File, *, progress: Progress = unseen) -> int:
         """The same for chosen files."""
+        self.refuse_files()
         where = names.file(to, path="/")
         top = where.path.rstrip("/") + "/"
         opened = self._open_commit(where.commit)

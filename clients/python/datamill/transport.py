@@ -4,6 +4,7 @@ Elsewhere: what is called (repos.py, commits.py, files.py, pipelines.py, jobs.py
 """
 
 import queue
+import threading
 import time
 from collections.abc import Callable, Iterator
 from types import TracebackType
@@ -11,13 +12,21 @@ from typing import Self, TypeVar
 
 import grpc
 
-from datamill.errors import Invalid, Unavailable, translated
-from datamill.wire import content_v1_pb2_grpc, pfs_v2_pb2_grpc, pps_v2_pb2_grpc, versionpb_v2_pb2_grpc
+from datamill.errors import Invalid, Refused, Unavailable, translated
+from datamill.wire import (
+    content_v1_pb2_grpc,
+    metadata_pb2_grpc,
+    pfs_v2_pb2_grpc,
+    pps_v2_pb2_grpc,
+    transaction_v2_pb2_grpc,
+    versionpb_v2_pb2_grpc,
+)
 
 Request = TypeVar("Request")
 Reply = TypeVar("Reply")
 DEFAULT_ADDRESS = "grpc://localhost:30650"
 MESSAGE_BYTES = 20 << 20
+TRANSACTION_HEADER = "pach-transaction"
 CONNECT_MS = 4_000
 OPTIONS = [
     ("grpc.max_receive_message_length", MESSAGE_BYTES),
@@ -61,6 +70,23 @@ class Calls:
         self.pps = pps_v2_pb2_grpc.APIStub(self.channel)
         self.content = content_v1_pb2_grpc.ContentServiceStub(self.channel)
         self.versions = versionpb_v2_pb2_grpc.APIStub(self.channel)
+        self.transactions = transaction_v2_pb2_grpc.APIStub(self.channel)
+        self.metadata = metadata_pb2_grpc.APIStub(self.channel)
+        self._thread = threading.local()
+
+    @property
+    def joined(self) -> str:
+        """The id of the transaction that unary calls of this thread join when they can, or ""."""
+        return getattr(self._thread, "joined", "")
+
+    @joined.setter
+    def joined(self, id: str) -> None:
+        self._thread.joined = id
+
+    def refuse_files(self) -> None:
+        """Files cannot be part of a transaction, and what it has collected is not there to be read. Raises Refused."""
+        if self.joined:
+            raise Refused("files cannot be written or read inside a transaction; do it before or after")
 
     def connect(self, timeout: float = 5.0) -> None:
         """Make sure that somebody listens. Raises Unavailable at once when nobody does, at the latest in `timeout`."""
@@ -90,8 +116,9 @@ class Calls:
         self, method: "grpc.UnaryUnaryMultiCallable[Request, Reply]", request: Request, timeout: float | None = None
     ) -> Reply:
         """One unary call. timeout: seconds, None for the connection's own."""
+        headers = ((TRANSACTION_HEADER, self.joined),) if self.joined else None
         try:
-            return method(request, timeout=self.timeout if timeout is None else timeout)
+            return method(request, timeout=self.timeout if timeout is None else timeout, metadata=headers)
         except grpc.RpcError as error:
             raise translated(error, self.address) from error
 

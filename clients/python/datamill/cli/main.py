@@ -17,7 +17,10 @@ from datamill.cli.session import ReaderLeft, Unsuccessful
 from datamill.cli.verbs import root
 from datamill.errors import DatamillError, Invalid, NotFound, Timeout, Unavailable, Unsupported
 
-COMMANDS = ("instance", "projects", "repos", "commits", "files", "transfers", "pipelines", "jobs", "logs")
+COMMANDS = (
+    "instance", "projects", "repos", "commits", "files", "transfers", "pipelines", "jobs", "logs",
+    "transactions", "metadata",
+)  # fmt: skip
 FAILED, WRONG_USE, NO_ANSWER, INTERRUPTED, NO_READER = 1, 2, 3, 130, 141
 MISSING = re.compile(r"\b(pipeline|branch|repo|project|job) [^:]*not found")
 

@@ -5,7 +5,8 @@ The address, first found: `--address`, DATAMILL_ADDRESS, the file `address` of t
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from functools import update_wrapper
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,6 +14,7 @@ from typing import Any, TypeVar
 import click
 
 from datamill import names
+from datamill.cli import joining
 from datamill.client import Client
 from datamill.names import DEFAULT_PROJECT
 from datamill.transport import DEFAULT_ADDRESS
@@ -67,6 +69,13 @@ class Session:
             text = f"{where}@{self.client.inspect_commit(names.commit(text, self.project)).commit.id}"
         return names.job(text, self.project)
 
+    @contextmanager
+    def joining(self, spoken: str) -> Iterator[None]:
+        """Let a command join the active transaction, when there is one and it can."""
+        id = joining.active(home(), self.address) if spoken in joining.COMMANDS else ""
+        with joining.joined(self.client, id) if id else nullcontext():
+            yield
+
     def close(self) -> None:
         if self._client is not None:
             self._client.close()
@@ -81,7 +90,8 @@ def command(group: click.Group, name: str) -> Callable[[Function], click.Command
             project = project_option or before.get("project_option") or os.environ.get("DATAMILL_PROJECT")
             session = Session(address(address_option or before.get("address_option")), project or DEFAULT_PROJECT)
             try:
-                return function(session, **given)
+                with session.joining(f"{group.name} {name}"):
+                    return function(session, **given)
             except BrokenPipeError as error:
                 raise ReaderLeft from error
             finally:

@@ -22,7 +22,7 @@ INSTEAD = {  # what people type, and what it is called here
     "add": "put",
     "upload": "put",
     "download": "get",
-    "edit": "update",
+    "edit pipeline": "update pipeline",
     "cat": "get file",
     "log": "logs",
 }
@@ -80,9 +80,11 @@ update = verb("update", "Change a pipeline, or the description of a project or r
 inspect = verb("inspect", "Show one thing in full.")
 list_ = verb("list", "List things.")
 delete = verb("delete", "Delete things.")
-start = verb("start", "Open a commit, or let a pipeline go on.")
-finish = verb("finish", "Close a commit.")
-stop = verb("stop", "Stop a pipeline or a job.")
+start = verb("start", "Open a commit or a transaction, or let a pipeline go on.")
+finish = verb("finish", "Close a commit, or let a transaction take effect.")
+stop = verb("stop", "Stop a pipeline, a job or collecting a transaction.")
+resume = verb("resume", "Go on with a transaction.")
+edit = verb("edit", "Edit the metadata of things.")
 rerun = verb("rerun", "Run a pipeline again.")
 run = verb("run", "Tick a pipeline's clock now.")
 restart = verb("restart", "Try a running datum again.")
