@@ -84,11 +84,11 @@ class SessionStore:
 
     def hold(self, id: str, *, ttl: timedelta) -> None:
         """Keep every collection waiting for `ttl` from now."""
-        row = self.tx.get(SessionRow, id)
+        until, row = self.now() + ttl, self.tx.get(SessionRow, id)
         if row is None:
-            row = SessionRow(id=id, replica="", quiet=-1)
-            self.tx.add(row)
-        row.until = self.now() + ttl
+            self.tx.add(SessionRow(id=id, replica="", quiet=-1, until=until))
+        else:
+            row.until = until
 
     def close(self, id: str, unused: Iterable[bytes] = ()) -> None:
         """End a session. unused: names it has reserved and never written to."""

@@ -18,7 +18,7 @@ from datamill.cli.verbs import root
 from datamill.errors import DatamillError, Invalid, NotFound, Timeout, Unavailable, Unsupported
 
 COMMANDS = (
-    "instance", "projects", "repos", "commits", "files", "transfers", "pipelines", "jobs", "logs",
+    "instance", "projects", "repos", "commits", "files", "transfers", "pipelines", "jobs", "logs", "upkeep",
     "transactions", "metadata",
 )  # fmt: skip
 FAILED, WRONG_USE, NO_ANSWER, INTERRUPTED, NO_READER = 1, 2, 3, 130, 141

@@ -70,30 +70,30 @@ def up(
     origins: tuple[str, ...],
 ) -> Any:
     """Start a datamill on this machine."""
-    servers = _servers()
+    found = servers()
     choices = {"listen": listen, "database_url": database_url, "store": store, "origins": origins}
-    return servers.up(data_dir or home(), port, detach, **choices)
+    return found.up(data_dir or home(), port, detach, **choices)
 
 
 @verbs.root.command("down")
 @DATA_DIR
 def down(data_dir: Path | None) -> Any:
     """Stop the datamill on this machine; everything is kept."""
-    return _servers().down(data_dir or home())
+    return servers().down(data_dir or home())
 
 
 @verbs.root.command("status")
 @DATA_DIR
 def status(data_dir: Path | None) -> Any:
     """Show how the datamill on this machine is."""
-    return _servers().status(data_dir or home())
+    return servers().status(data_dir or home())
 
 
 @verbs.root.command("doctor")
 @DATA_DIR
 def doctor(data_dir: Path | None) -> Any:
     """Look for what could be wrong with this machine or its datamill."""
-    return _servers().doctor(data_dir or home())
+    return servers().doctor(data_dir or home())
 
 
 @command(verbs.root, "version")
@@ -116,10 +116,10 @@ def client_version() -> str:
         return "from source"
 
 
-def _servers() -> Any:
-    """The module that runs a local instance. Found by name: the client does not depend on the servers."""
+def servers(module: str = "deploy.local.commands") -> Any:
+    """What runs a local instance. Found by name: the client does not depend on the servers."""
     try:
-        return importlib.import_module("deploy.local.commands")
+        return importlib.import_module(module)
     except ModuleNotFoundError as error:
         if not (error.name or "").startswith("deploy"):
             raise Unsuccessful(f"the servers are not installed in full: {error}; run `make setup`") from error
