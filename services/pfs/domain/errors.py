@@ -193,6 +193,11 @@ class MissingField(Invalid):
         super().__init__(f"validate request: {field}: value is required")
 
 
+class NoRepo(Invalid):
+    def __init__(self) -> None:
+        super().__init__("no repo specified")
+
+
 class NotDeletable(Problem):
     """A commit or set that cannot be squashed or dropped as things are."""
 

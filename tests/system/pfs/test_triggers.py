@@ -95,9 +95,8 @@ def test_a_chain_moves_as_far_as_its_conditions_hold(a: Repo) -> None:
     follow(a, "b", "a", size="100")
     follow(a, "c", "b", size="200")
     follow(a, "y", "x", size="100")
-    start, seen = (head_of(a, "b"), head_of(a, "c"), head_of(a, "y")), []
-    for _ in range(4):
-        seen.append((grow(a, 50, "a"), head_of(a, "b"), head_of(a, "c"), head_of(a, "y")))
+    start = (head_of(a, "b"), head_of(a, "c"), head_of(a, "y"))
+    seen = [(grow(a, 50, "a"), head_of(a, "b"), head_of(a, "c"), head_of(a, "y")) for _ in range(4)]
     assert [row[1:] for row in seen] == [
         start,
         (seen[1][0], *start[1:]),

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from services.pfs.domain.errors import (
     Malformed,
-    MissingField,
+    NoRepo,
     PipelineOwned,
     ProjectNotFound,
     RepoExists,
@@ -64,7 +64,7 @@ def delete_repo(change: Change, key: RepoKey | None, *, force: bool = False, own
     owner: the caller keeps pipelines and may delete theirs.  Raises PipelineOwned, BranchInUse.
     """
     if key is None:
-        raise MissingField("repo")
+        raise NoRepo()
     repo = RepoStore(change.tx).get(key)
     if repo is None:
         return False

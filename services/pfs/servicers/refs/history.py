@@ -3,16 +3,18 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import aclosing
+from typing import TypeVar
 
 from datamill.wire import pfs_v2_pb2 as pfs
 from services.kit.server import Context
 from services.pfs.domain.commits import Commit
 from services.pfs.domain.errors import Malformed, MissingField
-from services.pfs.operations.upkeep.finding import Searched, searched
+from services.pfs.operations.upkeep.finding import searched
 from services.pfs.operations.upkeep.forget import forget_commit
 from services.pfs.servicers.base import Rpcs
 from services.pfs.servicers.wire import from_wire, to_wire
 
+T = TypeVar("T")
 USABLE = 0.85  # of a caller's deadline: what is left is for the last answer to arrive
 
 
@@ -29,7 +31,7 @@ class HistoryRpcs(Rpcs):
         count, last = 0, None
         async with aclosing(searched(self.db, self.views, start, request.file_path)) as found:
             limit = request.limit
-            while one := await _in_time(found, end):
+            while one := await in_time(found, end):
                 last = one.commit
                 if one.found:
                     yield pfs.FindCommitsResponse(found_commit=_bare(one.commit), commits_searched=count)
@@ -51,7 +53,7 @@ def _bare(commit: Commit) -> pfs.Commit:
     return to_wire.bare_commit(commit.ref)
 
 
-async def _in_time(found: AsyncIterator[Searched], end: float | None) -> Searched | None:
+async def in_time(found: AsyncIterator[T], end: float | None) -> T | None:
     """The next one; None: there is none, or the time is up."""
     try:
         async with asyncio.timeout_at(end):
