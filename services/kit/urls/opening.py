@@ -9,9 +9,12 @@
 Elsewhere: which addresses may be used (rules.py).
 """
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from threading import Event
+from typing import TypeVar
 from urllib.parse import urlsplit
 
 import urllib3
@@ -26,6 +29,7 @@ from services.kit.urls.rules import Rules
 from services.kit.urls.tables import SqlDatabase
 from services.kit.urls.web import Page
 
+T = TypeVar("T")
 AMAZON, MINIO, MINIO_ACCOUNT = "s3.amazonaws.com", "localhost:9000", "minioadmin"
 ELSEWHERE = {"gs": "Google Cloud Storage", "gcs": "Google Cloud Storage"}
 ELSEWHERE |= {"azblob": "Azure Blob Storage", "wasb": "Azure Blob Storage"}
@@ -70,6 +74,14 @@ class Urls:
         self._environ = environ
         self.threads = ThreadPoolExecutor(THREADS, thread_name_prefix="urls")
         """For work that waits for others: it must not keep a process's own threads busy."""
+
+    async def waited_for(self, work: Callable[[Event], T]) -> T:
+        """Run `work(stopped)` on a thread for work that waits for others; `stopped` is set once nobody waits for it."""
+        stopped = Event()
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self.threads, work, stopped)
+        finally:
+            stopped.set()
 
     def source(self, url: str, *, recursive: bool = False) -> Source:
         """Raises UnknownScheme, NoDriver, BadUrl, UrlRefused. Nothing is asked of anybody yet."""

@@ -4,12 +4,14 @@ A source is read once, from its beginning; pieces are small, so that a reader's 
 Elsewhere: which driver an address means (opening.py), which addresses may be used (rules.py).
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from threading import Event
+from typing import Protocol, TypeVar
 
 from services.kit.errors import Forbidden, NotFound, Problem, Unsupported
 
+T = TypeVar("T")
 PIECE_BYTES = 1 << 20
 CONNECT_SECONDS, ANSWER_SECONDS = 10.0, 60.0
 
@@ -55,6 +57,18 @@ class DeliveryFailed(Problem):
 
     def __init__(self, url: str, why: object) -> None:
         super().__init__(f"error writing to {url}: {why}")
+
+
+class Unwanted(Exception):
+    """Nobody waits any more for what a thread is at."""
+
+
+def while_wanted(stopped: Event, things: Iterable[T]) -> Iterator[T]:
+    """The things, until `stopped` is set; then it raises Unwanted."""
+    for thing in things:
+        if stopped.is_set():
+            raise Unwanted()
+        yield thing
 
 
 @dataclass(frozen=True, slots=True)

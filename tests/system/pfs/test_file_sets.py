@@ -82,6 +82,16 @@ def test_file_sets_are_layered_in_order(repo: Repo, compact: bool) -> None:
         repo.glob("**", commit_of(gone.file_set_id))
 
 
+def test_a_hundred_file_sets_make_one_commit(repo: Repo) -> None:
+    sets = [create(repo, *(put(f"d{n}/f{m}", b"%d" % m) for m in range(10)), put("all", b".")) for n in range(100)]
+    both = repo.api.ComposeFileSet(pfs.ComposeFileSetRequest(file_set_ids=sets, ttl_seconds=60, compact=True))
+    commit = repo.start()
+    add(repo, commit, both.file_set_id)
+    repo.finish(commit)
+    assert len(repo.glob("*/*")) == 1000
+    assert (repo.read("d42/f7"), repo.read("all")) == (b"7", b"." * 100)
+
+
 def test_renewing_has_limits_and_unknown_sets_are_named(repo: Repo) -> None:
     made, unknown = create(repo, put("a", b"")), secrets.token_hex(16)
 

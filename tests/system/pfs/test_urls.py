@@ -15,7 +15,7 @@ from minio import Minio
 
 from datamill.wire import pfs_v2_pb2 as pfs
 from tests.support.seaweed import KEY, SECRET, Seaweed
-from tests.support.servers import SERVING, channel, running, service_command, settings, unique
+from tests.support.servers import SERVING, channel, eventually, running, service_command, settings, unique
 from tests.system.pfs.driver import Change, Repo, put, refused
 
 UNKNOWN, DENIED, NOT_FOUND = grpc.StatusCode.UNKNOWN, grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.NOT_FOUND
@@ -176,6 +176,26 @@ def test_a_page_is_let_go_when_nobody_waits_for_it(repo: Repo, pages: str) -> No
     running.cancel()
     assert LEFT.wait(30)
     assert repo.walk(commit=repo.start()) == []
+
+
+def test_an_export_ends_when_nobody_waits_for_it(repo: Repo, place: Place) -> None:
+    repo.modify(*(put(f"{n:04}", b"%d" % n) for n in range(3000)))
+    repo.wait()
+    out = place.folder / unique("cancelled")
+    running = repo.api.GetFileTAR(pfs.GetFileRequest(file=repo.file("/"), URL=f"file://{out}"))
+    eventually(out.is_dir, "the export begins")
+    running.cancel()
+    count = -1
+
+    def still() -> bool:
+        nonlocal count
+        before, count = count, len(list(out.iterdir()))
+        time.sleep(0.2)
+        return before == count
+
+    eventually(still, "the export ends")
+    assert count < 3000
+    assert not list(out.glob(".*.part"))
 
 
 @pytest.mark.parametrize("scheme", ["s3", "minio"])

@@ -7,7 +7,9 @@ Elsewhere: reading rows (domain/records.py), databases (kit/urls/tables.py).
 
 from collections.abc import Iterator, Sequence
 from itertools import islice
+from threading import Event
 
+from services.kit.urls.port import while_wanted
 from services.kit.urls.tables import SqlDatabase
 from services.pfs.domain.records import Format, Value, rows, texts
 from services.pfs.operations.files.contents import file_bytes
@@ -18,7 +20,7 @@ ROWS_AT_A_TIME = 1000
 
 
 def fill_tables(
-    stores: Stores, reading: Reading, database: SqlDatabase, kind: Format, columns: Sequence[str]
+    stores: Stores, reading: Reading, database: SqlDatabase, kind: Format, columns: Sequence[str], stopped: Event
 ) -> dict[str, int]:
     """How many rows each table has got. Raises BadRecord, DeliveryFailed, Corrupt.
 
@@ -34,7 +36,7 @@ def fill_tables(
                 tx.empty(table)
                 written[table] = 0
             wanted = list(columns) or tx.columns(table)
-            text = texts(path.decode(), file_bytes(stores, reading.view.content(row)))
+            text = texts(path.decode(), while_wanted(stopped, file_bytes(stores, reading.view.content(row))))
             for some in _batches(rows(path.decode(), kind, text, wanted, bool(columns))):
                 tx.insert(table, wanted, some)
                 written[table] += len(some)

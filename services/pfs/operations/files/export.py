@@ -6,8 +6,9 @@ Elsewhere: which files (read.py); kinds of addresses (kit/urls).
 from collections import deque
 from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
+from threading import Event
 
-from services.kit.urls.port import Target
+from services.kit.urls.port import Target, while_wanted
 from services.pfs.domain.entries import Content
 from services.pfs.operations.files.contents import file_bytes
 from services.pfs.operations.files.read import Reading, Visit
@@ -16,18 +17,21 @@ from services.pfs.operations.files.stores import Stores
 AT_A_TIME = 4  # each holds a read's span and a part of an upload
 
 
-def export(stores: Stores, reading: Reading, visits: Iterable[Visit], target: Target) -> int:
-    """Write every file among `visits`; says how many bytes that were. Blocks. Raises DeliveryFailed, Corrupt."""
+def export(stores: Stores, reading: Reading, visits: Iterable[Visit], target: Target, stopped: Event) -> int:
+    """Write every file among `visits`; says how many bytes that were. Blocks until done or `stopped` is set.
+
+    Raises DeliveryFailed, Corrupt.
+    """
     written = 0
     running: deque[Future[int]] = deque()
 
     def one(name: str, content: Content) -> int:
-        target.put(name, content.size, file_bytes(stores, content))
+        target.put(name, content.size, while_wanted(stopped, file_bytes(stores, content)))
         return content.size
 
     with ThreadPoolExecutor(AT_A_TIME, thread_name_prefix="export") as pool:
         try:
-            for path, row in visits:
+            for path, row in while_wanted(stopped, visits):
                 if row is None:
                     continue
                 running.append(pool.submit(one, path.decode().lstrip("/"), reading.view.content(row)))

@@ -7,6 +7,7 @@ Elsewhere: what becomes of the layer (landing.py, filesets.py); packs (kit/packs
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from threading import Event
 
 from blake3 import blake3
 
@@ -14,7 +15,7 @@ from services.kit.packs import BIG_FILE_BYTES, cut
 from services.kit.sortedmap.rows import Row
 from services.kit.sortedmap.tree import scan
 from services.kit.urls.ahead import ahead
-from services.kit.urls.port import Source
+from services.kit.urls.port import Source, while_wanted
 from services.pfs.domain.entries import APPEND, REPLACE, Extent, Op, removal
 from services.pfs.domain.layers import Draft
 from services.pfs.domain.paths import BadPath, at, below, check_path, file_path, key_of
@@ -86,7 +87,7 @@ class Upload:
         self._pending_bytes = 0
         self._big: list[Extent] | None = None  # chunks so far, once it is known to be a big file
         self._hasher = blake3()
-        self._stopped = False
+        self._stopped = Event()
 
     @property
     def packs(self) -> list[tuple[bytes, int]]:
@@ -109,7 +110,7 @@ class Upload:
 
     def stop(self) -> None:
         """Let `apply` end soon, from another thread: nobody waits for what comes of it."""
-        self._stopped = True
+        self._stopped.set()
 
     def finish(self) -> list[Part]:
         """Store what is still in memory, durably, and say what the layer is made of."""
@@ -197,16 +198,10 @@ class Upload:
                 path = file_path(f"{write.path}/{item.name}")
             key = key_of(file_path(path), write.datum)
             self._put(Put(key, b""))
-            for piece in pieces:
-                if self._stopped:
-                    raise Cancelled()
+            for piece in while_wanted(self._stopped, pieces):
                 if piece:
                     self._put(Put(key, piece))
             self._close_file()
-
-
-class Cancelled(Exception):
-    """The stream that a fetch belongs to is gone."""
 
 
 def _rows(view: TreeView, low: bytes, high: bytes) -> Iterable[Row]:

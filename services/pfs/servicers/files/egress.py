@@ -3,8 +3,6 @@
 Elsewhere: writing objects (operations/files/export.py), filling tables (operations/egress/).
 """
 
-import asyncio
-
 from datamill.wire import pfs_v2_pb2 as pfs
 from services.kit.server import Context
 from services.pfs.domain.errors import Malformed
@@ -31,8 +29,8 @@ class EgressRpcs(Rpcs):
 
     async def _to_objects(self, request: pfs.EgressRequest) -> pfs.EgressResponse:
         target, reading = self.urls.target(request.object_storage.url), await self._whole(request)
-        written = await asyncio.get_running_loop().run_in_executor(
-            self.urls.threads, lambda: export(self.stores, reading, reading.everything(), target)
+        written = await self.urls.waited_for(
+            lambda stopped: export(self.stores, reading, reading.everything(), target, stopped)
         )
         result = pfs.EgressResponse.ObjectStorageResult(bytes_written=written)
         return pfs.EgressResponse(object_storage=result)
@@ -47,8 +45,8 @@ class EgressRpcs(Rpcs):
             )
         database, columns = self.urls.database(wanted.url), tuple(wanted.file_format.columns)
         reading = await self._whole(request)
-        rows = await asyncio.get_running_loop().run_in_executor(
-            self.urls.threads, lambda: fill_tables(self.stores, reading, database, kind, columns)
+        rows = await self.urls.waited_for(
+            lambda stopped: fill_tables(self.stores, reading, database, kind, columns, stopped)
         )
         return pfs.EgressResponse(sql_database=pfs.EgressResponse.SQLDatabaseResult(rows_written=rows))
 

@@ -145,8 +145,8 @@ class FileRpcs(Rpcs):
 
     async def _export(self, request: pfs.GetFileRequest, reading: Reading) -> None:
         target = self.urls.target(request.URL)
-        visits, loop = await self._matched(request, reading), asyncio.get_running_loop()
-        await loop.run_in_executor(self.urls.threads, lambda: export(self.stores, reading, visits(), target))
+        visits = await self._matched(request, reading)
+        await self.urls.waited_for(lambda stopped: export(self.stores, reading, visits(), target, stopped))
 
     async def _reading(self, file: pfs.File) -> Reading:
         ref = from_wire.commit_ref(file.commit if file.HasField("commit") else None)
