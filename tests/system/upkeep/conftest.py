@@ -1,7 +1,7 @@
 """A PFS of its own for tests that collect, damage and kill."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -11,14 +11,9 @@ import pytest
 
 from datamill.wire import upkeep_v1_pb2 as wire
 from datamill.wire import upkeep_v1_pb2_grpc
-from tests.support.servers import (
-    SERVING,
-    Running,
-    channel,
-    running,
-    service_command,
-    settings,
-)
+from tests.support.postgres import Postgres
+from tests.support.seaweed import Seaweed
+from tests.support.servers import SERVING, Running, channel, running, service_command, settings, unique
 
 AT_ONCE = timedelta(0)
 
@@ -68,3 +63,17 @@ def pfs_alone(root: Path, nats_url: str) -> Iterator[Alone]:
 def alone(tmp_path: Path, nats_url: str) -> Iterator[Alone]:
     with pfs_alone(tmp_path, nats_url) as found:
         yield found
+
+
+@pytest.fixture
+def in_cluster(tmp_path: Path, nats_url: str, postgres: Postgres, seaweed: Seaweed) -> Iterator[tuple[Alone, Alone]]:
+    """Two replicas over PostgreSQL and S3."""
+    shared = {"PFS_DATABASE_URL": postgres.schema(unique("gc").replace("-", "_")), "PFS_GC_EVERY": "0s"}
+    shared |= {"PFS_STORE": seaweed.url(unique("gc")), **seaweed.environment}
+    with ExitStack() as up:
+        found = []
+        for name in ("one", "two"):
+            env = settings("pfs", tmp_path / name, nats_url=nats_url, token="t") | shared | {"PFS_REPLICA": name}
+            process = up.enter_context(running(service_command("pfs"), env=env, ready=SERVING))
+            found.append(Alone(process, up.enter_context(channel(process[1])), tmp_path / name))
+        yield found[0], found[1]

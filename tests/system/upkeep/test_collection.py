@@ -175,6 +175,30 @@ def test_a_pack_of_which_little_is_left_is_rewritten_and_commits_keep_their_ids(
     assert repo.api.InspectCommit(pfs.InspectCommitRequest(commit=third.commit)).details.size_bytes == 10_000
 
 
+def test_replicas_over_postgresql_and_s3_collect_for_one_another(in_cluster: tuple[Alone, Alone]) -> None:
+    here, there = in_cluster
+    repo, same = Repo(here.channel), Repo(there.channel)
+    data = [secrets.token_bytes(5_000) for _ in range(40)]
+    repo.stream(put(f"/{number}", content) for number, content in enumerate(data))
+    first = repo.wait()
+    repo.stream(delete(f"/{number}") for number in range(35))
+    second = repo.wait()
+    same.modify(put("elsewhere", b"1"))
+    last = same.wait()
+    drop(same, last.commit)
+    repo.api.SquashCommit(pfs.SquashCommitRequest(commit=first.commit, recursive=True))
+    report = there.collect()
+    assert (report.unreferenced_content.packs, report.rewritten.packs) == (1, 1)
+    assert here.collect().deleted.packs >= 1
+    there.collect()
+    for reader in (repo, Repo(there.channel, repo.name)):
+        assert [reader.read(f"/{number}", second.commit) for number in range(35, 40)] == data[35:]
+    answers = list(here.upkeep.Scrub(wire.ScrubRequest(), timeout=60))
+    assert answers[-1].report.damaged == 0
+    drop(repo, second.commit)
+    assert here.collect().unreferenced_content.packs == 1
+
+
 def test_a_running_call_holds_a_collection_off(alone: Alone) -> None:
     repo = Repo(alone.channel)
     commit = repo.start()
