@@ -18,12 +18,12 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import DateTime, Dialect, Engine, MetaData, TypeDecorator, create_engine, event, inspect
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DataError, DBAPIError, OperationalError
 from sqlalchemy.orm import DeclarativeBase, Session
 from sqlalchemy.pool import PoolProxiedConnection
 from sqlalchemy.schema import CreateSchema
 
-from services.kit.errors import Exhausted, Unavailable
+from services.kit.errors import Exhausted, Invalid, Unavailable
 
 log = logging.getLogger(__name__)
 P = ParamSpec("P")
@@ -157,6 +157,8 @@ def _translated(error: DBAPIError) -> Exception:
     text = str(error.orig)
     if "disk is full" in text or getattr(error.orig, "sqlstate", None) == "53100":
         return Exhausted("the disk of the database is full: free some space and try again")
+    if isinstance(error, DataError) and "NUL" in text:
+        return Invalid("a text holds the character NUL, which no name or reference has")
     if isinstance(error, OperationalError):
         log.error("database trouble: %s", text)
         return Unavailable("the database cannot be reached or is busy; try again")

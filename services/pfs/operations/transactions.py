@@ -16,13 +16,13 @@ from services.kit.outbox import Outbox
 from services.kit.staging import FINISHED
 from services.pfs.domain.errors import HeadMoved, TransactionNotFound
 from services.pfs.domain.keys import BranchKey
+from services.pfs.domain.names import is_id
 from services.pfs.operations.dag.change import Change
 from services.pfs.operations.dag.resolve import head_of
 from services.pfs.storage.branches import one_at_a_time
 from services.pfs.storage.transactions import Intent, IntentStore, Stored, TransactionStore
 
 T = TypeVar("T")
-LONGEST_ID = 64
 
 
 def start_transaction(tx: Session, id: str, now: datetime) -> Stored:
@@ -32,7 +32,7 @@ def start_transaction(tx: Session, id: str, now: datetime) -> Stored:
 
 def inspect_transaction(tx: Session, id: str) -> Stored:
     """Raises TransactionNotFound."""
-    found = TransactionStore(tx).get(id) if len(id) <= LONGEST_ID else None
+    found = TransactionStore(tx).get(id) if is_id(id) else None
     if found is None:
         raise TransactionNotFound(id)
     return found
@@ -45,7 +45,7 @@ def list_transactions(tx: Session) -> list[Stored]:
 
 def delete_transaction(tx: Session, id: str) -> None:
     """Forget one, with nothing of it done. Raises TransactionNotFound."""
-    if not TransactionStore(tx).remove(id):
+    if not is_id(id) or not TransactionStore(tx).remove(id):
         raise TransactionNotFound(id)
 
 

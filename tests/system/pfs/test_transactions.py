@@ -2,6 +2,7 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import Any
 
 import grpc
 import pytest
@@ -222,6 +223,22 @@ def test_an_empty_header_and_one_in_capitals(tx: Transaction, a: Repo) -> None:
     assert loud.finish().transaction.id == tx.id
     with refused(NOT_FOUND, f"transaction {NOBODY} not found"):
         Transaction(tx.channel, NOBODY).create_repo(one)
+
+
+@pytest.mark.parametrize("id", ["", "x", "\0", "f" * 5000])
+def test_ids_that_cannot_be(pfs_channel: grpc.Channel, id: str) -> None:
+    odd = Transaction(pfs_channel, NOBODY)
+    odd.id = id
+    for call in (odd.info, odd.delete, odd.finish):
+        with refused(NOT_FOUND, "not found"):
+            call()
+
+
+def test_a_name_with_a_nul_is_refused_on_every_database(a: Repo) -> None:
+    with pytest.raises(grpc.RpcError) as caught:
+        a.api.InspectRepo(pfs.InspectRepoRequest(repo=repo_named("a\0b")))
+    error: Any = caught.value
+    assert error.code() in {NOT_FOUND, INVALID}
 
 
 def test_additions_at_once_are_all_kept_in_some_order(tx: Transaction) -> None:
