@@ -7,14 +7,17 @@ one tar stream, unpacked here (bulk/local.py).
 
 import importlib
 import importlib.util
+import os
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from datamill import names
 from datamill.bulk import local, store
+from datamill.bulk.aims import Aim
 from datamill.commits import Commits
-from datamill.errors import Failed, NotFound, Unsupported
+from datamill.errors import Failed, Invalid, NotFound, Unsupported
 from datamill.files import Files, put_requests
 from datamill.repos import Repos
 from datamill.wire import pfs_v2_pb2 as pfs
@@ -35,24 +38,33 @@ class Folders(Repos, Commits, Files):
 
         Files that were there are replaced, others stay. Returns how many were written; all of them or none.
         """
-        return self.put_local(local.walk(Path(folder)), to, progress=progress)
+        source = os.path.realpath(folder)
+        return self.put_local(local.Folder(Path(folder)), to, source=source, progress=progress)
 
-    def put_local(self, files: Iterable[local.LocalFile], to: str | pfs.File, *, progress: Progress = unseen) -> int:
-        """The same for chosen files."""
-        self.refuse_files()
+    def put_local(
+        self, files: Iterable[local.LocalFile], to: str | pfs.File, *, source: str = "", progress: Progress = unseen
+    ) -> int:
+        """The same for chosen files.
+
+        source: names them as a whole, so that next time only what changed is read; `files` must then be such that it
+        can be gone through twice.
+        """
         where = names.file(to, path="/")
-        top = where.path.rstrip("/") + "/"
-        opened = self._open_commit(where.commit)
-        count = 0
-
-        def counted(more: int, size: int) -> None:
-            nonlocal count
-            count += more
-            progress(more, size)
-
-        sets = self._file_sets(files, top, counted)
+        opened, held = self._target(where.commit)
+        aim = Aim(where.path.rstrip("/") + "/", _branch_name(where.commit.branch), source, held if source else None)
+        tally = _Tally(progress)
+        try:
+            sets = self._file_sets(files, aim, tally)
+        except Invalid:
+            if not source:
+                raise
+            tally = _Tally(progress)  # what was remembered is gone: nothing is left out then
+            sets = self._file_sets(files, replace(aim, source="", held=None), tally)
         commit = opened or self.start_commit(where.commit.branch)
         try:
+            if aim.held is not None and self.inspect_commit(commit).parent_commit.id != aim.held.id:
+                tally = _Tally(unseen)  # another commit came in between: nothing may be left out on account of `held`
+                sets = self._file_sets(files, replace(aim, held=None), tally)
             for one in sets:
                 self.add_file_set(commit, one)
         except BaseException as error:
@@ -61,7 +73,7 @@ class Folders(Repos, Commits, Files):
             raise
         if opened is None:
             self.finish_commit(commit)
-        return count
+        return tally.files
 
     def get_folder(self, source: str | pfs.File, folder: str | Path, *, progress: Progress = unseen) -> int:
         """Write what lies below `repo@ref:/path` into a local folder; a single file goes into it by its name.
@@ -84,30 +96,31 @@ class Folders(Repos, Commits, Files):
             )
         )
 
-    def _open_commit(self, ref: pfs.Commit) -> pfs.Commit | None:
-        """The open commit that `ref` means, or None when a new one is to be made on its branch."""
+    def _target(self, ref: pfs.Commit) -> tuple[pfs.Commit | None, pfs.Commit | None]:
+        """The open commit that `ref` means, or None when a new one is to be made on its branch; and then the finished
+        commit whose files that will begin with, if it is known."""
         try:
             info = self.inspect_commit(ref)
         except NotFound:
             if ref.id:
                 raise
             self.inspect_repo(ref.branch.repo)  # say now that it is missing, not after the upload
-            return None
+            return None, None
         if not info.HasField("finishing"):
-            return info.commit
+            return info.commit, None
         if ref.id:
             raise Failed(f"commit {names.shown_commit(info.commit)} has already finished")
-        return None
+        return None, None if info.error or not info.HasField("finished") else info.commit
 
-    def _file_sets(self, files: Iterable[local.LocalFile], top: str, progress: Progress) -> list[str]:
+    def _file_sets(self, files: Iterable[local.LocalFile], aim: Aim, progress: Progress) -> list[str]:
         if importlib.util.find_spec("blake3"):
             upload: Any = importlib.import_module("datamill.bulk.upload")
             try:
-                small, files = upload.file_set(self, files, top, progress)
+                packed, files = upload.file_set(self, files, aim, progress)
             except Unsupported:  # a server without a content service; nothing has been read yet
-                return [self._streamed(files, top, progress)]
-            return ([small] if small else []) + ([self._streamed(files, top, progress)] if files else [])
-        return [self._streamed(files, top, progress)]
+                return [self._streamed(files, aim.top, progress)]
+            return ([packed] if packed else []) + ([self._streamed(files, aim.top, progress)] if files else [])
+        return [self._streamed(files, aim.top, progress)]
 
     def _straight(self, where: pfs.File, folder: Path, below: str, progress: Progress) -> int | None:
         """How many files were read straight from the store; None when that is no way."""
@@ -133,6 +146,23 @@ class Folders(Repos, Commits, Files):
                 progress(1, Path(file.source).stat().st_size)
 
         return self.create_file_set(changes())
+
+
+class _Tally:
+    """Counts files on their way to whoever watches."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self.files = 0
+
+    def __call__(self, files: int, size: int) -> None:
+        self.files += files
+        self._progress(files, size)
+
+
+def _branch_name(branch: pfs.Branch) -> str:
+    repo = branch.repo
+    return f"{repo.project.name}/{repo.name}.{repo.type}@{branch.name}"
 
 
 def literal(path: str) -> str:

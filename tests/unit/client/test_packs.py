@@ -2,12 +2,17 @@
 
 import os
 from pathlib import Path
+from random import Random
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from datamill.bulk import cutting
 from datamill.bulk.packs import TARGET_BYTES, WHOLE_BYTES, Blob, Pack
 from services.kit import packs as store
+
+FROZEN = [1521776, 1829765, 518824, 1607681, 487789, 565186, 1109923, 747664]
 
 
 def take(pack: Pack, data: bytes) -> Blob | None:
@@ -65,6 +70,40 @@ def test_a_file_too_big_for_one_blob_leaves_the_pack_as_it_was() -> None:
     exact = take(pack, bytes(WHOLE_BYTES))
     assert exact is not None
     assert exact.size_bytes == WHOLE_BYTES
+
+
+def test_chunks_and_blobs_taken_out_leave_a_sound_pack(tmp_path: Path) -> None:
+    pack, contents = Pack(), [os.urandom(size) for size in (10, 3000, 1, 70_000)]
+    for data in contents:
+        pack.add(memoryview(data), store.digest_of(data))
+    pack.without({store.digest_of(contents[1])})
+    path = tmp_path / "pack"
+    path.write_bytes(whole(pack))
+    assert {blob.digest for blob in store.verify_pack(path)} == {store.digest_of(contents[i]) for i in (0, 2, 3)}
+    for data in (contents[0], *contents[2:]):
+        blob = pack.place(store.digest_of(data))
+        assert bytes(pack.body()[blob.offset :][: blob.size_bytes]) == data
+    after = take(pack, b"after")
+    assert after is not None
+    assert len(pack.body()) == 10 + 1 + 70_000 + 5
+
+
+@pytest.mark.parametrize("size", [WHOLE_BYTES + 1, 16 << 20, (16 << 20) + 1, 50_000_003])
+def test_big_files_are_cut_alike(tmp_path: Path, size: int) -> None:
+    data = Random(size).randbytes(size)
+    path = tmp_path / "big"
+    path.write_bytes(data)
+    with open(path, "rb") as file:
+        pieces = cutting.Cut(file.fileno())
+        lengths = [len(piece) for piece in pieces]
+    assert lengths == store.cut(data, last=True)
+    assert (pieces.digest, pieces.size_bytes) == (store.digest_of(data), size)
+    assert max(lengths) <= WHOLE_BYTES
+
+
+def test_where_cuts_fall_never_changes() -> None:
+    """Frozen: a library that cut elsewhere would store everything anew."""
+    assert store.cut(Random(1).randbytes(8 << 20), last=True) == FROZEN
 
 
 def test_a_cleared_pack_is_empty() -> None:

@@ -20,6 +20,16 @@ class LocalFile:
     source: str
 
 
+@dataclass(frozen=True)
+class Folder:
+    """Every file below a folder, as often as it is asked for."""
+
+    path: Path
+
+    def __iter__(self) -> Iterator[LocalFile]:
+        return walk(self.path)
+
+
 def walk(folder: Path) -> Iterator[LocalFile]:
     """Every file below, in order of path; links are followed. Raises Invalid, OSError."""
     if not folder.is_dir():

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from blake3 import blake3
 
 TARGET_BYTES = 16 << 20  # a pack is full from here on
-WHOLE_BYTES = 4 << 20  # files over this are no single blob: they are for the service to cut
+WHOLE_BYTES = 4 << 20  # files over this are no single blob: they are cut
 MAGIC = b"dmpack\x00\x01"
 ENTRY = struct.Struct(">32sQQB")
 COUNT = struct.Struct(">Q8s")
@@ -59,6 +59,27 @@ class Pack:
             blob = self._blobs[digest] = Blob(digest, start, end - start)
             self._used = end
         return blob
+
+    def add(self, data: memoryview, digest: bytes) -> None:
+        """Put a chunk in, of at most WHOLE_BYTES. Not for a full pack."""
+        if digest not in self._blobs:
+            start, self._used = self._used, self._used + len(data)
+            self._view[start : self._used] = data
+            self._blobs[digest] = Blob(digest, start, len(data))
+
+    def without(self, unwanted: set[bytes]) -> None:
+        """Take the blobs with these digests out; the others move up."""
+        kept = [blob for blob in self._blobs.values() if blob.digest not in unwanted]
+        self._used, self._blobs = 0, {}
+        for blob in kept:  # in order of offset, and never to the right
+            start, self._used = self._used, self._used + blob.size_bytes
+            if start != blob.offset:
+                self._view[start : self._used] = bytes(self._view[blob.offset : blob.offset + blob.size_bytes])
+            self._blobs[blob.digest] = Blob(blob.digest, start, blob.size_bytes)
+
+    def place(self, digest: bytes) -> Blob:
+        """Where a blob lies now. Raises KeyError."""
+        return self._blobs[digest]
 
     def body(self) -> memoryview:
         """The blobs."""

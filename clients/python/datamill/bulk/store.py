@@ -10,10 +10,11 @@ from datamill.wire import content_v1_pb2 as content
 
 @dataclass(frozen=True)
 class Reach:
-    """At most one of the two. root: the folder of sealed packs, on this machine."""
+    """At most one of root and signed. root: the folder of sealed packs, on this machine. name: tells stores apart."""
 
     root: Path | None = None
     signed: Signed | None = None
+    name: str = ""
 
     def close(self) -> None:
         if self.signed is not None:
@@ -27,11 +28,12 @@ def reach(calls: Calls) -> Reach:
         try:
             found = Path(store.probe_path).read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError):
-            return Reach()
-        return Reach(root=Path(store.local_root)) if found == store.probe_value else Reach()
+            return Reach(name=store.probe_value)
+        root = Path(store.local_root) if found == store.probe_value else None
+        return Reach(root=root, name=store.probe_value)
     if store.probe_url and store.probe_value:
         signed = Signed()
         if signed.holds(store.probe_url, store.probe_value):
-            return Reach(signed=signed)
+            return Reach(signed=signed, name=store.probe_value)
         signed.close()
-    return Reach()
+    return Reach(name=store.probe_value)

@@ -5,11 +5,13 @@ field names, one object a line.
 """
 
 import json
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from itertools import islice
+from threading import Event, Thread
 from typing import Any, TypeVar
 
 from google.protobuf.duration_pb2 import Duration
@@ -17,9 +19,20 @@ from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, SpinnerColumn, TextColumn, TransferSpeedColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
 from rich.table import Table
 from rich.text import Text
+
+from datamill.bulk.local import LocalFile
+from datamill.errors import DatamillError
 
 Item = TypeVar("Item", bound=Message)
 Row = Sequence[str]
@@ -132,22 +145,42 @@ def enum_word(name: str, *prefixes: str) -> str:
 
 
 @contextmanager
-def transfer(what: str, total_bytes: int | None = None) -> Iterator[Callable[[int, int], None]]:
-    """A bar for files and bytes, on standard error, when that is a terminal. Yields progress(files, bytes)."""
+def transfer(
+    what: str, total_bytes: int | None = None, files: Iterable[LocalFile] = ()
+) -> Iterator[Callable[[int, int], None]]:
+    """A bar for files and bytes with rate and time left, on standard error, when that is a terminal.
+
+    files: what is going to be sent, when the total is to be found by looking at it meanwhile. Yields
+    progress(files, bytes).
+    """
     console = Console(stderr=True)
     if not console.is_terminal:
         yield lambda _files, _bytes: None
         return
-    columns: list[Any] = [SpinnerColumn(), TextColumn("{task.description}"), DownloadColumn(), TransferSpeedColumn()]
-    if total_bytes is not None:
-        columns.insert(2, BarColumn())
+    columns: list[Any] = [SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), DownloadColumn()]
+    columns += [TransferSpeedColumn(), TimeRemainingColumn()]
+    over = Event()
     with Progress(*columns, console=console, transient=True) as bars:
         task = bars.add_task(what, total=total_bytes)
-        files = 0
+        done = 0
+
+        def look() -> None:
+            total = 0
+            with suppress(OSError, DatamillError):  # the upload itself says what is wrong
+                for file in files:
+                    if over.is_set():
+                        return
+                    total += os.stat(file.source).st_size
+                bars.update(task, total=total)
 
         def progress(more: int, count: int) -> None:
-            nonlocal files
-            files += more
-            bars.update(task, advance=count, description=f"{what}, {files} files" if files else what)
+            nonlocal done
+            done += more
+            bars.update(task, advance=count, description=f"{what}, {done} files" if done else what)
 
-        yield progress
+        if total_bytes is None:
+            Thread(target=look, daemon=True).start()
+        try:
+            yield progress
+        finally:
+            over.set()

@@ -3,7 +3,8 @@
 import os
 import sys
 from collections.abc import Iterable, Iterator
-from itertools import chain, islice
+from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path, PurePosixPath
 
 import click
@@ -59,26 +60,21 @@ def put_file(
         with refusals_told(session.client, where.commit):
             _put_urls(session, where, path, sources, recursive, append, parallelism, full_path)
         return
-    found = _named(sources, path, recursive, full_path, several=len(sources) > 1)
-    files = list(islice(found, FEW + 1))  # what is wrong with the first ones is said before anybody is asked
+    chosen = _Chosen(sources, path, recursive, full_path)
+    first = list(islice(chosen, FEW + 1))  # what is wrong with the first ones is said before anybody is asked
     with refusals_told(session.client, where.commit):
-        _put_local(session, where, files, found, append)
+        _put_local(session, where, first, chosen, append)
 
 
-def _put_local(
-    session: Session, where: pfs.File, files: list[LocalFile], found: Iterator[LocalFile], append: bool
-) -> None:
-    """Few small files go in one stream; more by the way for folders. files: the first of them; found: the rest."""
-    if append or (len(files) <= FEW and sum(os.stat(one.source).st_size for one in files) <= FEW_BYTES):
-        all_of_them = chain(files, found)
-        changes = (
-            change for one in all_of_them for change in put_requests("/" + one.path, Path(one.source), append=append)
-        )
+def _put_local(session: Session, where: pfs.File, first: list[LocalFile], chosen: "_Chosen", append: bool) -> None:
+    """Few small files go in one stream; more, and big ones, by the way for folders. first: of those chosen."""
+    if append or (len(first) <= FEW and sum(os.stat(one.source).st_size for one in first) <= FEW_BYTES):
+        changes = (change for one in chosen for change in put_requests("/" + one.path, Path(one.source), append=append))
         session.client.modify(where.commit, changes)
         return
-    with transfer("writing") as progress:
+    with transfer("writing", files=chosen) as progress:
         root = pfs.File(commit=where.commit, path="/")
-        session.client.put_local(chain(files, found), root, progress=progress)
+        session.client.put_local(chosen, root, source=chosen.name, progress=progress)
 
 
 @command(verbs.get, "file")
@@ -141,6 +137,23 @@ def _listed(input_file: str | None) -> tuple[str, ...]:
         raise click.UsageError(f"there is no file {input_file}")
     text = sys.stdin.read() if input_file == "-" else Path(input_file).read_text()
     return tuple(line.strip() for line in text.splitlines() if line.strip() and not line.startswith("#"))
+
+
+@dataclass(frozen=True)
+class _Chosen:
+    """Local files with the paths they get, as often as they are asked for."""
+
+    sources: tuple[str, ...]
+    path: str
+    recursive: bool
+    full_path: bool
+
+    @property
+    def name(self) -> str:
+        return "\n".join(map(os.path.realpath, self.sources))
+
+    def __iter__(self) -> Iterator[LocalFile]:
+        return _named(self.sources, self.path, self.recursive, self.full_path, several=len(self.sources) > 1)
 
 
 def _named(
