@@ -16,7 +16,7 @@ from tests.support.seaweed import BUCKET, SECRET, Seaweed
 from tests.support.servers import free_port, unique
 from tests.system.chaos.dag import PIPELINES, names_of, wanted_outputs
 from tests.system.chaos.patient import Patient
-from tests.system.instance.test_up import Instance
+from tests.system.instance.test_up import PARTS, Instance
 
 NAMES = names_of(PIPELINES)
 
@@ -90,6 +90,13 @@ def test_folders_go_in_and_out(instance: Instance, tmp_path: Path, way: str, mon
         assert client.get_folder(f"{repo}@master:/", tmp_path / "out") == len(wanted)
     found = {str(path.relative_to(tmp_path / "out")): path for path in (tmp_path / "out").rglob("*") if path.is_file()}
     assert {path: file.read_bytes() for path, file in found.items()} == wanted
+
+
+def test_only_the_services_that_need_it_have_the_secret(instance: Instance) -> None:
+    def has(part: str) -> bool:
+        return SECRET.encode() in Path(f"/proc/{instance.part(part)['pid']}/environ").read_bytes()
+
+    assert {part: has(part) for part in PARTS} == {part: part in ("pfs", "jobs") for part in PARTS}
 
 
 def test_it_comes_up_again_where_it_was_and_says_so(instance: Instance, proxy: Proxy) -> None:
