@@ -1,10 +1,13 @@
-"""Messages as domain values, checked."""
+"""Messages as domain values, checked. Ids are lower-case here; some clients send them in capitals."""
+
+import re
 
 from datamill.wire import pps_v2_pb2 as pps
 from services.jobs.domain.errors import BadRequest, Wrong
 from services.jobs.domain.jobs import JobKey
 
 DEFAULT_PROJECT = "default"
+HEX = re.compile("[0-9a-fA-F]{32}|[0-9a-fA-F]{64}")
 
 
 def pipeline(message: pps.Pipeline) -> tuple[str, str]:
@@ -19,4 +22,9 @@ def job(message: pps.Job) -> JobKey:
     if not message.id or not message.pipeline.name:
         raise Wrong("must specify a job")
     project, name = pipeline(message.pipeline)
-    return JobKey(project, name, message.id)
+    return JobKey(project, name, id(message.id))
+
+
+def id(text: str) -> str:
+    """The id of a job, a set or a datum. What is none may be a branch, and stays as it is."""
+    return text.lower() if HEX.fullmatch(text) else text

@@ -91,7 +91,9 @@ class JobRpcs:
             marker=_marker(request),
             reverse=request.reverse,
         )
-        inputs = [(commit.repo.name or commit.branch.repo.name, commit.id) for commit in request.input_commit]
+        inputs = [
+            (commit.repo.name or commit.branch.repo.name, from_wire.id(commit.id)) for commit in request.input_commit
+        ]
         sent, after = 0, None
         while True:
             page = await self._p.tools.db.read(reading.list_jobs, wanted, after, PAGE)
@@ -120,7 +122,7 @@ class JobRpcs:
     async def InspectJobSet(self, request: pps.InspectJobSetRequest, context: Context) -> AsyncIterator[pps.JobInfo]:
         if not request.job_set.id:
             raise Wrong("must specify a job set")
-        for job in await self._of_set(request.job_set.id):
+        for job in await self._of_set(from_wire.id(request.job_set.id)):
             if request.wait:
                 job = await self._ended(job)
             yield await self._info(job, details=request.details)

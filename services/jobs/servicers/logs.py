@@ -52,7 +52,7 @@ class LogRpcs:
                 raise Wrong(NEEDS_OWNER)
             raise NotBuilt("logs of the services themselves are not served yet; they are in the instance's log files")
         since = now - min(max(span_of(request.since), NO_TIME) or DAY, now - EPOCH)
-        datum = request.datum.id
+        datum = from_wire.id(request.datum.id)
         if not has_job:
             project, name = from_wire.pipeline(request.pipeline)
             await self._check_pipeline(project, name)
