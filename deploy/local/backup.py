@@ -5,7 +5,7 @@ to, and backup.json, written last, says which snapshot counts. Databases are tak
 an earlier one refers to is in a later one. Objects never change, so that the next backup copies only what is new; the
 instance deletes none while one is made.
 Not in it: streams of NATS (what they hold is made again from the databases), logs of processes, workers' scratch.
-Elsewhere: why holding collections off is enough (docs/adr/0007).
+Elsewhere: why holding collections off is enough (docs/adr/0009).
 """
 
 import hashlib

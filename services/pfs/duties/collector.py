@@ -1,7 +1,7 @@
 """Collects garbage: now and then by itself, and when it is asked to. One collection at a time in a process.
 
 Two processes may collect at the same time: the one that began later wins, and the other one condemns nothing.
-Elsewhere: the steps and why nothing is lost (operations/collection/collect.py, docs/adr/0007).
+Elsewhere: the steps and why nothing is lost (operations/collection/collect.py, docs/adr/0009).
 """
 
 import asyncio

@@ -9,12 +9,16 @@ from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
 from typing import Any, Protocol
 
+from google.protobuf.duration_pb2 import Duration
+
 from datamill.wire import upkeep_v1_pb2 as wire
 from datamill.wire.upkeep_v1_pb2_grpc import UpkeepServiceServicer
 from services.kit.config import ConfigError
 from services.kit.database import Database
 from services.kit.errors import Invalid
+from services.kit.objects.address import BadAddress, Folder, parse
 from services.kit.objects.opening import open_store
+from services.kit.objects.port import Objects
 from services.kit.server import Context
 from services.pfs.domain.keys import CommitRef
 from services.pfs.operations.collection import scrub
@@ -47,7 +51,7 @@ class UpkeepService(UpkeepServiceServicer):
     async def CollectGarbage(
         self, request: wire.CollectGarbageRequest, context: Context
     ) -> AsyncIterator[wire.CollectGarbageResponse]:
-        hold = request.hold.ToTimedelta() if request.HasField("hold") else None
+        hold = _duration(request.hold, "hold") if request.HasField("hold") else None
         if hold is not None and not timedelta(0) <= hold <= timedelta(days=365):
             raise Invalid("hold must be between nothing and a year")
         stages = asyncio.Queue[str | None]()
@@ -68,12 +72,7 @@ class UpkeepService(UpkeepServiceServicer):
             running.cancel()  # whoever asked has gone: every step can be the last
 
     async def Scrub(self, request: wire.ScrubRequest, context: Context) -> AsyncIterator[wire.ScrubResponse]:
-        other = None
-        if request.repair_from:
-            try:
-                other = await asyncio.to_thread(open_store, request.repair_from)
-            except ConfigError as mistake:
-                raise Invalid(f"cannot repair from {request.repair_from}: {mistake}") from mistake
+        other = await asyncio.to_thread(_copy_at, request.repair_from) if request.repair_from else None
         run = scrub.Scrub(self._stores, other, request.rate_bytes, lambda pack: self._db.run_here(scrub.counts, pack))
         packs = await self._db.read(scrub.packs_to_scrub)
         async for batch in batches(lambda: run.contents(packs), most=8):
@@ -87,7 +86,7 @@ class UpkeepService(UpkeepServiceServicer):
     async def HoldCollection(
         self, request: wire.HoldCollectionRequest, context: Context
     ) -> wire.HoldCollectionResponse:
-        ttl = request.ttl.ToTimedelta()
+        ttl = _duration(request.ttl, "ttl")
         if len(request.id) < SHORTEST_ID or not timedelta(0) < ttl <= LONGEST_HOLD:
             raise Invalid(f"a hold needs an id of at least {SHORTEST_ID} characters and a ttl of at most an hour")
         async with self._collections.between():
@@ -99,6 +98,24 @@ class UpkeepService(UpkeepServiceServicer):
     ) -> wire.ReleaseCollectionResponse:
         await self._db.run(lambda tx: SessionStore(tx).close(f"hold/{request.id}"))
         return wire.ReleaseCollectionResponse()
+
+
+def _duration(value: Duration, name: str) -> timedelta:
+    try:
+        return value.ToTimedelta()
+    except (ValueError, OverflowError) as error:
+        raise Invalid(f"{name} is no length of time") from error
+
+
+def _copy_at(address: str) -> Objects:
+    """Another copy of the store, which must be there. Raises Invalid, Unavailable."""
+    try:
+        where = parse(address)
+        if isinstance(where, Folder) and not (where.path / "packs").is_dir():
+            raise Invalid(f"cannot repair from {address}: there is no copy of a store")
+        return open_store(address)
+    except (BadAddress, ConfigError) as mistake:
+        raise Invalid(f"cannot repair from {address}: {mistake}") from mistake
 
 
 def _report(report: Report) -> wire.CollectGarbageReport:

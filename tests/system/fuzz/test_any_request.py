@@ -22,6 +22,7 @@ from datamill.wire import (
     pps_v2_pb2,
     transaction_v2_pb2,
     trees_v1_pb2,
+    upkeep_v1_pb2,
     versionpb_v2_pb2,
     work_v1_pb2,
 )
@@ -33,7 +34,13 @@ from tests.system.pfs.driver import Repo, put
 REQUESTS = int(os.environ.get("FUZZ_REQUESTS", "25"))
 SECONDS = 1.0  # a wait ends after so long
 PFS = (pfs, transaction_v2_pb2, metadata_pb2, admin_v2_pb2, versionpb_v2_pb2, auth_v2_pb2, content_v1_pb2, trees_v1_pb2)
-SERVICES = [*(("pfs", module) for module in PFS), ("pps", pps_v2_pb2), ("jobs", pps_v2_pb2), ("jobs", work_v1_pb2)]
+SERVICES = [
+    *(("pfs", module) for module in PFS),
+    ("pps", pps_v2_pb2),
+    ("jobs", pps_v2_pb2),
+    ("jobs", work_v1_pb2),
+    ("pfs", upkeep_v1_pb2),
+]
 LEFT_OUT = {"RestartPachyderm"}
 FALLEN = {grpc.StatusCode.INTERNAL, grpc.StatusCode.UNAVAILABLE}
 

@@ -1,4 +1,4 @@
-"""The collector's protocol (docs/adr/0007), small enough to try every order of events.
+"""The collector's protocol (docs/adr/0009), small enough to try every order of events.
 
 Two writers in processes of their own, one pack that both may find in a commit or be told of by their caller, a pack
 of each writer's own, commits that are deleted, sessions that run out, and two collections. Nothing that counts may
