@@ -5,8 +5,11 @@ COMPAT := .venv-compat
 BIN := $(VENV)/bin
 SERVICE ?= pfs
 NAME ?= change
+KILLS ?= 100
+EXAMPLES ?= 100
+SEED ?= 20260101
 
-.PHONY: help setup compat protos fmt check test bench demo ci lock migration clean
+.PHONY: help setup compat protos fmt check test soak bench demo ci lock migration clean
 
 help: ## list the tasks
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -45,6 +48,10 @@ check: setup ## format, lint, types, import rules and protos; changes nothing
 
 test: setup compat ## all tests, against real processes
 	$(BIN)/python -m pytest
+
+soak: setup ## kill PFS 100 times on each kind of database and store, then run its model: KILLS= EXAMPLES= SEED=
+	SOAK_KILLS=$(KILLS) SOAK_SEED=$(SEED) $(BIN)/python -m pytest -s tests/system/soak
+	MODEL_EXAMPLES=$(EXAMPLES) MODEL_SEED=$(SEED) $(BIN)/python -m pytest -s --timeout 7200 tests/system/model
 
 bench: setup ## measure against peers in the same run
 	$(BIN)/python -m benchmarks

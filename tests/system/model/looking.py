@@ -126,9 +126,11 @@ class Files:
         if tree is None:
             return
         listed = to.pfs.ListFile(pfs.ListFileRequest(file=_file(to, commit, folder)), timeout=CALL_SECONDS)
-        assert _shown(listed) == children(tree, folder), f"{folder} of {commit.name}"
+        shown = _shown(listed)
+        assert shown == children(tree, folder), f"{folder} of {commit.name}: {shown}, not {children(tree, folder)}"
         globbed = to.pfs.GlobFile(pfs.GlobFileRequest(commit=to.commit(commit.name), pattern=pattern))
-        assert _shown(globbed) == matching(tree, pattern), f"{pattern} of {commit.name}"
+        shown = _shown(globbed)
+        assert shown == matching(tree, pattern), f"{pattern} of {commit.name}: {shown}, not {matching(tree, pattern)}"
 
     def compare(self, to: Api, model: Model, new: Commit, old: Commit) -> None:
         """Hold the difference of two commits against the model."""

@@ -104,8 +104,11 @@ class Machine(RuleBasedStateMachine):
         choice = self._choice(entropy)
         one, other = choice.commit(), choice.commit()
         if one is not None and other is not None:
-            self.files.list(self.api(), self.model, one, folder, pattern)
-            self.files.compare(self.api(), self.model, one, other)
+            try:
+                self.files.list(self.api(), self.model, one, folder, pattern)
+                self.files.compare(self.api(), self.model, one, other)
+            except AssertionError as error:
+                raise AssertionError(self._said(str(error))) from error
 
     @rule(entropy=ENTROPY, milliseconds=st.integers(0, 30))
     def be_killed(self, entropy: int, milliseconds: int) -> None:

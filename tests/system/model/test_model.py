@@ -12,8 +12,8 @@ from hypothesis.stateful import RuleBasedStateMachine, run_state_machine_as_test
 from tests.support.killable import KillablePfs
 from tests.system.model.machine import Machine
 
-EXAMPLES = int(os.environ.get("MODEL_EXAMPLES", "5"))
-STEPS = int(os.environ.get("MODEL_STEPS", "40"))
+EXAMPLES = int(os.environ.get("MODEL_EXAMPLES", "4"))
+STEPS = int(os.environ.get("MODEL_STEPS", "30"))
 SEED = int(os.environ.get("MODEL_SEED", "20260101"))
 SETTINGS = settings(
     max_examples=EXAMPLES,

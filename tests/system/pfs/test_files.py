@@ -338,6 +338,9 @@ def test_datums_keep_their_own_files(repo: Repo) -> None:
     repo.modify(put("d/a", b"1", "x"), put("d/b", b"22", "y"), commit=commit)
     assert repo.inspect("/d", commit, "x").size_bytes == 1
     assert repo.inspect("/d", commit).size_bytes == 3
+    repo.modify(put("d/b", b"3", "x"), commit=commit)
+    for listed in (repo.ls("/d", commit)[1:], repo.ls("/d/b", commit), repo.walk("/d/b", commit)):
+        assert listed == ["/d/b", "/d/b"]  # once for each datum, wherever one looks
     repo.modify(delete("d/", "x"), commit=commit)
     assert repo.ls("/d", commit) == ["/d/b"]
     with refused(NOT_FOUND, "file /d not found"):

@@ -16,7 +16,7 @@ from datamill.errors import DatamillError
 from tests.support.killable import KillablePfs
 from tests.system.soak.scenes import SCENES, Reach, Scene
 
-OLD_REPOS = 3  # of before that are looked at after each kill
+OLD_REPOS = 2  # of before that are looked at after each kill
 
 
 class Soak:

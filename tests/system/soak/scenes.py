@@ -161,9 +161,9 @@ class Finish(Scene):
     """A big commit is closed, and built."""
 
     def prepare(self) -> None:
-        before = self.files(2000, 40)
+        before = self.files(1500, 40)
         self.repo.kept[self.repo.one(before)] = before
-        more = {path.replace("/0/", "/new/"): self.draw.randbytes(20) for path in self.files(6000, 2)}
+        more = {path.replace("/0/", "/new/"): self.draw.randbytes(20) for path in self.files(4000, 2)}
         commit = self.repo.api.start()
         for at in range(3):  # in several layers
             self.repo.api.stream(overwritten(dict(list(more.items())[at::3])), commit)

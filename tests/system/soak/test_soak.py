@@ -11,7 +11,7 @@ import pytest
 from tests.support.killable import KillablePfs
 from tests.system.soak.killing import Soak
 
-KILLS = int(os.environ.get("SOAK_KILLS", "6"))
+KILLS = int(os.environ.get("SOAK_KILLS", "5"))
 SEED = int(os.environ.get("SOAK_SEED", "20260101"))
 
 

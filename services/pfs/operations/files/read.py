@@ -102,9 +102,8 @@ class Reading:
         page.check()
         self.check()
         clean = canonical(path)
-        row = None if clean == "/" else next(self.rows(*at(clean)), None)
-        if row is not None:
-            return self._paged(iter([(clean.encode(), row)]), page)
+        if own := self._own(clean):
+            return self._paged(iter(own), page)
         low, high = below(clean)
         found = self._children_back(low, high, page.marker) if page.reverse else self._children(low, high, page.marker)
         return self._paged(found, page)
@@ -114,14 +113,17 @@ class Reading:
         page.check()
         self.check()
         clean = canonical(path)
-        row = None if clean == "/" else next(self.rows(*at(clean)), None)
-        if row is not None:
-            return self._paged(iter([(clean.encode(), row)]), page)
+        if own := self._own(clean):
+            return self._paged(iter(own), page)
         low, high = below(clean)
         if clean != "/" and next(self.rows(low, high), None) is None:
             raise PathNotInCommit(named or path, self.view.ref)
         visits = self._back(low, high, page.marker) if page.reverse else self._on(low, high, page.marker)
         return self._paged(visits, page)
+
+    def _own(self, clean: str) -> list[Visit]:
+        """The file at a path, once for each datum that wrote it."""
+        return [] if clean == "/" else [(clean.encode(), row) for row in self.rows(*at(clean))]
 
     def everything(self) -> Iterator[Visit]:
         """All there is but the root, in order. Raises Collision."""
