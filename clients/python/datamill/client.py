@@ -1,7 +1,7 @@
 """The client: every method of the system on one object, and commits as `with` blocks.
 
 Decided here: how a commit that is written in a `with` block ends. Elsewhere: what each method does (repos.py,
-commits.py, files.py, folders.py, pipelines.py, jobs.py, transactions.py) and how it travels (transport.py).
+commits.py, files.py, folders.py, pipelines.py, jobs.py, transactions.py, whole.py) and how it travels (transport.py).
 """
 
 from collections.abc import Iterable, Iterator
@@ -16,11 +16,12 @@ from datamill.jobs import Jobs
 from datamill.names import absolute, shown_commit
 from datamill.pipelines import Pipelines
 from datamill.transactions import Transactions
+from datamill.whole import Whole
 from datamill.wire import pfs_v2_pb2 as pfs
 from datamill.wire import versionpb_v2_pb2 as version
 
 
-class Client(Folders, Pipelines, Jobs, Transactions):
+class Client(Folders, Pipelines, Jobs, Transactions, Whole):
     """A thin, synchronous client: `Client("grpc://localhost:30650")`.
 
     Methods take the written forms (`"images@master:/cat.png"`) or messages of `datamill.wire`, and return messages.

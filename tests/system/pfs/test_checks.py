@@ -140,24 +140,27 @@ def test_commits_that_are_being_finished_are_tasks(a: Repo) -> None:
 
 def test_two_replicas_tick_once_and_a_killed_one_is_not_missed(tmp_path: Path, nats_url: str) -> None:
     env = settings("pfs", tmp_path, nats_url=nats_url, token="t")
-    with running(service_command("pfs"), env=env, ready=SERVING) as one:
-        with running(service_command("pfs"), env=env, ready=SERVING) as two, channel(two[1]) as opened:
-            a, b = Repo(opened), Repo(opened)
-            first = finished(a)
-            trigger = pfs.Trigger(branch="master", cron_spec="@every 1s")
-            clock = pfs.Branch(repo=a.wire, name="clock")
-            a.api.CreateBranch(pfs.CreateBranchRequest(branch=clock, trigger=trigger))
-            b.api.CreateBranch(pfs.CreateBranchRequest(branch=b.branch, provenance=[clock]))
-            made = [first]
-            for _ in range(3):
-                eventually(lambda: _cause(b) == made[-1], "a tick", 5)
-                made.append(finished(a))
-            one.kill(signal.SIGKILL)
-            eventually(lambda: _cause(b) == made[-1], "a tick of the one that is left", 5)
-            infos = [*b.api.ListCommit(pfs.ListCommitRequest(repo=b.wire, reverse=True))]
-            causes = [info.direct_provenance[0].id for info in infos]
-            assert causes[1:] == made  # the first has the empty head that the clock began with
-            assert len(set(causes)) == len(causes)
+    with (
+        running(service_command("pfs"), env=env, ready=SERVING) as one,
+        running(service_command("pfs"), env=env, ready=SERVING) as two,
+        channel(two[1]) as opened,
+    ):
+        a, b = Repo(opened), Repo(opened)
+        first = finished(a)
+        trigger = pfs.Trigger(branch="master", cron_spec="@every 1s")
+        clock = pfs.Branch(repo=a.wire, name="clock")
+        a.api.CreateBranch(pfs.CreateBranchRequest(branch=clock, trigger=trigger))
+        b.api.CreateBranch(pfs.CreateBranchRequest(branch=b.branch, provenance=[clock]))
+        made = [first]
+        for _ in range(3):
+            eventually(lambda: _cause(b) == made[-1], "a tick", 5)
+            made.append(finished(a))
+        one.kill(signal.SIGKILL)
+        eventually(lambda: _cause(b) == made[-1], "a tick of the one that is left", 5)
+        infos = [*b.api.ListCommit(pfs.ListCommitRequest(repo=b.wire, reverse=True))]
+        causes = [info.direct_provenance[0].id for info in infos]
+        assert causes[1:] == made  # the first has the empty head that the clock began with
+        assert len(set(causes)) == len(causes)
 
 
 def _cause(repo: Repo) -> str:

@@ -19,7 +19,7 @@ from datamill.errors import DatamillError, Invalid, NotFound, Timeout, Unavailab
 
 COMMANDS = (
     "instance", "projects", "repos", "commits", "files", "transfers", "pipelines", "jobs", "logs", "upkeep",
-    "transactions", "metadata",
+    "transactions", "metadata", "whole",
 )  # fmt: skip
 FAILED, WRONG_USE, NO_ANSWER, INTERRUPTED, NO_READER = 1, 2, 3, 130, 141
 MISSING = re.compile(r"\b(pipeline|branch|repo|project|job) [^:]*not found")

@@ -14,6 +14,7 @@ INSTEAD = {  # what people type, and what it is called here
     "create file": "put file",
     "create job": "create pipeline",
     "create datum": "list datum",
+    "check": "fsck",
     "ls": "list",
     "rm": "delete",
     "remove": "delete",
@@ -95,5 +96,6 @@ glob = verb("glob", "Find files by pattern.")
 diff = verb("diff", "Compare files.")
 find = verb("find", "Find the commits that touched a file.")
 wait = verb("wait", "Wait for a commit or a job.")
+drop = verb("drop", "Remove the newest commit together with what it wrote.")
 squash = verb("squash", "Remove a commit and keep what it wrote.")
 validate = verb("validate", "Check a file without a server.")

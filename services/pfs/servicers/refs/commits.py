@@ -4,6 +4,7 @@ Elsewhere: waiting for a commit (progress.py); commit sets (commit_sets.py).
 """
 
 from collections.abc import AsyncIterator
+from datetime import datetime
 
 from google.protobuf.empty_pb2 import Empty
 from sqlalchemy.orm import Session
@@ -14,7 +15,9 @@ from services.kit.times import time_of
 from services.pfs.domain.commits import CommitNumber, CommitView, Origin
 from services.pfs.domain.errors import CommitDeleted, Malformed
 from services.pfs.domain.keys import CommitRef, RepoKey
+from services.pfs.domain.names import FILESETS_REPO
 from services.pfs.operations.dag.resolve import resolve_commit
+from services.pfs.operations.files.filesets import checked_id
 from services.pfs.operations.finishing.finish import close_and_see
 from services.pfs.operations.refs import listing
 from services.pfs.operations.refs.commits import start_commit
@@ -24,6 +27,7 @@ from services.pfs.operations.refs.views import commit_view
 from services.pfs.servicers.base import Rpcs
 from services.pfs.servicers.refs.progress import PROGRESS, followed, news_of, progress_towards, reached
 from services.pfs.servicers.wire import from_wire, to_wire
+from services.pfs.storage.filesets import FileSetStore
 
 
 class CommitRpcs(Rpcs):
@@ -46,6 +50,8 @@ class CommitRpcs(Rpcs):
 
     async def InspectCommit(self, request: pfs.InspectCommitRequest, context: Context) -> pfs.CommitInfo:
         ref = from_wire.some_commit(request.commit, request.HasField("commit"))
+        if ref.repo.name == FILESETS_REPO:
+            return await self.db.read(_file_set, ref, self.clock.now())
         if request.wait <= pfs.CommitState.STARTED:
             return to_wire.commit_info(await self.db.read(_inspected, ref))
         async with self.bus.listen(*PROGRESS) as news:
@@ -138,6 +144,15 @@ def parent_of(request: pfs.StartCommitRequest) -> CommitRef | None:
 
 def _origin(request: pfs.ListCommitRequest | pfs.SubscribeCommitRequest) -> Origin | None:
     return Origin(request.origin_kind) if request.origin_kind and not request.all else None
+
+
+def _file_set(tx: Session, ref: CommitRef, now: datetime) -> pfs.CommitInfo:
+    """A file set as the finished commit that readers take it for. Raises BadFileSetId, PathMissing."""
+    row = FileSetStore(tx).get(checked_id(ref.text), now)
+    at = to_wire.moment(row.created_at)
+    info = pfs.CommitInfo(commit=to_wire.bare_commit(ref), started=at, finishing=at, finished=at)
+    info.details.SetInParent()
+    return info
 
 
 def _inspected(tx: Session, ref: CommitRef) -> CommitView:

@@ -115,6 +115,18 @@ def squash_commit(session: Session, commit: str, recursive: bool) -> None:
 @click.option("-r", "--recursive", is_flag=True, help="Together with all commits made from it.")
 def delete_commit(session: Session, commit: str, recursive: bool) -> None:
     """Remove the newest commit (REPO@REF) or change (ID), together with what it wrote."""
+    _drop(session, commit, recursive)
+
+
+@command(verbs.drop, "commit")
+@click.argument("commit")
+@click.option("-r", "--recursive", is_flag=True, help="Together with all commits made from it.")
+def drop_commit(session: Session, commit: str, recursive: bool) -> None:
+    """Another word for `delete commit`."""
+    _drop(session, commit, recursive)
+
+
+def _drop(session: Session, commit: str, recursive: bool) -> None:
     if names.is_id(commit):
         session.client.drop_commit_set(commit.lower())
     else:

@@ -72,7 +72,15 @@ def delete_repo(session: Session, repo: str, force: bool) -> None:
 @click.option("-t", "--trigger", metavar="BRANCH", help="Follow this branch of the repo when enough has gathered.")
 @click.option("--trigger-size", default="", metavar="SIZE", help="After this much, such as 1M.")
 @click.option("--trigger-commits", default=0, metavar="N", help="After so many commits.")
-@click.option("--trigger-cron", default="", metavar="SPEC", help="By the clock.")
+@click.option(
+    "--trigger-rate-limit",
+    "--trigger-rate-limit-spec",
+    "rate",
+    default="",
+    metavar="SPEC",
+    help="When a tick lies between.",
+)
+@click.option("--trigger-cron", "--trigger-cron-spec", default="", metavar="SPEC", help="By the clock.")
 @click.option("--trigger-all", is_flag=True, help="When every condition holds, instead of any.")
 def create_branch(
     session: Session,
@@ -82,6 +90,7 @@ def create_branch(
     trigger: str | None,
     trigger_size: str,
     trigger_commits: int,
+    rate: str,
     trigger_cron: str,
     trigger_all: bool,
 ) -> None:
@@ -90,8 +99,15 @@ def create_branch(
     if head is not None and "@" not in head:
         head = f"{branch.partition('@')[0]}@{head}"
     rule = pfs.Trigger(
-        branch=trigger or "", size=trigger_size, commits=trigger_commits, cron_spec=trigger_cron, all=trigger_all
+        branch=trigger or "",
+        size=trigger_size,
+        commits=trigger_commits,
+        rate_limit_spec=rate,
+        cron_spec=trigger_cron,
+        all=trigger_all,
     )
+    if rule.ByteSize() and not trigger:
+        raise click.UsageError("a condition needs a branch to look at: --trigger BRANCH")
     session.client.create_branch(
         made,
         head=None if head is None else names.commit(head, session.project),
@@ -146,7 +162,22 @@ def _branch_fields(info: pfs.BranchInfo) -> list[tuple[str, str]]:
         ("Head", info.head.id),
         ("Derives from", ", ".join(map(names.shown_branch, info.direct_provenance))),
         ("Derived from it", ", ".join(map(names.shown_branch, info.subvenance))),
-        ("Trigger", info.trigger.branch),
+        ("Trigger", _rule(info.trigger)),
         ("Created", when(info.created_at)),
         *((f"Metadata {key}", value) for key, value in sorted(info.metadata.items())),
     ]
+
+
+def _rule(trigger: pfs.Trigger) -> str:
+    """A trigger in words, such as "staging: 1K or 5 commits"."""
+    if not trigger.branch:
+        return ""
+    if trigger.cron_spec:
+        return f"{trigger.branch}: at {trigger.cron_spec}"
+    conditions = [
+        trigger.size,
+        f"{trigger.commits} commits" if trigger.commits else "",
+        f"not before {trigger.rate_limit_spec}" if trigger.rate_limit_spec else "",
+    ]
+    said = (" and " if trigger.all else " or ").join(filter(None, conditions))
+    return f"{trigger.branch}: {said or ('every commit' if trigger.all else 'never')}"

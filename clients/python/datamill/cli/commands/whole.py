@@ -1,0 +1,38 @@
+"""Commands about everything there is: `fsck` and `delete all`."""
+
+import click
+
+from datamill import names
+from datamill.cli import verbs
+from datamill.cli.output import emit
+from datamill.cli.session import Session, Unsuccessful, command
+
+
+@command(verbs.root, "fsck")
+@click.option("--zombie", metavar="COMMIT", help="Look for files of this output commit whose datum is gone, too.")
+@click.option("--zombie-all", is_flag=True, help="The same for the newest good output of every pipeline.")
+def fsck(session: Session, zombie: str | None, zombie_all: bool) -> None:
+    """Check that branches and commits hang together; ends with 1 when something is wrong. Nothing is changed."""
+    if zombie is not None and zombie_all:
+        raise click.UsageError("--zombie and --zombie-all exclude each other")
+    target = None if zombie is None else names.commit(zombie, session.project)
+    count = 0
+    for count, trouble in enumerate(session.client.fsck(zombies_of=target, all_zombies=zombie_all), 1):  # noqa: B007
+        emit(trouble)
+    if count:
+        raise Unsuccessful(f"{count} found to be wrong")
+
+
+@command(verbs.delete, "all")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+def delete_all(session: Session, yes: bool) -> None:
+    """Delete every pipeline, repo, project and transaction. Nothing of it can be brought back."""
+    client = session.client
+    pipelines, repos = list(client.list_pipelines()), list(client.list_repos())
+    what = f"{len(pipelines)} pipelines and {len(repos)} repos with all their history"
+    if not yes and not click.confirm(f"Delete {what}?", err=True):
+        raise Unsuccessful("nothing was deleted")
+    for pipeline in pipelines:
+        client.delete_pipeline(pipeline.pipeline, force=True)
+    client.delete_all_data()
+    emit(f"deleted {what}")
