@@ -84,7 +84,8 @@ class Folders(Repos, Commits, Files):
         info = self.inspect_file(where)
         path = PurePosixPath(info.file.path)
         below = path if info.file_type == pfs.FileType.DIR else path.parent
-        found = self._straight(where, Path(folder), str(below), progress)
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        found = self._straight(where, (Path(folder), str(below)), progress)
         return (
             found
             if found is not None
@@ -95,6 +96,10 @@ class Folders(Repos, Commits, Files):
                 seen=lambda size: progress(0, size),
             )
         )
+
+    def get_straight(self, source: str | pfs.File, target: Path, *, progress: Progress = unseen) -> bool:
+        """Write one file straight from the store, where that is a way; says whether it was. Raises FileMissing."""
+        return self._straight(names.file(source), target, progress) is not None
 
     def _target(self, ref: pfs.Commit) -> tuple[pfs.Commit | None, pfs.Commit | None]:
         """The open commit that `ref` means, or None when a new one is to be made on its branch; and then the finished
@@ -122,8 +127,11 @@ class Folders(Repos, Commits, Files):
             return ([packed] if packed else []) + ([self._streamed(files, aim.top, progress)] if files else [])
         return [self._streamed(files, aim.top, progress)]
 
-    def _straight(self, where: pfs.File, folder: Path, below: str, progress: Progress) -> int | None:
-        """How many files were read straight from the store; None when that is no way."""
+    def _straight(self, where: pfs.File, to: Path | tuple[Path, str], progress: Progress) -> int | None:
+        """How many files were read straight from the store; None when that is no way.
+
+        to: for one file, its path; else a folder, and the directory of the commit that it stands for.
+        """
         if not importlib.util.find_spec("blake3"):
             return None
         download: Any = importlib.import_module("datamill.bulk.download")
@@ -132,8 +140,9 @@ class Folders(Repos, Commits, Files):
             reach = store.reach(self)
         except Unsupported:
             return None
+        place = download.below(*to) if isinstance(to, tuple) else lambda _path: to
         try:
-            return int(download.fetch(self, where, reach, folder, below, progress))
+            return int(download.fetch(self, where, reach, place, progress))
         except (Unsupported, reading.NotPlain):
             return None
         finally:

@@ -4,8 +4,10 @@ import io
 import os
 import tarfile
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import IO
 
 from datamill.errors import Corrupt, Invalid
 
@@ -111,14 +113,30 @@ def unpack(pieces: Iterator[bytes], folder: Path, *, below: str, seen: Callable[
             if member.isreg():
                 content = archive.extractfile(member)
                 assert content is not None  # it is a regular file
-                with open(target, "wb") as file:
-                    while piece := content.read(PIECE_BYTES):
-                        file.write(piece)
+                _save(content, target)
                 files += 1
             elif not member.isdir():
                 raise Corrupt(f"the server sent {member.name}, which is neither a file nor a folder")
             archive.members = []  # type: ignore[attr-defined] # else every header is kept to the end
     return files
+
+
+def _save(content: IO[bytes], target: Path) -> None:
+    beside = beside_of(target)
+    try:
+        with open(beside, "xb") as file:
+            while piece := content.read(PIECE_BYTES):
+                file.write(piece)
+        os.replace(beside, target)
+    except BaseException:
+        with suppress(OSError):
+            os.unlink(beside)
+        raise
+
+
+def beside_of(path: Path) -> str:
+    """Where a file is written until it is whole."""
+    return f"{path.parent}/.{path.name[:200]}.{os.getpid()}-{os.urandom(4).hex()}.part"
 
 
 def inside(folder: Path, name: str, below: str) -> Path | None:

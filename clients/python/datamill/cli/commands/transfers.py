@@ -112,8 +112,12 @@ def get_file(session: Session, source: str, recursive: bool, output: str | None,
         return
     assert output is not None
     target = Path(output) / PurePosixPath(wanted.path).name if os.path.isdir(output) else Path(output)
-    size = client.inspect_file(wanted).size_bytes - offset if literal(wanted.path) == wanted.path else None
-    _save(pieces, target, size)
+    found = client.inspect_file(wanted) if literal(wanted.path) == wanted.path else None
+    if found is not None and found.file_type == pfs.FileType.FILE and not offset:
+        with transfer("reading", found.size_bytes) as progress:
+            if client.get_straight(wanted, target, progress=progress):
+                return
+    _save(pieces, target, found.size_bytes - offset if found else None)
 
 
 def _save(pieces: Iterator[bytes], target: Path, size: int | None) -> None:
