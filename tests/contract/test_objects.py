@@ -12,7 +12,7 @@ import urllib3
 from services.kit.errors import Corrupt, Exhausted
 from services.kit.objects.local import LocalObjects
 from services.kit.objects.opening import open_store
-from services.kit.objects.port import ObjectMissing, Objects, Stored
+from services.kit.objects.port import ObjectMissing, Objects
 from services.kit.objects.s3 import PART_BYTES, WHOLE_BYTES
 from tests.support.seaweed import Seaweed
 from tests.support.servers import unique
@@ -81,20 +81,6 @@ def test_moving_replaces_what_was_there(objects: Objects) -> None:
     assert (objects.size("incoming/a"), objects.get("packs/aa/a")) == (None, b"new")
     with pytest.raises(ObjectMissing, match="incoming/a"):
         objects.move("incoming/a", "packs/aa/a")
-
-
-def test_a_listing_shows_what_lies_below_one_folder(objects: Objects) -> None:
-    assert list(objects.listing("packs")) == []
-    for key in ("packs/ab/1", "packs/cd/22", "packs2/x", "index/y"):
-        objects.put(key, key.encode())
-    assert set(objects.listing("packs")) == {Stored("packs/ab/1", 10), Stored("packs/cd/22", 11)}
-
-
-def test_a_long_listing_is_whole(s3: Objects, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("services.kit.objects.s3.PAGE_OBJECTS", 7)
-    for number in range(20):
-        s3.put(f"packs/{number:02}", b"x")
-    assert [one.key for one in s3.listing("packs")] == [f"packs/{number:02}" for number in range(20)]
 
 
 def test_signed_addresses_need_no_credentials_and_allow_one_thing(s3: Objects, tmp_path: Path) -> None:

@@ -6,12 +6,11 @@ Temp file, fsync, rename, fsync of the folder: a crash leaves garbage, never a h
 import errno
 import os
 import secrets
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
 from services.kit.errors import Corrupt, Exhausted
-from services.kit.objects.port import ObjectMissing, Stored
+from services.kit.objects.port import ObjectMissing
 
 
 class LocalObjects:
@@ -103,13 +102,6 @@ class LocalObjects:
 
     def delete(self, key: str) -> None:
         (self._root / key).unlink(missing_ok=True)
-
-    def listing(self, prefix: str) -> Iterator[Stored]:
-        for folder, _, files in os.walk(self._root / prefix):
-            place = Path(folder).relative_to(self._root)
-            for key in (f"{place}/{name}" for name in files):
-                if (size := self.size(key)) is not None:  # else it was deleted meanwhile
-                    yield Stored(key, size)
 
     def signed_put(self, key: str, lifetime: timedelta) -> str | None:
         return None

@@ -5,8 +5,6 @@ never seen half-written. Keys are relative paths of [a-z0-9/_.-]. A store that i
 every call raises Unavailable.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Protocol
@@ -19,14 +17,6 @@ class ObjectMissing(Corrupt):
 
     def __init__(self, key: str) -> None:
         super().__init__(f"object {key} is missing from the store")
-
-
-@dataclass(frozen=True, slots=True)
-class Stored:
-    """An object as a listing shows it."""
-
-    key: str
-    size_bytes: int
 
 
 class Objects(Protocol):
@@ -71,10 +61,6 @@ class Objects(Protocol):
 
     def delete(self, key: str) -> None:
         """Remove an object; no error when it is gone already."""
-        ...
-
-    def listing(self, prefix: str) -> Iterator[Stored]:
-        """Every object below the folder `prefix`, in any order. For checks of the whole store only: it is slow."""
         ...
 
     def signed_put(self, key: str, lifetime: timedelta) -> str | None:

@@ -12,10 +12,8 @@ import random
 import time
 import zlib
 from base64 import b64encode
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
-from functools import partial
-from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -29,7 +27,7 @@ from urllib3.exceptions import HTTPError
 from services.kit.config import ConfigError
 from services.kit.errors import Corrupt, Exhausted, Unavailable
 from services.kit.objects.address import ACCESS_KEY, SECRET_KEY, Bucket
-from services.kit.objects.port import ObjectMissing, Stored
+from services.kit.objects.port import ObjectMissing
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -39,7 +37,6 @@ CONNECTIONS = 32
 CONNECT_SECONDS, ANSWER_SECONDS = 5.0, 20.0
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0
 SEND_BYTES = 256 << 10
-PAGE_OBJECTS = 1000
 FULL = {"XMinioStorageFull", "XMinioAdminBucketQuotaExceeded", "QuotaExceeded", "InsufficientStorage", "StorageFull"}
 AGAIN = {"BadDigest", "IncompleteBody", "InternalError", "RequestTimeout", "ServiceUnavailable", "SlowDown"}
 AGAIN |= {"OperationAborted", "XAmzContentSHA256Mismatch"}
@@ -139,12 +136,6 @@ class S3Objects:
     def delete(self, key: str) -> None:
         self._persist(lambda: self._client.remove_object(self._where.name, self._name(key)), key)
 
-    def listing(self, prefix: str) -> Iterator[Stored]:
-        last = ""
-        while page := self._persist(partial(self._page, prefix, last), prefix):
-            yield from page
-            last = page[-1].key
-
     def signed_put(self, key: str, lifetime: timedelta) -> str | None:
         return self._signed("PUT", key, lifetime)
 
@@ -154,11 +145,6 @@ class S3Objects:
     def _signed(self, method: str, key: str, lifetime: timedelta) -> str:
         sign = self._client.get_presigned_url
         return self._persist(lambda: str(sign(method, self._where.name, self._name(key), lifetime)), key)
-
-    def _page(self, prefix: str, after: str) -> list[Stored]:
-        begin, start = len(self._where.prefix), self._name(after) if after else None
-        found = self._client.list_objects(self._where.name, f"{self._name(prefix)}/", recursive=True, start_after=start)
-        return [Stored(str(one.object_name)[begin:], int(one.size or 0)) for one in islice(found, PAGE_OBJECTS)]
 
     def _put(self, key: str, data: Any, size: int) -> None:
         data.seek(0)
