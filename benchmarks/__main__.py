@@ -8,7 +8,7 @@ import psutil
 
 from benchmarks.report import Figure, show
 
-ALL = ("folder_import", "small_commit", "jobs", "logs", "idle", "sorted_map", "object_store")
+ALL = ("folder_import", "bulk", "small_commit", "jobs", "logs", "idle", "sorted_map", "object_store")
 
 
 def main(names: list[str]) -> int:
