@@ -69,11 +69,17 @@ def plan(layout: Layout, *, port: int, token: str, choices: Choices) -> list[Par
         common = {"LISTEN": at[name], "NATS_URL": nats_url, "SERVICE_TOKEN": token, "DRAIN": DRAIN_SECONDS}
         if choices.database_url:
             common["DATABASE_URL"] = database.of_service(name, choices.database_url)
-        secrets: Mapping[str, str] = {}
-        if name != "pps":
-            common["STORE"], secrets = store.of_service(layout, name, choices.store), store.credentials(choices.store)
-        parts.append(_service(layout, name, number, {**common, **own[name]}, secrets))
+        if name == "pps":
+            besides = inside(port)
+        else:
+            common["STORE"], besides = store.of_service(layout, name, choices.store), store.credentials(choices.store)
+        parts.append(_service(layout, name, number, {**common, **own[name]}, besides))
     return [*parts, _gateway(layout, port, at, choices)]
+
+
+def inside(port: int) -> Mapping[str, str]:
+    """Where user code finds the instance; foreign clients look there. It has it from PPS, which starts workers."""
+    return {"PACHD_PEER_SERVICE_HOST": "127.0.0.1", "PACHD_PEER_SERVICE_PORT": str(port)}
 
 
 def environment(layout: Layout) -> dict[str, str]:
@@ -87,7 +93,7 @@ def environment(layout: Layout) -> dict[str, str]:
     }
 
 
-def _service(layout: Layout, name: str, port: int, settings: Mapping[str, str], secrets: Mapping[str, str]) -> Part:
+def _service(layout: Layout, name: str, port: int, settings: Mapping[str, str], besides: Mapping[str, str]) -> Part:
     folder = layout.data_dir / name
     folder.mkdir(exist_ok=True)
     memory = FRUGAL if name != "pps" else {}  # user code inherits from PPS
@@ -96,7 +102,7 @@ def _service(layout: Layout, name: str, port: int, settings: Mapping[str, str], 
         name=name,
         title=name.upper() if name != "jobs" else "Jobs",
         command=(sys.executable, "-m", f"services.{name}"),
-        env={**memory, **secrets, **{f"{name.upper()}_{key}": value for key, value in values.items()}},
+        env={**memory, **besides, **{f"{name.upper()}_{key}": value for key, value in values.items()}},
         port=port,
         ask=ask_grpc,
     )

@@ -2,7 +2,9 @@
 
 import re
 
+from datamill.wire import pfs_v2_pb2 as pfs
 from datamill.wire import pps_v2_pb2 as pps
+from services.jobs.clients import CommitRef
 from services.jobs.domain.errors import BadRequest, Wrong
 from services.jobs.domain.jobs import JobKey
 
@@ -23,6 +25,15 @@ def job(message: pps.Job) -> JobKey:
         raise Wrong("must specify a job")
     project, name = pipeline(message.pipeline)
     return JobKey(project, name, id(message.id))
+
+
+def commit(message: pfs.Commit) -> CommitRef:
+    """Raises Wrong."""
+    repo = message.repo if message.HasField("repo") else message.branch.repo
+    if not repo.name:
+        raise Wrong("commit must have a repo")
+    named = message.id or message.branch.name
+    return CommitRef(repo.project.name or DEFAULT_PROJECT, repo.name, repo.type or "user", named)
 
 
 def id(text: str) -> str:

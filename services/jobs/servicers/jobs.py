@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 
 from google.protobuf.empty_pb2 import Empty
 
+from datamill.wire import pfs_v2_pb2 as pfs
 from datamill.wire import pps_v2_pb2 as pps
 from datamill.wire import transaction_v2_pb2 as transaction
 from services.jobs.clients import Pps
@@ -91,9 +92,7 @@ class JobRpcs:
             marker=_marker(request),
             reverse=request.reverse,
         )
-        inputs = [
-            (commit.repo.name or commit.branch.repo.name, from_wire.id(commit.id)) for commit in request.input_commit
-        ]
+        inputs = [await self._input(commit) for commit in request.input_commit]
         sent, after = 0, None
         while True:
             page = await self._p.tools.db.read(reading.list_jobs, wanted, after, PAGE)
@@ -114,6 +113,11 @@ class JobRpcs:
         if not is_service(context, self._p.token):
             await self._p.creator.ensure_pipeline(await self._p.pps.pipeline(project, name))
         return project, name
+
+    async def _input(self, commit: pfs.Commit) -> tuple[str, str]:
+        """A commit, perhaps named by its branch, as jobs are made from it: (repo, id). Raises CommitGone."""
+        facts = await self._p.creator.pfs.commit(from_wire.commit(commit))
+        return facts.ref.repo, facts.ref.id
 
     async def _reads(self, job: Job, inputs: list[tuple[str, str]]) -> bool:
         above = await self._p.creator.inputs_of(job)
