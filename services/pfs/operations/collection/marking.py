@@ -4,6 +4,7 @@ Ranges that several trees share are walked once. All of it blocks.
 Elsewhere: what is done about the rest (collect.py).
 """
 
+import time
 from array import array
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -24,6 +25,7 @@ from services.pfs.storage.tables import CommitRow, table
 
 DECODED_BYTES = 32 << 20
 A_PAGE = 1000
+WORK_SECONDS, PAUSE_SECONDS = 0.005, 0.005
 _COMMIT = table(CommitRow)
 
 
@@ -48,6 +50,7 @@ class Marker:
         self._known = set[bytes]()  # places that were walked
         self._limits = dict[bytes, int]()
         self.marks = Marks()
+        self._working_since = time.monotonic()
 
     def inline(self, data: bytes) -> list[Part]:
         """Mark what is at hand of encoded parts. Returns what takes reading."""
@@ -77,6 +80,7 @@ class Marker:
             if not self._first_time(place):
                 continue
             chunk = self._reader.chunk(id, place)
+            self._give_way()
             if isinstance(chunk, Node):
                 pending += [(child.id, child.place) for child in chunk.children]
             else:
@@ -97,6 +101,7 @@ class Marker:
     def _ops(self, part: Part) -> None:
         for op in self._stores.layers.read(part):
             self._extents(op.pieces)
+        self._give_way()
 
     def _extents(self, extents: Iterable[Extent]) -> None:
         for extent in extents:
@@ -116,6 +121,12 @@ class Marker:
         if len(offsets) > self._limits.get(extent.pack, 4096):
             offsets = self.marks.content[extent.pack] = array("Q", sorted(set(offsets)))
             self._limits[extent.pack] = 2 * len(offsets) + 4096
+
+    def _give_way(self) -> None:
+        """Marking is for later, and callers wait for the interpreter now."""
+        if time.monotonic() - self._working_since > WORK_SECONDS:
+            time.sleep(PAUSE_SECONDS)
+            self._working_since = time.monotonic()
 
     def _first_time(self, place: Place) -> bool:
         key = place.pack + place.offset.to_bytes(8, "big")
