@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
 
-from tests.system.model.model import Commit, Model, Name
+from tests.system.model.model import Blocks, Commit, Model, Name, Refused
 from tests.system.model.steps import (
     Batch,
     CreateBranch,
@@ -91,16 +91,29 @@ class Choice:
 
     def finish(self) -> Step:
         commit = self.commit(lambda commit: not commit.closed)
+        if (commit is None or commit.closed) and not self.rarely(6):
+            return self.one_shot()
         return FinishCommit(commit.name if commit else self.branch(), "it is bad" if self.rarely(5) else "")
+
+    def finish_open(self) -> Step:
+        """In a batch, where only what a request can say may be drawn."""
+        return FinishCommit(self.branch())
 
     def start(self) -> Step:
         name = self.branch()
+        busy = self.model.branches.get(name)
+        if busy is not None and (busy.above or not self.model.commit(name).closed) and not self.rarely(6):
+            return self.modify()
         older = self.commit(lambda commit: commit.name[0] == name[0] and commit.closed) if self.rarely(4) else None
         return StartCommit(name, older.name if older and older.name[0] == name[0] else None)
 
+    def start_any(self) -> Step:
+        return StartCommit(self.branch())
+
     def create_branch(self) -> Step:
         name = self.branch()
-        above = tuple(self.branch() for _ in range(self.rng.choice((0, 0, 1, 1, 1, 2))))
+        drawn = [self.branch() for _ in range(self.rng.choice((0, 0, 1, 1, 1, 2)))]
+        above = tuple(each for each in drawn if each[0] != name[0] or self.rarely(10))
         head = self.commit(lambda commit: commit.name[0] == name[0]) if self.rarely(3) else None
         return CreateBranch(name, above, head.name if head and head.name[0] == name[0] else None)
 
@@ -126,6 +139,18 @@ class Choice:
         return CreateRepo(self.rng.choice(missing) if missing and not self.rarely(4) else self.repo())
 
     def batch(self) -> Step:
-        kinds = [self.start, self.start, self.finish, self.create_branch, self.create_branch]
-        kinds += [self.create_repo, self.delete_ref, self.squash_set]
-        return Batch(tuple(self.rng.choice(kinds)() for _ in range(self.rng.randint(1, 4))))
+        """Each drawn from what the ones before it would leave; now and then one is among them that is refused."""
+        scratch, steps = self.model, list[Step]()
+        for _ in range(self.rng.randint(1, 4)):
+            now = Choice(scratch, self.rng)
+            kinds = [now.start_any, now.start_any, now.finish_open, now.create_branch, now.create_branch]
+            kinds += [now.create_repo, now.delete_ref, now.squash_set]
+            step = self.rng.choice(kinds)()
+            try:
+                scratch = scratch.changed(step.tell, f"step {len(steps)}")
+            except (Refused, Blocks):
+                if not self.rarely(6):
+                    continue
+            if not any(str(step).count(f"step {count}") for count in range(len(steps))):
+                steps.append(step)
+        return Batch(tuple(steps))

@@ -20,11 +20,11 @@ from tests.support.servers import unique
 from tests.system.model.choosing import FOLDERS, PATTERNS, REPOS, Choice
 from tests.system.model.looking import Files, differences, expected, observed
 from tests.system.model.model import Blocks, Commit, Model, Name, Refused
-from tests.system.model.steps import Api, ClearCommit, CreateRepo, Step
+from tests.system.model.steps import Api, ClearCommit, CreateBranch, CreateRepo, Step
 from tests.system.model.writes import AddFileSet, file_set_of, total_of
 
 ENTROPY = st.integers(0, 2**48)
-KILL_ONE_IN = 3
+KILL_ONE_IN = 2
 SETTLED_SECONDS = 30.0
 LOST = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED}
 NOBODY = "no such id"
@@ -50,11 +50,14 @@ class Machine(RuleBasedStateMachine):
     def _choice(self, entropy: int) -> Choice:
         return Choice(self.model, Random(entropy))
 
-    @initialize()
-    def make_repos(self) -> None:
+    @initialize(derived=st.booleans())
+    def make_repos(self, derived: bool) -> None:
         """So that most steps find something; a repo is still missing now and then."""
         for repo in REPOS[:-1]:
             self.take(CreateRepo(repo))
+        if derived:
+            self.take(CreateBranch(("b", "master"), (("a", "master"),)))
+            self.take(CreateBranch(("c", "master"), (("b", "master"),)))
 
     @rule(entropy=ENTROPY, kind=st.sampled_from(("start", "finish", "create_branch", "batch")))
     def change_refs(self, entropy: int, kind: str) -> None:
@@ -79,8 +82,9 @@ class Machine(RuleBasedStateMachine):
 
     @rule(entropy=ENTROPY)
     def clear(self, entropy: int) -> None:
-        commit = self._choice(entropy).commit(lambda commit: bool(commit.layers) and not commit.closed)
-        if commit is not None:
+        choice = self._choice(entropy)
+        commit = choice.commit(lambda commit: bool(commit.layers) and not commit.closed)
+        if commit is not None and choice.rarely(4):  # else nothing ever grows
             self.take(ClearCommit(commit.name))
 
     @rule(entropy=ENTROPY)
