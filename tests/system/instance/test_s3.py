@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import datamill
-from datamill.bulk import local, upload
+from datamill.bulk import local, storing
 from datamill.bulk.signed import Signed
 from datamill.wire import pps_v2_pb2 as pps
 from tests.support.proxy import Mood, Proxy, proxy_to
@@ -73,7 +73,7 @@ def test_a_dag_runs_over_s3_and_goes_on_after_an_outage(instance: Instance, prox
 @pytest.mark.parametrize("way", ["straight to the store", "through the service"])
 def test_folders_go_in_and_out(instance: Instance, tmp_path: Path, way: str, monkeypatch: pytest.MonkeyPatch) -> None:
     if way == "straight to the store":
-        monkeypatch.delattr(upload, "_pieces_of")
+        monkeypatch.delattr(storing, "_pieces_of")
         monkeypatch.delattr(local, "unpack")
     else:
         monkeypatch.setattr(Signed, "holds", lambda *_: False)
