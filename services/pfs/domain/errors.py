@@ -187,10 +187,13 @@ class Malformed(Problem):
 
 
 class MissingField(Invalid):
-    """A field that the protocol itself requires is absent. Status INVALID_ARGUMENT."""
+    """A field that the protocol itself requires is absent. Status INVALID_ARGUMENT.
 
-    def __init__(self, field: str) -> None:
-        super().__init__(f"validate request: {field}: value is required")
+    streaming: the method's requests or answers are a stream.
+    """
+
+    def __init__(self, field: str, *, streaming: bool = False) -> None:
+        super().__init__(f"validate {'recv' if streaming else 'request'}: {field}: value is required")
 
 
 class NoRepo(Invalid):

@@ -80,15 +80,17 @@ class TriggerStore:
         row = self.tx.execute(rows).first()
         return None if row is None else _trigger_of(row)
 
-    def lineage(self, start: CommitNumber, most: int) -> list[tuple[str, bool]]:
-        """Set ids of a commit and its ancestors, nearest first and at most so many; False: the root of a branch that
-        began empty."""
+    def lineage(self, start: CommitNumber, end: str, most: int) -> list[tuple[str, bool]]:
+        """Set ids of a commit and its ancestors, nearest first, as far as the set `end` and at most so many.
+
+        False: the root of a branch that began empty.
+        """
         first = select(CommitRow.id, CommitRow.origin, CommitRow.parent, literal(1).label("depth"))
         chain = first.where(CommitRow.number == start).cte("chain", recursive=True)
         older = aliased(CommitRow)
         chain = chain.union_all(
             select(older.id, older.origin, older.parent, chain.c.depth + 1).where(
-                older.number == chain.c.parent, chain.c.depth < most
+                older.number == chain.c.parent, chain.c.depth < most, chain.c.id != end
             )
         )
         return [

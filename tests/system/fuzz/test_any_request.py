@@ -43,6 +43,7 @@ SERVICES = [
 ]
 LEFT_OUT = {"RestartPachyderm"}
 FALLEN = {grpc.StatusCode.INTERNAL, grpc.StatusCode.UNAVAILABLE}
+MEANT = ("cycle detected because", "not finished")  # sentences to which the protocol gives such a code
 
 
 def _methods() -> Iterator[tuple[str, MethodDescriptor]]:
@@ -83,7 +84,9 @@ def test_no_request_fells_a_service(under: Under, place: str, method: MethodDesc
         for turn in range(REQUESTS + 1):
             request = empty if turn == 0 else random_message(draw, method.input_type, under.known)
             code, text = _answer(opened, method, request)
-            assert code not in FALLEN, f"{code}: {text}\n{request}\n{_logs(under)}"
+            assert code not in FALLEN or any(words in text for words in MEANT), (
+                f"{code}: {text}\n{request}\n{_logs(under)}"
+            )
     for name, process in under.spine.processes.items():
         assert process.process.poll() is None, f"{name} is gone"
 

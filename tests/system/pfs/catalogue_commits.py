@@ -150,7 +150,7 @@ COMMITS: list[Case] = [
         "no start of a search",
         lambda w: w.send("FindCommits", file_path="/x"),
         INVALID,
-        "validate request: start: value is required",
+        "validate recv: start: value is required",
     ),
     ("no picker", lambda w: w.send("ForgetCommit"), UNKNOWN, "commit picker cannot be nil"),
     (

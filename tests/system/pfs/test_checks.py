@@ -63,6 +63,8 @@ def test_a_sound_instance_has_nothing_to_say(a: Repo, b: Repo, pfs_channel: grpc
         ("UPDATE commit_edges SET upstream = 999", "a commit in the provenance or subvenance of"),
         ("UPDATE commit_edges SET upstream = downstream", "is in its own provenance"),
         ("UPDATE commits SET finishing = NULL WHERE finished IS NOT NULL", "is finished but was never closed"),
+        ("INSERT INTO branch_edges SELECT upstream, downstream, 0, 0 FROM branch_edges", "is in its own subvenance"),
+        ("UPDATE commits SET forgotten = 1", "head commit of branch {B}@master is a forgotten commit"),
         ("DELETE FROM packs", "tree of commit"),
         ("DELETE FROM repos WHERE number = {b}", "repo of commit"),
         ("UPDATE triggers SET source = 999", "of the trigger of {A}@follower could not be found"),
@@ -121,7 +123,7 @@ def test_commits_that_are_being_finished_are_tasks(a: Repo) -> None:
     bad = taskapi.ListTaskRequest(group=taskapi.Group(group="x"))
     with refused(UNKNOWN, "must provide a task namespace to list a group"):
         list(a.api.ListTask(bad))
-    with refused(grpc.StatusCode.INVALID_ARGUMENT, "validate request: group: value is required"):
+    with refused(grpc.StatusCode.INVALID_ARGUMENT, "validate recv: group: value is required"):
         list(a.api.ListTask(taskapi.ListTaskRequest()))
     assert list(a.api.ListTask(taskapi.ListTaskRequest(group=taskapi.Group(namespace="url")))) == []
     source = Repo(a.channel)

@@ -62,7 +62,7 @@ def test_a_search_from_an_open_commit_says_which_one_is_open(a: Repo) -> None:
     assert (info.resource_type, info.resource_name, info.description) == (
         "pfs:commit", opened.id, "commit not finished",
     )  # fmt: skip
-    with refused(grpc.StatusCode.INVALID_ARGUMENT, "validate request: start: value is required"):
+    with refused(grpc.StatusCode.INVALID_ARGUMENT, "validate recv: start: value is required"):
         list(a.api.FindCommits(pfs.FindCommitsRequest(file_path="/f")))
 
 

@@ -64,6 +64,8 @@ def moves(repo: Repo, target: str, steps: int, size: int = 1) -> list[int]:
         ({"rate_limit_spec": "@never"}, []),
         ({"rate_limit_spec": "@yearly", "commits": 5}, [5]),
         ({"cron_spec": "@never", "commits": 1}, []),
+        ({"commits": 2**63 - 1, "size": "300"}, [3, 6]),
+        ({"rate_limit_spec": "CRON_TZ=America/Los_Angeles 0 0 1 1 *", "size": "600"}, [6]),
     ],
 )
 def test_conditions(a: Repo, rule: dict[str, Any], steps: list[int]) -> None:
@@ -190,6 +192,7 @@ def test_which_triggers_are_refused(a: Repo, b: Repo) -> None:
         ("master", "three", {}, "triggers cannot form a loop"),
         ("x", "no/branch", {}, "only alphanumeric characters"),
         ("x", "master", {"size": "much"}, "invalid trigger size"),
+        ("x", "master", {"size": "9" * 400}, "invalid trigger size"),
         ("x", "master", {"commits": -1}, "can't trigger on a negative number of commits"),
         ("x", "master", {"rate_limit_spec": "often"}, "invalid trigger rate limit spec"),
         ("x", "master", {"cron_spec": "often"}, "invalid trigger cron spec"),

@@ -14,7 +14,8 @@ from services.pfs.domain.triggers import commits_since, holds, size_bytes
 from services.pfs.operations.dag.change import Change
 from services.pfs.storage.triggers import StoredTrigger, TriggerStore
 
-LONG_AGO = datetime(1, 1, 1, tzinfo=UTC)
+LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
+MANY = 2**31  # more commits than any branch will have, and a number that every database knows
 
 
 def fire_triggers(change: Change, new: Commit) -> None:
@@ -53,5 +54,6 @@ def _conditions(change: Change, trigger: StoredTrigger, old: Commit, new: Commit
         tick = schedule(rule.rate_limit).next(old.finishing or LONG_AGO)
         yield tick is not None and new.finishing is not None and tick < new.finishing
     if rule.commits:
-        lineage = TriggerStore(change.tx).lineage(new.number, rule.commits + 1)
-        yield commits_since(lineage, old.id, rule.commits) == rule.commits
+        wanted = min(rule.commits, MANY)
+        lineage = TriggerStore(change.tx).lineage(new.number, old.id, wanted + 1)
+        yield commits_since(lineage, old.id, wanted) == wanted

@@ -21,6 +21,7 @@ from services.pfs.storage.tables import BranchEdgeRow, CommitEdgeRow, CommitRow,
 from services.pfs.storage.triggers import TriggerRow
 
 PREFIX = "consistency error: "
+ROWS = 1000  # read at once
 
 
 def check_structure(tx: Session) -> list[str]:
@@ -43,7 +44,9 @@ def _branches(tx: Session) -> Iterator[str]:
             continue
         if head.repo_number != branch.repo_number:
             yield f"head commit {head} of branch {branch.key} is in another repo"
-        if branch.number in closure(branch.number, down):
+        if head.forgotten:
+            yield f"head commit of branch {branch.key} is a forgotten commit"
+        if not {branch.number, *closure(branch.number, down)}.isdisjoint(above.get(branch.number, ())):
             yield f"branch {branch.key} is in its own subvenance"
         if branch.updated_at != head.created_at:
             continue  # the head was moved there later: it was made from what its branch derived from then
@@ -77,21 +80,35 @@ def _branch_edges(tx: Session) -> Iterator[str]:
 def _commits(tx: Session) -> Iterator[str]:
     parent, repo = aliased(CommitRow), aliased(RepoRow)
     rows = (
-        select(CommitRow, parent.number, parent.repo_number, parent.id, repo.number, PackRow.state)
+        select(
+            CommitRow.number,
+            CommitRow.id,
+            CommitRow.repo_number,
+            CommitRow.parent,
+            CommitRow.finishing,
+            CommitRow.finished,
+            CommitRow.root_pack,
+            parent.number.label("above"),
+            parent.repo_number.label("home"),
+            parent.id.label("above_id"),
+            repo.number.label("own"),
+            PackRow.state,
+        )
         .outerjoin(parent, parent.number == CommitRow.parent)
         .outerjoin(repo, repo.number == CommitRow.repo_number)
         .outerjoin(PackRow, PackRow.name == CommitRow.root_pack)
     )
-    for commit, number, home, id, own, pack in tx.execute(rows):
-        if own is None:
+    for commit in tx.execute(rows).yield_per(ROWS):
+        if commit.own is None:
             yield f"repo of commit {commit.id} could not be found"
-        if commit.parent is not None and number is None:
+        if commit.parent is not None and commit.above is None:
             yield f"parent of commit {commit.id} could not be found"
-        elif number is not None and (home != commit.repo_number or number >= commit.number):
-            yield f"parent commit {id} and child commit {commit.id} disagree about their parent/child relationship"
+        elif commit.above is not None and (commit.home != commit.repo_number or commit.above >= commit.number):
+            pair = f"parent commit {commit.above_id} and child commit {commit.id}"
+            yield f"{pair} disagree about their parent/child relationship"
         if commit.finished is not None and commit.finishing is None:
             yield f"commit {commit.id} is finished but was never closed"
-        if commit.root_pack is not None and pack not in (LIVE, MOVING, MOVED):
+        if commit.root_pack is not None and commit.state not in (LIVE, MOVING, MOVED):
             yield f"tree of commit {commit.id} could not be found"
 
 
@@ -102,7 +119,7 @@ def _commit_edges(tx: Session) -> Iterator[str]:
         .outerjoin(below, below.number == CommitEdgeRow.downstream)
         .outerjoin(above, above.number == CommitEdgeRow.upstream)
     )
-    for here, there, id, cause in tx.execute(rows):
+    for here, there, id, cause in tx.execute(rows).yield_per(ROWS):
         if id is None or cause is None:
             yield f"a commit in the provenance or subvenance of {id or cause or CommitNumber(here)} could not be found"
         elif here == there:

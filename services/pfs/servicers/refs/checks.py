@@ -35,7 +35,7 @@ class CheckRpcs(Rpcs):
 
     async def ListTask(self, request: taskapi.ListTaskRequest, context: Context) -> AsyncIterator[taskapi.TaskInfo]:
         if not request.HasField("group"):
-            raise MissingField("group")
+            raise MissingField("group", streaming=True)
         group = request.group
         for task in await self.db.read(tasks, group.namespace, group.group, self.clock.now()):
             yield _task_info(task)

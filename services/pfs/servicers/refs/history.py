@@ -25,7 +25,7 @@ class HistoryRpcs(Rpcs):
         self, request: pfs.FindCommitsRequest, context: Context
     ) -> AsyncIterator[pfs.FindCommitsResponse]:
         if not request.HasField("start"):
-            raise MissingField("start")
+            raise MissingField("start", streaming=True)
         start, left = from_wire.commit_ref(request.start), context.time_remaining()
         end = None if left is None else asyncio.get_running_loop().time() + left * USABLE
         count, last = 0, None
