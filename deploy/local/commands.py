@@ -1,7 +1,7 @@
 """`datamill up`, `down`, `status` and `doctor` as functions that print and return an exit code.
 
 The command line calls them; `python -m deploy.local` does too. Elsewhere: the supervisor that they start and stop
-(supervisor.py), and what doctor looks at (doctor.py).
+(running/supervisor.py), and what doctor looks at (doctor.py).
 """
 
 import json
@@ -21,8 +21,8 @@ from deploy.local import store as stores
 from deploy.local.choices import LOOPBACK
 from deploy.local.layout import CannotRun, Layout
 from deploy.local.logs import open_log, tail
-from deploy.local.orphans import kill_orphans
-from deploy.local.parts import ROOT
+from deploy.local.running.orphans import kill_orphans
+from deploy.local.running.parts import ROOT
 
 OK, FAILED, DEGRADED = 0, 1, 2
 STOP_SECONDS = 60.0
@@ -45,7 +45,7 @@ def up(
     if port is None:
         port = layouts.kept_port(layouts.resolve(data_dir))
     os.environ["PYTHONPATH"] = str(ROOT)  # and -P: wherever the user is, the supervisor is this one
-    command = [sys.executable, "-P", "-m", "deploy.local.supervisor", "--data-dir", str(data_dir.absolute())]
+    command = [sys.executable, "-P", "-m", "deploy.local.running.supervisor", "--data-dir", str(data_dir.absolute())]
     command += ["--port", str(port), f"--listen={listen}", *(f"--allow-origin={origin}" for origin in origins)]
     if database_url:
         os.environ[database.VARIABLE] = database_url  # others may see a command, and it may hold a password

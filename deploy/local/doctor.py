@@ -12,9 +12,9 @@ from pathlib import Path
 from deploy.local import binaries
 from deploy.local import layout as layouts
 from deploy.local.layout import CannotRun, Layout
-from deploy.local.parts import ROOT
-from deploy.local.ports import claim
-from deploy.local.probe import Answer, ask_grpc
+from deploy.local.running.parts import ROOT
+from deploy.local.running.ports import claim
+from deploy.local.running.probe import Answer, ask_grpc
 
 COMFORTABLE_BYTES = 1 << 30
 SECONDS = 30

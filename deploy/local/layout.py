@@ -1,7 +1,7 @@
 """What lies where in a data directory, who may use it, and which release wrote it.
 
 Holds for ever: a directory that a newer release has written is left alone, and one instance at a time uses it.
-Elsewhere: what runs (parts.py) and who keeps it running (supervisor.py).
+Elsewhere: what runs (running/parts.py) and who keeps it running (running/supervisor.py).
 """
 
 import fcntl

@@ -96,8 +96,8 @@ def upgrade() -> None:
 def _tables_of(storage: str) -> MetaData:
     """The tables of a service: `Base` of its `tables` module, after every module that may add to it is imported."""
     package = importlib.import_module(storage)
-    for module in pkgutil.iter_modules(package.__path__):
-        importlib.import_module(f"{storage}.{module.name}")
+    for module in pkgutil.walk_packages(package.__path__, f"{storage}."):
+        importlib.import_module(module.name)
     base: type[DeclarativeBase] = importlib.import_module(f"{storage}.tables").Base
     return base.metadata
 

@@ -50,7 +50,7 @@ from services.pfs.servicers.transactions.staging import StagingService
 from services.pfs.servicers.trees import TreeService
 from services.pfs.servicers.upkeep import UpkeepService
 from services.pfs.settings import Settings
-from services.pfs.storage.moves import Moves
+from services.pfs.storage.collection.moves import Moves
 
 MIGRATIONS = Path(__file__).parent / "storage" / "migrations"
 NAMES = (

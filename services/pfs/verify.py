@@ -10,7 +10,7 @@ from services.kit.database import Database
 from services.kit.objects.opening import open_store
 from services.pfs.operations.collection import scrub
 from services.pfs.operations.files.stores import Stores
-from services.pfs.storage.moves import Moves, moves_of
+from services.pfs.storage.collection.moves import Moves, moves_of
 
 
 async def main(database_url: str, store: str) -> int:

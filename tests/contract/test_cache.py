@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from services.kit.database import Database, KitBase
-from services.pfs.domain.file_errors import PathMissing
+from services.pfs.domain.files.file_errors import PathMissing
 from services.pfs.storage import cache
 from services.pfs.storage.cache import CacheStore
-from services.pfs.storage.filesets import NEVER, FileSetStore
+from services.pfs.storage.content.filesets import NEVER, FileSetStore
 from services.pfs.storage.tables import Base
 from tests.support.postgres import Postgres
 

@@ -1,7 +1,7 @@
 """What a commit is and which states it goes through.
 
 Holds for ever: STARTED → FINISHING → FINISHED, never back; a FINISHED commit's tree does not change.
-Elsewhere: what a commit's tree holds (entries.py); which commits a change opens (operations/dag/propagate.py).
+Elsewhere: what a commit's tree holds (files/entries.py); which commits a change opens (operations/dag/propagate.py).
 """
 
 from dataclasses import dataclass, field

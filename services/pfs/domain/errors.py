@@ -1,7 +1,7 @@
 """What can go wrong with projects, repos, branches and commits. Deployed clients match on the sentences.
 
 The kind decides the status: most refusals of the protocol carry UNKNOWN, that is a plain Problem.
-Elsewhere: problems of names (names.py) and of files (paths.py, entries.py).
+Elsewhere: problems of names (names.py) and of files (files/paths.py, files/entries.py).
 """
 
 from collections.abc import Iterable, Iterator

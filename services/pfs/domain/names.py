@@ -1,6 +1,6 @@
 """Which names projects, repos and branches may have, and what the id of a commit set looks like.
 
-Elsewhere: paths of files (paths.py); names that are put together (keys.py).
+Elsewhere: paths of files (files/paths.py); names that are put together (keys.py).
 """
 
 import re

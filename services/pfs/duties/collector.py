@@ -20,7 +20,7 @@ from services.pfs.operations.collection.marking import Marker, Marks, mark
 from services.pfs.operations.collection.presence import Presence
 from services.pfs.operations.collection.report import Report, Tally
 from services.pfs.operations.files.stores import Stores
-from services.pfs.storage.content_tables import CONTENT, INDEX
+from services.pfs.storage.content.content_tables import CONTENT, INDEX
 
 log = logging.getLogger(__name__)
 PATIENCE = timedelta(seconds=60)  # for calls that began before

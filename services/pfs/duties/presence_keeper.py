@@ -13,8 +13,8 @@ from services.kit.clock import Clock
 from services.kit.database import Database
 from services.kit.errors import Problem
 from services.pfs.operations.collection.presence import TTL, Presence
-from services.pfs.storage.moves import Moves, moves_of
-from services.pfs.storage.sessions import SessionLost, SessionStore
+from services.pfs.storage.collection.moves import Moves, moves_of
+from services.pfs.storage.collection.sessions import SessionLost, SessionStore
 
 log = logging.getLogger(__name__)
 LOOK_AGAIN = timedelta(seconds=5)

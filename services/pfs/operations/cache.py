@@ -9,7 +9,7 @@ from datetime import datetime
 from sqlalchemy.orm import Session
 
 from services.pfs.domain.errors import Malformed
-from services.pfs.domain.file_errors import NotCached
+from services.pfs.domain.files.file_errors import NotCached
 from services.pfs.operations.files.filesets import checked_id
 from services.pfs.storage.cache import CacheStore
 

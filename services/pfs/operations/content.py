@@ -2,7 +2,7 @@
 
 A pack's row comes before its first byte, so an abandoned one can be found; it counts once every blob in it has been
 held against its hash. An entry may only name blobs that are in the directory of a pack that counts.
-Elsewhere: the bytes of a pack on their way (storage/incoming.py); becoming a file set (files/filesets.py).
+Elsewhere: the bytes of a pack on their way (storage/content/incoming.py); becoming a file set (files/filesets.py).
 """
 
 from collections.abc import Collection, Iterable
@@ -15,15 +15,15 @@ from sqlalchemy.orm import Session
 from services.kit.errors import Invalid
 from services.kit.packs import NAME_BYTES
 from services.kit.sortedmap.tree import get
-from services.pfs.domain.entries import NO_BYTES_DIGEST, REPLACE, Content, Extent, Op, removal, size_of
-from services.pfs.domain.file_errors import BadEntry
-from services.pfs.domain.layers import Draft
+from services.pfs.domain.files.entries import NO_BYTES_DIGEST, REPLACE, Content, Extent, Op, removal, size_of
+from services.pfs.domain.files.file_errors import BadEntry
+from services.pfs.domain.files.layers import Draft
 from services.pfs.operations.files.read import Reading
 from services.pfs.operations.files.stores import Stores
 from services.pfs.operations.files.upload import SPILL_OPS
-from services.pfs.storage.content_tables import CONTENT, LIVE, WRITING, PackRow
-from services.pfs.storage.layers import Part
-from services.pfs.storage.sessions import SessionStore
+from services.pfs.storage.collection.sessions import SessionStore
+from services.pfs.storage.content.content_tables import CONTENT, LIVE, WRITING, PackRow
+from services.pfs.storage.content.layers import Part
 
 
 def reserve_pack(tx: Session, name: bytes, *, now: datetime) -> None:

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from services.kit.errors import Corrupt
 from services.kit.objects.port import ObjectMissing, Objects
 from services.kit.packs import BadPack, decode, pack_key, read_directory
-from services.pfs.storage.content_tables import CONTENT, LIVE, PackRow
+from services.pfs.storage.content.content_tables import CONTENT, LIVE, PackRow
 
 AT_A_TIME = 8  # packs looked at together: asking a store far away takes longer than looking
 VERIFIED_AT_A_TIME = 2  # each takes its pack's size of memory

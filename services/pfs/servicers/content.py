@@ -18,10 +18,10 @@ from services.kit.errors import Invalid
 from services.kit.objects.port import ObjectMissing
 from services.kit.packs import pack_key
 from services.kit.server import Context
-from services.pfs.domain.entries import Extent
-from services.pfs.domain.file_errors import BadEntry, FileNotFound
+from services.pfs.domain.files.entries import Extent
+from services.pfs.domain.files.file_errors import BadEntry, FileNotFound
+from services.pfs.domain.files.paths import at, below, canonical, datum_tag, file_path, key_of
 from services.pfs.domain.keys import CommitRef
-from services.pfs.domain.paths import at, below, canonical, datum_tag, file_path, key_of
 from services.pfs.operations.content import (
     Entries,
     check_name,
@@ -40,8 +40,8 @@ from services.pfs.operations.files.tree_views import TreeView, Views
 from services.pfs.servicers.files.batches import batches
 from services.pfs.servicers.wire import from_wire
 from services.pfs.servicers.wire.file_wire import content_message, entry
-from services.pfs.storage.content_tables import LIVE
-from services.pfs.storage.incoming import Incoming, write
+from services.pfs.storage.content.content_tables import LIVE
+from services.pfs.storage.content.incoming import Incoming, write
 
 FILES_A_BATCH = 1000
 MOST_ASKED = 20_000

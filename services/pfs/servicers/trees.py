@@ -1,6 +1,6 @@
 """datamill.trees.v1: many files in one message, for planners.
 
-Elsewhere: matching (operations/files/read.py, domain/globs.py).
+Elsewhere: matching (operations/files/read.py, domain/files/globs.py).
 """
 
 from collections.abc import AsyncIterator
@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from datamill.wire import trees_v1_pb2 as wire
 from datamill.wire.trees_v1_pb2_grpc import TreeServiceServicer
 from services.kit.server import Context
-from services.pfs.domain.globs import compile_glob
+from services.pfs.domain.files.globs import compile_glob
 from services.pfs.operations.files.read import Reading, Visit
 from services.pfs.operations.files.tree_views import Views
 from services.pfs.servicers.files.batches import batches

@@ -26,7 +26,7 @@ from services.pfs.operations.collection.report import Report, Tally
 from services.pfs.operations.files.stores import Stores
 from services.pfs.servicers.files.batches import batches
 from services.pfs.servicers.wire import to_wire
-from services.pfs.storage.sessions import SessionStore
+from services.pfs.storage.collection.sessions import SessionStore
 
 LONGEST_HOLD = timedelta(hours=1)
 SHORTEST_ID = 8

@@ -2,7 +2,7 @@
 
 A file set that some entry holds never expires; when the last such entry goes it lives for a while more, like a new one.
 At most MOST_ENTRIES are kept: beyond that, those go first that were not used for the longest time.
-Elsewhere: rows of file sets (content_tables.py).
+Elsewhere: rows of file sets (content/content_tables.py).
 """
 
 from collections.abc import Sequence
@@ -13,8 +13,8 @@ from sqlalchemy import ForeignKey, LargeBinary, delete, func, select, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from services.kit.database import UtcTime
-from services.pfs.storage.content_tables import FileSetRow
-from services.pfs.storage.filesets import NEVER, FileSetStore
+from services.pfs.storage.content.content_tables import FileSetRow
+from services.pfs.storage.content.filesets import NEVER, FileSetStore
 from services.pfs.storage.tables import Base
 
 MOST_ENTRIES = 10_000

@@ -14,8 +14,8 @@ from sqlalchemy.orm import Session, aliased
 
 from services.pfs.domain.commits import Branch, BranchNumber, Commit, CommitNumber, Origin, RepoNumber, TreeRoot
 from services.pfs.domain.keys import RepoKey
-from services.pfs.storage.content_tables import LayerRow
-from services.pfs.storage.graves import bury_commits
+from services.pfs.storage.collection.graves import bury_commits
+from services.pfs.storage.content.content_tables import LayerRow
 from services.pfs.storage.tables import BranchRow, CommitEdgeRow, CommitRow, RepoRow, table
 
 SOME = 500  # numbers in one IN list: every database takes that many

@@ -1,7 +1,7 @@
 """The tables of projects, repos, branches and commits.
 
 Rows that belong to a commit go with it: tables elsewhere that name `commits.id` use ON DELETE CASCADE.
-Elsewhere: packs, layers and file sets (content_tables.py); leases and the outbox (services.kit).
+Elsewhere: packs, layers and file sets (content/content_tables.py); leases and the outbox (services.kit).
 """
 
 from datetime import datetime

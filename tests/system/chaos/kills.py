@@ -17,7 +17,7 @@ from pathlib import Path
 
 import psutil
 
-from deploy.local.parts import MARK
+from deploy.local.running.parts import MARK
 
 SEED = int(os.environ.get("CHAOS_SEED", "20260101"))
 KILLS = int(os.environ.get("CHAOS_KILLS", "16"))
@@ -50,7 +50,7 @@ def processes(folder: Path, *, supervisor: bool = False) -> dict[int, psutil.Pro
             words, mine = process.cmdline(), process.environ().get(MARK) == str(folder)
         except psutil.Error:
             continue
-        leads = "deploy.local.supervisor" in words
+        leads = "deploy.local.running.supervisor" in words
         if (mine and not leads) or (leads and supervisor and str(folder) in words):
             found[process.pid] = process
     for process in list(found.values()):

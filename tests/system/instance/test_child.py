@@ -12,10 +12,11 @@ from tests.support.servers import ROOT
 SCRIPT = """
 import asyncio, json, os, sys
 from pathlib import Path
-from deploy.local import child, layout, supervisor
-from deploy.local.parts import Part
-from deploy.local.ports import free_ports
-from deploy.local.probe import ask_grpc
+from deploy.local.running import child, supervisor
+from deploy.local import layout
+from deploy.local.running.parts import Part
+from deploy.local.running.ports import free_ports
+from deploy.local.running.probe import ask_grpc
 
 child.SILENCE_SECONDS, child.PAUSES = 0.3, (0.0, 0.01)
 where = layout.resolve(Path(sys.argv[1]))

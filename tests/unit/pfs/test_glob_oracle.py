@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from services.pfs.domain.globs import compile_glob
+from services.pfs.domain.files.globs import compile_glob
 
 LETTERS = "ab-."
 

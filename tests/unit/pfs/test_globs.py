@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.pfs.domain.globs import BadGlob, compile_glob
+from services.pfs.domain.files.globs import BadGlob, compile_glob
 
 MATCHES = [
     ("*", ["/a", "/dir"], ["", "/a/b"]),

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.pfs.domain.paths import (
+from services.pfs.domain.files.paths import (
     BadPath,
     at,
     below,

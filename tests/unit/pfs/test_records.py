@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.pfs.domain.records import BadRecord, Format, Value, csv_rows, rows, texts
+from services.pfs.domain.files.records import BadRecord, Format, Value, csv_rows, rows, texts
 
 TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\r\0"), max_size=6)
 PIECE = st.integers(1, 9)

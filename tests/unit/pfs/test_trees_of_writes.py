@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 
 from services.kit.objects.local import LocalObjects
 from services.kit.sortedmap.rows import EMPTY
-from services.pfs.domain.globs import compile_glob
+from services.pfs.domain.files.globs import compile_glob
+from services.pfs.domain.files.paths import key_of, split_key
 from services.pfs.domain.keys import CommitRef, RepoKey
-from services.pfs.domain.paths import key_of, split_key
 from services.pfs.operations.files.contents import file_bytes, tar
 from services.pfs.operations.files.diff import changes
 from services.pfs.operations.files.read import Page, Reading
@@ -26,8 +26,8 @@ from services.pfs.operations.files.stores import Stores
 from services.pfs.operations.files.tree_views import TreeView
 from services.pfs.operations.files.upload import Delete, Put, Upload, Write
 from services.pfs.operations.finishing.merge import carry_out, first_trouble, merged_parts
-from services.pfs.storage.layers import Part, decode_parts, encode_parts
-from services.pfs.storage.trees import Overlay
+from services.pfs.storage.content.layers import Part, decode_parts, encode_parts
+from services.pfs.storage.content.trees import Overlay
 
 REF = CommitRef(RepoKey("default", "r"), "0" * 32)
 Model = dict[tuple[str, str], bytes]

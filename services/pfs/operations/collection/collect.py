@@ -22,14 +22,24 @@ from services.kit.objects.port import Objects
 from services.kit.packs import pack_key
 from services.kit.sortedmap.rows import Root
 from services.pfs.operations.collection.marking import Marker, Marks, roots
-from services.pfs.storage.collection_tables import GraveRow, SessionRow
-from services.pfs.storage.content_tables import CONTENT, DYING, INDEX, LIVE, MOVED, MOVING, WRITING, LayerRow, PackRow
-from services.pfs.storage.filesets import FileSetStore
-from services.pfs.storage.incoming import incoming_key
-from services.pfs.storage.layers import Part
-from services.pfs.storage.sessions import SOME, SessionStore
+from services.pfs.storage.collection.collection_tables import GraveRow, SessionRow
+from services.pfs.storage.collection.sessions import SOME, SessionStore
+from services.pfs.storage.content.content_tables import (
+    CONTENT,
+    DYING,
+    INDEX,
+    LIVE,
+    MOVED,
+    MOVING,
+    WRITING,
+    LayerRow,
+    PackRow,
+)
+from services.pfs.storage.content.filesets import FileSetStore
+from services.pfs.storage.content.incoming import incoming_key
+from services.pfs.storage.content.layers import Part
+from services.pfs.storage.content.trees import index_key
 from services.pfs.storage.tables import CommitRow, table
-from services.pfs.storage.trees import index_key
 
 SET_MARGIN = timedelta(minutes=1)  # by which the clocks of processes may differ over when a file set expires
 _PACK, _LAYER, _COMMIT = table(PackRow), table(LayerRow), table(CommitRow)

@@ -15,12 +15,12 @@ from sqlalchemy.orm import Session
 from services.kit.sortedmap.chunks import Leaf, Node
 from services.kit.sortedmap.packs import Reader
 from services.kit.sortedmap.rows import Place, Root
-from services.pfs.domain.entries import CHUNKED, Extent
+from services.pfs.domain.files.entries import CHUNKED, Extent
 from services.pfs.operations.files.stores import Stores
-from services.pfs.storage.collection_tables import GraveRow
-from services.pfs.storage.content_tables import FileSetRow, LayerRow
-from services.pfs.storage.graves import stored_root
-from services.pfs.storage.layers import Inline, Part, Spilled, Whole, decode_parts
+from services.pfs.storage.collection.collection_tables import GraveRow
+from services.pfs.storage.collection.graves import stored_root
+from services.pfs.storage.content.content_tables import FileSetRow, LayerRow
+from services.pfs.storage.content.layers import Inline, Part, Spilled, Whole, decode_parts
 from services.pfs.storage.tables import CommitRow, table
 
 DECODED_BYTES = 32 << 20

@@ -3,7 +3,8 @@
 A call belongs to the epoch that the process knew of when the call began. `quiet` is the oldest epoch that a running
 call belongs to: the collector waits until every process is quiet since the collection began, and from then on nobody
 can hold a reference that was not to be found in some commit since.
-Elsewhere: keeping it alive (duties/presence_keeper.py); the collector (collect.py); rows (storage/sessions.py).
+Elsewhere: keeping it alive (duties/presence_keeper.py); the collector (collect.py); rows
+(storage/collection/sessions.py).
 """
 
 import threading
@@ -14,7 +15,7 @@ from datetime import timedelta
 
 from services.kit.clock import Clock, fresh_id, fresh_name
 from services.kit.database import Database
-from services.pfs.storage.sessions import SessionStore
+from services.pfs.storage.collection.sessions import SessionStore
 
 TTL = timedelta(minutes=10)
 A_BATCH = 256  # names are reserved so many at a time, so that a commit of one file pays for none

@@ -1,7 +1,7 @@
 """Content packs of which less than half is referred to: what is goes into a new pack, and a row says where.
 
 Commits keep naming the old pack, so that nothing of them changes; readers look for the blob's digest in the new one.
-Elsewhere: reading through moves (storage/packs.py, storage/moves.py).
+Elsewhere: reading through moves (storage/content/packs.py, storage/collection/moves.py).
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -12,12 +12,12 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from services.kit.packs import TARGET_BYTES, Blob
-from services.pfs.domain.entries import Extent
+from services.pfs.domain.files.entries import Extent
 from services.pfs.operations.collection.collect import Pack
 from services.pfs.operations.collection.marking import Marks
 from services.pfs.operations.files.stores import Stores
-from services.pfs.storage.content_tables import CONTENT, LIVE, MOVING, PackRow
-from services.pfs.storage.sessions import SessionStore
+from services.pfs.storage.collection.sessions import SessionStore
+from services.pfs.storage.content.content_tables import CONTENT, LIVE, MOVING, PackRow
 from services.pfs.storage.tables import table
 
 WORTH_IT = 0.5  # a pack is rewritten when less than this part of it is referred to

@@ -20,14 +20,14 @@ from services.kit.sortedmap.chunks import Leaf, Node
 from services.kit.sortedmap.packs import Reader
 from services.kit.sortedmap.rows import Place, Root
 from services.pfs.domain.commits import Commit
-from services.pfs.domain.entries import CHUNKED, Extent
+from services.pfs.domain.files.entries import CHUNKED, Extent
 from services.pfs.operations.files.stores import Stores
 from services.pfs.storage.commits import COMMITS, commit_of
-from services.pfs.storage.content_tables import CONTENT, LIVE, LayerRow, PackRow
-from services.pfs.storage.incoming import incoming_key
-from services.pfs.storage.layers import Inline, Part, Spilled, Whole, decode_parts
+from services.pfs.storage.content.content_tables import CONTENT, LIVE, LayerRow, PackRow
+from services.pfs.storage.content.incoming import incoming_key
+from services.pfs.storage.content.layers import Inline, Part, Spilled, Whole, decode_parts
+from services.pfs.storage.content.trees import content_of, index_key, root_of
 from services.pfs.storage.tables import CommitRow
-from services.pfs.storage.trees import content_of, index_key, root_of
 
 DECODED_BYTES = 32 << 20
 TELL_PACKS = 50

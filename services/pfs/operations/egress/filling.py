@@ -2,7 +2,7 @@
 
 The first name of a path is the table, with its schema where it has a dot; the table is there already, is emptied once,
 and gets the rows of all files of that name. It blocks; memory does not depend on the length of files.
-Elsewhere: reading rows (domain/records.py), databases (kit/urls/tables.py).
+Elsewhere: reading rows (domain/files/records.py), databases (kit/urls/tables.py).
 """
 
 from collections.abc import Iterator, Sequence
@@ -11,7 +11,7 @@ from threading import Event
 
 from services.kit.urls.port import while_wanted
 from services.kit.urls.tables import SqlDatabase
-from services.pfs.domain.records import Format, Value, rows, texts
+from services.pfs.domain.files.records import Format, Value, rows, texts
 from services.pfs.operations.files.contents import file_bytes
 from services.pfs.operations.files.read import Reading
 from services.pfs.operations.files.stores import Stores

@@ -1,17 +1,17 @@
 """The bytes of files: one file's, or many as a tar stream.
 
-Elsewhere: which files (read.py); reading and checking blobs (storage/packs.py).
+Elsewhere: which files (read.py); reading and checking blobs (storage/content/packs.py).
 """
 
 import tarfile
 from collections.abc import Iterable, Iterator
 
 from services.kit.packs import Bytes
-from services.pfs.domain.entries import Content
-from services.pfs.domain.file_errors import FileNotFound, NotARegularFile, SeveralFiles
-from services.pfs.domain.globs import SPECIAL, compile_glob
+from services.pfs.domain.files.entries import Content
+from services.pfs.domain.files.file_errors import FileNotFound, NotARegularFile, SeveralFiles
+from services.pfs.domain.files.globs import SPECIAL, compile_glob
+from services.pfs.domain.files.paths import at, canonical
 from services.pfs.domain.keys import CommitRef
-from services.pfs.domain.paths import at, canonical
 from services.pfs.operations.files.read import FileStat, Reading, Visit, file_stat
 from services.pfs.operations.files.stores import Stores
 

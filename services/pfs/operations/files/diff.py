@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from services.kit.sortedmap.compare import diff
 from services.kit.sortedmap.rows import Row
-from services.pfs.domain.paths import at, below, canonical
+from services.pfs.domain.files.paths import at, below, canonical
 from services.pfs.operations.files.read import FileStat, Page, Reading, file_stat
 
 Pair = tuple[FileStat | None, FileStat | None]

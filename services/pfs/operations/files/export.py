@@ -9,7 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from threading import Event
 
 from services.kit.urls.port import Target, while_wanted
-from services.pfs.domain.entries import Content
+from services.pfs.domain.files.entries import Content
 from services.pfs.operations.files.contents import file_bytes
 from services.pfs.operations.files.read import Reading, Visit
 from services.pfs.operations.files.stores import Stores

@@ -1,7 +1,7 @@
 """File sets: writes that belong to no commit, kept for a while; made, layered, renewed, attached to open commits.
 
 Attaching copies the list of parts, so the set may expire afterwards; the parts themselves are never copied.
-Elsewhere: rows and expiry (storage/filesets.py); reading one (tree_views.py).
+Elsewhere: rows and expiry (storage/content/filesets.py); reading one (tree_views.py).
 """
 
 from collections.abc import Iterator, Sequence
@@ -13,18 +13,18 @@ from sqlalchemy.orm import Session
 from services.kit.sortedmap.compare import diff
 from services.kit.sortedmap.rows import EMPTY, Root
 from services.pfs.domain.commits import Commit
-from services.pfs.domain.entries import REPLACE, Op, removal
 from services.pfs.domain.errors import CommitForgotten
-from services.pfs.domain.file_errors import BadFileSetId, BadTtl, FileSetExpired
+from services.pfs.domain.files.entries import REPLACE, Op, removal
+from services.pfs.domain.files.file_errors import BadFileSetId, BadTtl, FileSetExpired
 from services.pfs.domain.keys import CommitRef
 from services.pfs.operations.dag.resolve import base_of, resolve_commit
 from services.pfs.operations.files.landing import Landing, add_layer, record_packs
 from services.pfs.operations.files.stores import Stores
 from services.pfs.operations.files.tree_views import Sight, layers_of, look
 from services.pfs.operations.finishing.merge import merged_parts
-from services.pfs.storage.filesets import NEVER, FileSetStore
-from services.pfs.storage.layers import Part, Whole, decode_parts, encode_parts
-from services.pfs.storage.trees import root_of
+from services.pfs.storage.content.filesets import NEVER, FileSetStore
+from services.pfs.storage.content.layers import Part, Whole, decode_parts, encode_parts
+from services.pfs.storage.content.trees import root_of
 
 TTL = timedelta(minutes=10)
 SHORTEST_TTL, LONGEST_TTL = timedelta(seconds=1), timedelta(minutes=30)

@@ -14,18 +14,18 @@ from sqlalchemy.orm import Session
 
 from services.pfs.domain.commits import Commit
 from services.pfs.domain.errors import BranchNotFound, CommitFinished, OutputBranch, PickFailed
-from services.pfs.domain.file_errors import BadEntry
+from services.pfs.domain.files.file_errors import BadEntry
 from services.pfs.domain.keys import BranchKey, CommitRef
 from services.pfs.domain.names import check_branch_name, is_id
 from services.pfs.operations.dag.change import Change
 from services.pfs.operations.dag.resolve import find_repo, resolve_commit
 from services.pfs.operations.refs.commits import check_clearable, finish_commit, start_commit
 from services.pfs.storage.branches import BranchStore
+from services.pfs.storage.collection.graves import bury_layers
+from services.pfs.storage.collection.sessions import SessionStore
 from services.pfs.storage.commits import CommitStore
-from services.pfs.storage.content_tables import CONTENT, INDEX, LayerRow
-from services.pfs.storage.graves import bury_layers
-from services.pfs.storage.layers import Part, Spilled, encode_parts
-from services.pfs.storage.sessions import SessionStore
+from services.pfs.storage.content.content_tables import CONTENT, INDEX, LayerRow
+from services.pfs.storage.content.layers import Part, Spilled, encode_parts
 from services.pfs.storage.tables import table
 
 _ADD_LAYER = insert(table(LayerRow))

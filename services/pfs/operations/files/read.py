@@ -15,10 +15,10 @@ from blake3 import blake3
 from services.kit.sortedmap.compare import range_digest, totals
 from services.kit.sortedmap.rows import Row
 from services.kit.sortedmap.tree import ranges, scan
-from services.pfs.domain.collisions import Collision
-from services.pfs.domain.file_errors import BadPage, PathNotInCommit
-from services.pfs.domain.globs import Glob
-from services.pfs.domain.paths import at, below, canonical
+from services.pfs.domain.files.collisions import Collision
+from services.pfs.domain.files.file_errors import BadPage, PathNotInCommit
+from services.pfs.domain.files.globs import Glob
+from services.pfs.domain.files.paths import at, below, canonical
 from services.pfs.operations.files.tree_views import TreeView
 
 MOST_A_PAGE = 100_000

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 from services.kit.clock import fresh_name
 from services.kit.objects.port import Objects
-from services.pfs.storage.layers import LayerStore
-from services.pfs.storage.moves import Moves
-from services.pfs.storage.packs import ContentStore, PackWriter
-from services.pfs.storage.trees import TreeStore
+from services.pfs.storage.collection.moves import Moves
+from services.pfs.storage.content.layers import LayerStore
+from services.pfs.storage.content.packs import ContentStore, PackWriter
+from services.pfs.storage.content.trees import TreeStore
 
 
 @dataclass(frozen=True)

@@ -21,19 +21,19 @@ from services.kit.database import Database
 from services.kit.sortedmap.packs import Reader
 from services.kit.sortedmap.rows import EMPTY, Root
 from services.kit.sortedmap.tree import ranges
-from services.pfs.domain.collisions import Trouble, first_in
 from services.pfs.domain.commits import Commit
 from services.pfs.domain.errors import BaseUnfinished, CommitForgotten
+from services.pfs.domain.files.collisions import Trouble, first_in
 from services.pfs.domain.keys import CommitRef
 from services.pfs.operations.dag.resolve import base_of, resolve_commit
 from services.pfs.operations.files.stores import Stores
 from services.pfs.operations.finishing.merge import ContentOf, carry_out, first_trouble, merged_parts
 from services.pfs.storage.commits import CommitStore
-from services.pfs.storage.content_tables import LayerRow
-from services.pfs.storage.filesets import FILE_SETS, FileSetStore
-from services.pfs.storage.layers import Part, decode_parts
+from services.pfs.storage.content.content_tables import LayerRow
+from services.pfs.storage.content.filesets import FILE_SETS, FileSetStore
+from services.pfs.storage.content.layers import Part, decode_parts
+from services.pfs.storage.content.trees import Overlay, root_of
 from services.pfs.storage.tables import table
-from services.pfs.storage.trees import Overlay, root_of
 
 KEPT_VIEWS = 8
 OVERLAY_BYTES = 64 << 20

@@ -16,13 +16,13 @@ from services.kit.sortedmap.rows import Row
 from services.kit.sortedmap.tree import scan
 from services.kit.urls.ahead import ahead
 from services.kit.urls.port import Source, while_wanted
-from services.pfs.domain.entries import APPEND, REPLACE, Extent, Op, removal
-from services.pfs.domain.layers import Draft
-from services.pfs.domain.paths import BadPath, at, below, check_path, file_path, key_of
+from services.pfs.domain.files.entries import APPEND, REPLACE, Extent, Op, removal
+from services.pfs.domain.files.layers import Draft
+from services.pfs.domain.files.paths import BadPath, at, below, check_path, file_path, key_of
 from services.pfs.operations.files.stores import Stores
 from services.pfs.operations.files.tree_views import TreeView
 from services.pfs.operations.finishing.merge import keys_between, merged_parts
-from services.pfs.storage.layers import Part
+from services.pfs.storage.content.layers import Part
 
 BATCH_BYTES = 8 << 20
 BATCH_WRITES = 4096

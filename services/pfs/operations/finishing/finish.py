@@ -3,7 +3,7 @@ commit is FINISHED, with an error when the tree holds what it may not.
 
 Every step can be repeated: a finish that is cut off leaves index packs that nobody refers to, and starts anew.
 Elsewhere: who finishes what, and when (duties/finisher.py); merging (merge.py); what a tree may not hold
-(domain/collisions.py).
+(domain/files/collisions.py).
 """
 
 import time
@@ -24,11 +24,11 @@ from services.pfs.operations.files.tree_views import layers_of
 from services.pfs.operations.finishing.merge import carry_out, first_trouble, merged_parts
 from services.pfs.operations.refs.commits import finish_commit, mark_finished
 from services.pfs.operations.triggers.firing import fire_triggers
+from services.pfs.storage.collection.sessions import SessionStore
 from services.pfs.storage.commits import CommitStore
-from services.pfs.storage.content_tables import INDEX
-from services.pfs.storage.layers import Inline, decode_parts
-from services.pfs.storage.sessions import SessionStore
-from services.pfs.storage.trees import root_of, tree_root
+from services.pfs.storage.content.content_tables import INDEX
+from services.pfs.storage.content.layers import Inline, decode_parts
+from services.pfs.storage.content.trees import root_of, tree_root
 
 SMALL_PARTS = 8
 

@@ -1,7 +1,7 @@
 """Carrying layers out on a tree: what finishing a commit and looking at an open one have in common.
 
 All of it blocks and runs on a thread; memory is bounded by the run frames and by SLICE edits.
-Elsewhere: folding ops (domain/entries.py, domain/layers.py); the map (kit/sortedmap).
+Elsewhere: folding ops (domain/files/entries.py, domain/files/layers.py); the map (kit/sortedmap).
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -11,12 +11,12 @@ from services.kit.sortedmap.change import apply
 from services.kit.sortedmap.packs import PackSink, Reader
 from services.kit.sortedmap.rows import Edit, Removed, Root, Row
 from services.kit.sortedmap.tree import build, get, ranges
-from services.pfs.domain.collisions import Trouble, first_in, first_of_change
-from services.pfs.domain.entries import APPEND, REMOVE, Content, Op, known_digest
-from services.pfs.domain.layers import merged
+from services.pfs.domain.files.collisions import Trouble, first_in, first_of_change
+from services.pfs.domain.files.entries import APPEND, REMOVE, Content, Op, known_digest
+from services.pfs.domain.files.layers import merged
 from services.pfs.operations.files.stores import Stores
-from services.pfs.storage.layers import Part
-from services.pfs.storage.trees import row_of
+from services.pfs.storage.content.layers import Part
+from services.pfs.storage.content.trees import row_of
 
 SLICE = 50_000
 WORTH_A_PASS = 20  # one look-up costs about as much as passing so many keys

@@ -15,8 +15,8 @@ from sqlalchemy.orm import Session
 from services.kit.database import Database
 from services.pfs.domain.commits import Commit, CommitNumber
 from services.pfs.domain.errors import CommitOpen
+from services.pfs.domain.files.paths import at, canonical
 from services.pfs.domain.keys import CommitRef
-from services.pfs.domain.paths import at, canonical
 from services.pfs.operations.dag.resolve import resolve_commit
 from services.pfs.operations.files.read import Reading
 from services.pfs.operations.files.tree_views import TreeView, Views

@@ -16,7 +16,7 @@ from services.pfs.domain.walks import closure
 from services.pfs.operations.dag.propagate import cached
 from services.pfs.storage.branches import BranchStore
 from services.pfs.storage.commits import CommitStore
-from services.pfs.storage.content_tables import LIVE, MOVED, MOVING, PackRow
+from services.pfs.storage.content.content_tables import LIVE, MOVED, MOVING, PackRow
 from services.pfs.storage.tables import BranchEdgeRow, CommitEdgeRow, CommitRow, RepoRow
 from services.pfs.storage.triggers import TriggerRow
 

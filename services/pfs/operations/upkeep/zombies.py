@@ -10,8 +10,8 @@ from collections.abc import AsyncIterator
 from sqlalchemy.orm import Session
 
 from services.kit.database import Database
+from services.pfs.domain.files.paths import below
 from services.pfs.domain.keys import META, SPEC, USER, CommitRef, RepoKey
-from services.pfs.domain.paths import below
 from services.pfs.operations.dag.resolve import resolve_commit
 from services.pfs.operations.files.read import Reading
 from services.pfs.operations.files.tree_views import Views

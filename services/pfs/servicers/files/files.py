@@ -14,10 +14,10 @@ from services.kit.clock import fresh_id
 from services.kit.server import Context
 from services.kit.sortedmap.rows import EMPTY
 from services.pfs.domain.errors import Malformed, prefixed
-from services.pfs.domain.file_errors import BadStream, FileNotFound
-from services.pfs.domain.globs import compile_glob
+from services.pfs.domain.files.file_errors import BadStream, FileNotFound
+from services.pfs.domain.files.globs import compile_glob
+from services.pfs.domain.files.paths import canonical
 from services.pfs.domain.keys import CommitRef
-from services.pfs.domain.paths import canonical
 from services.pfs.operations.dag.change import changed
 from services.pfs.operations.files.contents import file_bytes, only_file, tar
 from services.pfs.operations.files.diff import Pair, changes

@@ -34,8 +34,8 @@ from services.pfs.operations.files.tree_views import LOOK_AGAIN, Sight
 from services.pfs.servicers.base import Rpcs
 from services.pfs.servicers.files.intake import Intake
 from services.pfs.servicers.wire import from_wire
-from services.pfs.storage.filesets import FILE_SETS
-from services.pfs.storage.layers import Part
+from services.pfs.storage.content.filesets import FILE_SETS
+from services.pfs.storage.content.layers import Part
 
 
 class FileSetRpcs(Rpcs):

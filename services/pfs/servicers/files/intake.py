@@ -11,15 +11,15 @@ from typing import TypeVar
 from datamill.wire import pfs_v2_pb2 as pfs
 from services.kit.errors import Invalid
 from services.kit.urls.opening import Urls
-from services.pfs.domain.file_errors import BadStream
+from services.pfs.domain.files.file_errors import BadStream
+from services.pfs.domain.files.paths import canonical, check_path, datum_tag, file_path, key_of
 from services.pfs.domain.keys import CommitRef
-from services.pfs.domain.paths import canonical, check_path, datum_tag, file_path, key_of
 from services.pfs.operations.files.landing import Landing
 from services.pfs.operations.files.stores import Stores
 from services.pfs.operations.files.tree_views import TreeView, Views
 from services.pfs.operations.files.upload import BATCH_BYTES, BATCH_WRITES, Copy, Delete, Fetch, Put, Upload, Write
 from services.pfs.servicers.wire import from_wire
-from services.pfs.storage.layers import Part
+from services.pfs.storage.content.layers import Part
 
 T = TypeVar("T")
 

@@ -27,7 +27,7 @@ from services.pfs.operations.refs.views import commit_view
 from services.pfs.servicers.base import Rpcs
 from services.pfs.servicers.refs.progress import PROGRESS, followed, news_of, progress_towards, reached
 from services.pfs.servicers.wire import from_wire, to_wire
-from services.pfs.storage.filesets import FileSetStore
+from services.pfs.storage.content.filesets import FileSetStore
 
 
 class CommitRpcs(Rpcs):

@@ -7,9 +7,9 @@ from datetime import datetime
 
 from datamill.wire import content_v1_pb2 as content_wire
 from datamill.wire import pfs_v2_pb2 as pfs
-from services.pfs.domain.entries import Content, Extent
+from services.pfs.domain.files.entries import Content, Extent
+from services.pfs.domain.files.paths import datum_tag, file_path, key_of
 from services.pfs.domain.keys import CommitRef, RepoKey
-from services.pfs.domain.paths import datum_tag, file_path, key_of
 from services.pfs.operations.content import Entry
 from services.pfs.operations.files.read import FileStat
 

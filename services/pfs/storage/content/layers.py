@@ -2,7 +2,7 @@
 
 A run object is a row of frames, each a length (u32, big-endian) and one zstd frame of up to FRAME_OPS ops; it is read
 frame by frame, so that merging many long runs takes little memory.
-Elsewhere: merging (domain/layers.py); rows (content_tables.py).
+Elsewhere: merging (domain/files/layers.py); rows (content_tables.py).
 """
 
 import struct
@@ -16,8 +16,8 @@ from services.kit.errors import Corrupt
 from services.kit.objects.port import Objects
 from services.kit.sortedmap.rows import Place, Root
 from services.kit.sortedmap.tree import scan
-from services.pfs.domain.entries import APPEND, Op
-from services.pfs.storage.trees import TreeStore, index_key
+from services.pfs.domain.files.entries import APPEND, Op
+from services.pfs.storage.content.trees import TreeStore, index_key
 
 FRAME_OPS = 2048
 INLINE_BYTES = 64 << 10

@@ -13,11 +13,11 @@ import pytest
 
 from datamill.wire import pfs_v2_pb2 as pfs
 from datamill.wire import transaction_v2_pb2, transaction_v2_pb2_grpc
-from tests.system.pfs.catalogue_commits import COMMITS
-from tests.system.pfs.catalogue_files import FILES
-from tests.system.pfs.catalogue_refs import BRANCHES, PROJECTS, REPOS, TRIGGERS
-from tests.system.pfs.catalogue_world import EXISTS, UNKNOWN, World
 from tests.system.pfs.driver import Repo, refused
+from tests.system.pfs.errors.catalogue_commits import COMMITS
+from tests.system.pfs.errors.catalogue_files import FILES
+from tests.system.pfs.errors.catalogue_refs import BRANCHES, PROJECTS, REPOS, TRIGGERS
+from tests.system.pfs.errors.catalogue_world import EXISTS, UNKNOWN, World
 
 NOUNS = {
     "project": PROJECTS, "repo": REPOS, "branch": BRANCHES, "trigger": TRIGGERS, "commit": COMMITS, "file": FILES,

@@ -7,8 +7,8 @@ from typing import Any, cast
 from sqlalchemy import CursorResult, delete
 from sqlalchemy.orm import Session
 
-from services.pfs.domain.file_errors import PathMissing
-from services.pfs.storage.content_tables import FileSetRow
+from services.pfs.domain.files.file_errors import PathMissing
+from services.pfs.storage.content.content_tables import FileSetRow
 
 FILE_SETS = "__filesets__"
 """The repo through which file sets are read."""

@@ -14,8 +14,8 @@ from sqlalchemy.orm import Session
 
 from services.kit.database import UtcTime
 from services.kit.errors import Unavailable
-from services.pfs.storage.collection_tables import EpochRow, SessionRow
-from services.pfs.storage.content_tables import CONTENT, DYING, LIVE, WRITING, PackRow
+from services.pfs.storage.collection.collection_tables import EpochRow, SessionRow
+from services.pfs.storage.content.content_tables import CONTENT, DYING, LIVE, WRITING, PackRow
 from services.pfs.storage.tables import table
 
 SOME = 500

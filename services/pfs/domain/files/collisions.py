@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from services.kit.errors import Problem
-from services.pfs.domain.paths import at, parents, split_key
+from services.pfs.domain.files.paths import at, parents, split_key
 
 Keys = Callable[[bytes, bytes], Iterator[bytes]]
 """Keys of the tree in a half-open span, ascending."""

@@ -1,7 +1,7 @@
 """Trees of commits in the object store: ranges and manifests lie in index packs, read through one bounded cache.
 
 A view of an open commit is a tree too, of which only the new ranges lie in memory (`Overlay`).
-Elsewhere: the map itself (kit/sortedmap); what the rows mean (domain/entries.py).
+Elsewhere: the map itself (kit/sortedmap); what the rows mean (domain/files/entries.py).
 """
 
 from collections.abc import Callable
@@ -14,8 +14,8 @@ from services.kit.sortedmap.codec import Chunk
 from services.kit.sortedmap.packs import PackSink, Reader
 from services.kit.sortedmap.rows import EMPTY, Place, Root, Row
 from services.pfs.domain.commits import TreeRoot
-from services.pfs.domain.entries import CHUNKED, Content, Extent, decode_manifest, encode_manifest, size_of
-from services.pfs.domain.entries import FILE as WHOLE_FILE
+from services.pfs.domain.files.entries import CHUNKED, Content, Extent, decode_manifest, encode_manifest, size_of
+from services.pfs.domain.files.entries import FILE as WHOLE_FILE
 
 OVERLAY_DECODED_BYTES = 16 << 20
 

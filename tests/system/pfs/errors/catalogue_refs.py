@@ -1,7 +1,7 @@
 """The sentences about projects, repos, branches and triggers (test_error_catalogue.py)."""
 
 from datamill.wire import pfs_v2_pb2 as pfs
-from tests.system.pfs.catalogue_world import CODE, EXISTS, ID, INVALID, NOT_FOUND, UNKNOWN, Case, nobody
+from tests.system.pfs.errors.catalogue_world import CODE, EXISTS, ID, INVALID, NOT_FOUND, UNKNOWN, Case, nobody
 
 PROJECTS: list[Case] = [
     (

@@ -1,6 +1,6 @@
 """Where blobs lie whose pack was rewritten: commits go on naming the old pack, and readers look into the new one.
 
-Elsewhere: rewriting packs (operations/collection/repack.py); reading (packs.py).
+Elsewhere: rewriting packs (operations/collection/repack.py); reading (content/packs.py).
 """
 
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from services.pfs.storage.content_tables import MOVED, MOVING, PackRow
+from services.pfs.storage.content.content_tables import MOVED, MOVING, PackRow
 
 
 class Moves:

@@ -1,6 +1,6 @@
 """The tables of garbage collection: processes that may refer to packs, the epoch, and what was deleted lately.
 
-Elsewhere: packs themselves (content_tables.py); what all of it is for (operations/collection, docs/adr/0009).
+Elsewhere: packs themselves (content/content_tables.py); what all of it is for (operations/collection, docs/adr/0009).
 """
 
 from datetime import datetime

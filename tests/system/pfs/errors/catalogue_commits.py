@@ -1,7 +1,7 @@
 """The sentences about commits and commit sets (test_error_catalogue.py)."""
 
 from datamill.wire import pfs_v2_pb2 as pfs
-from tests.system.pfs.catalogue_world import CODE, ID, INVALID, NOT_FOUND, UNKNOWN, Case, nobody
+from tests.system.pfs.errors.catalogue_world import CODE, ID, INVALID, NOT_FOUND, UNKNOWN, Case, nobody
 
 COMMITS: list[Case] = [
     (

@@ -12,9 +12,9 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from services.kit.errors import Problem
-from services.pfs.domain import glob_ends
-from services.pfs.domain.glob_ends import Ends
-from services.pfs.domain.paths import canonical
+from services.pfs.domain.files import glob_ends
+from services.pfs.domain.files.glob_ends import Ends
+from services.pfs.domain.files.paths import canonical
 
 SPECIAL = frozenset("*?[]{}!()@+^")
 _POSIX = {

@@ -4,7 +4,7 @@ A file's content is a run of extents, each a blob of a content pack; its digest 
 it was cut or written. A write is an `Op` on a key (path and datum tag): replace, append or remove. Folding ops is
 associative, so layers can be merged in any grouping as long as their order is kept.
 Holds for ever: the kinds, and the bytes of a manifest.
-Elsewhere: bytes of packs (kit/packs.py), layers as stored (storage/layers.py).
+Elsewhere: bytes of packs (kit/packs.py), layers as stored (storage/content/layers.py).
 """
 
 import hashlib

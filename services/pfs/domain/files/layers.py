@@ -1,13 +1,13 @@
 """Merging writes: many sorted runs of ops, older before newer, into one sorted run with one op a key.
 
-Elsewhere: what an op does (entries.py); where runs are kept (storage/layers.py).
+Elsewhere: what an op does (entries.py); where runs are kept (storage/content/layers.py).
 """
 
 import heapq
 from collections.abc import Iterable, Iterator, Sequence
 from operator import itemgetter
 
-from services.pfs.domain.entries import APPEND, REPLACE, Op, fold, removal
+from services.pfs.domain.files.entries import APPEND, REPLACE, Op, fold, removal
 
 
 def merged(runs: Sequence[Iterable[Op]]) -> Iterator[Op]:

@@ -1,8 +1,8 @@
 """The sentences about files (test_error_catalogue.py)."""
 
 from datamill.wire import pfs_v2_pb2 as pfs
-from tests.system.pfs.catalogue_world import NOT_FOUND, UNKNOWN, Case
 from tests.system.pfs.driver import put
+from tests.system.pfs.errors.catalogue_world import NOT_FOUND, UNKNOWN, Case
 
 FILES: list[Case] = [
     (

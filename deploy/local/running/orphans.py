@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 from deploy.local.layout import Layout
-from deploy.local.parts import MARK
+from deploy.local.running.parts import MARK
 
 SECONDS = 5.0
 

@@ -1,6 +1,6 @@
 """The tables of packs, layers and file sets.
 
-Elsewhere: repos, branches and commits (tables.py).
+Elsewhere: repos, branches and commits (storage/tables.py).
 """
 
 from datetime import datetime

@@ -19,8 +19,8 @@ from typing import Any
 
 from deploy.local.layout import Layout
 from deploy.local.logs import open_log
-from deploy.local.parts import Part, environment
-from deploy.local.probe import Answer
+from deploy.local.running.parts import Part, environment
+from deploy.local.running.probe import Answer
 
 log = logging.getLogger(__name__)
 PAUSES = (0.0, 0.25, 0.5, 1.0, 2.0, 4.0, 5.0)

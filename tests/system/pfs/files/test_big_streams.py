@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from datamill.wire import pfs_v2_pb2 as pfs
-from deploy.local.parts import FRUGAL
+from deploy.local.running.parts import FRUGAL
 from tests.support.servers import SERVING, channel, running, service_command, settings
 from tests.system.pfs.driver import Change, Repo, put
 

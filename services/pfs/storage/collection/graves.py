@@ -9,9 +9,9 @@ from sqlalchemy import ColumnElement, insert, select
 from sqlalchemy.orm import Session
 
 from services.kit.sortedmap.rows import Place, Root
-from services.pfs.storage.collection_tables import GraveRow
-from services.pfs.storage.content_tables import LayerRow
-from services.pfs.storage.layers import Whole, encode_parts
+from services.pfs.storage.collection.collection_tables import GraveRow
+from services.pfs.storage.content.content_tables import LayerRow
+from services.pfs.storage.content.layers import Whole, encode_parts
 from services.pfs.storage.tables import CommitRow, table
 
 _COMMIT, _LAYER = table(CommitRow), table(LayerRow)

@@ -20,13 +20,13 @@ from pathlib import Path
 
 from deploy.local import database, store
 from deploy.local import layout as layouts
-from deploy.local.child import Child
 from deploy.local.choices import Choices, reached_at, warning
 from deploy.local.layout import CannotRun, Layout
 from deploy.local.logs import rotate, tail
-from deploy.local.orphans import kill_orphans
-from deploy.local.parts import ROOT, plan
-from deploy.local.ports import claim
+from deploy.local.running.child import Child
+from deploy.local.running.orphans import kill_orphans
+from deploy.local.running.parts import ROOT, plan
+from deploy.local.running.ports import claim
 
 log = logging.getLogger(__name__)
 START_SECONDS = 60.0
@@ -191,7 +191,7 @@ def _store(layout: Layout, given: str) -> str:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """`python -m deploy.local.supervisor`: in the foreground, or telling the outcome to a pipe and going on."""
+    """`python -m deploy.local.running.supervisor`: in the foreground, or telling the outcome to a pipe and going on."""
     parser = argparse.ArgumentParser(prog="datamill up")
     parser.add_argument("--data-dir", type=Path, required=True)
     parser.add_argument("--port", type=int, required=True)

@@ -13,12 +13,12 @@ from pathlib import Path
 from deploy.envoy.render import Gateway, render
 from deploy.local import binaries, database, store
 from deploy.local.choices import Choices
-from deploy.local.drain import SOCKET, drain
 from deploy.local.layout import Layout, write_whole
-from deploy.local.ports import free_ports
-from deploy.local.probe import Answer, ask_grpc, ask_nats
+from deploy.local.running.drain import SOCKET, drain
+from deploy.local.running.ports import free_ports
+from deploy.local.running.probe import Answer, ask_grpc, ask_nats
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 MARK = "DATAMILL_INSTANCE"  # in the environment of all that belongs to an instance; holds its data directory
 DRAIN_SECONDS = "5"
 MAX_PAYLOAD_BYTES = 8 << 20

@@ -16,8 +16,8 @@ from services.kit.clock import fresh_name
 from services.kit.errors import Corrupt
 from services.kit.objects.port import Objects
 from services.kit.packs import RAW, BadPack, Blob, Bytes, PackBuilder, decode, pack_key, read_directory
-from services.pfs.domain.entries import Extent
-from services.pfs.storage.moves import Moves
+from services.pfs.domain.files.entries import Extent
+from services.pfs.storage.collection.moves import Moves
 
 GAP_BYTES = 256 << 10  # a smaller hole between two blobs is read along
 SPAN_BYTES = 8 << 20  # at most so much in one read

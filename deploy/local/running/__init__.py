@@ -1,0 +1,1 @@
+"""The supervisor and the parts that it keeps alive."""

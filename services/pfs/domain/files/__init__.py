@@ -1,0 +1,1 @@
+"""Paths, globs, entries and layers: what a tree is made of."""

@@ -1,0 +1,1 @@
+"""What garbage collection keeps: sessions, graves, moves."""

@@ -1,0 +1,1 @@
+"""Packs, trees and layers in the object store, and their rows."""
