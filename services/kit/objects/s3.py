@@ -39,7 +39,7 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0
 SEND_BYTES = 256 << 10
 FULL = {"XMinioStorageFull", "XMinioAdminBucketQuotaExceeded", "QuotaExceeded", "InsufficientStorage", "StorageFull"}
 AGAIN = {"BadDigest", "IncompleteBody", "InternalError", "RequestTimeout", "ServiceUnavailable", "SlowDown"}
-AGAIN |= {"OperationAborted", "XAmzContentSHA256Mismatch"}
+AGAIN |= {"OperationAborted", "XAmzContentSHA256Mismatch", "NoSuchUpload"}  # an upload that is gone is begun anew
 REFUSED = {
     "AccessDenied",
     "InvalidAccessKeyId",
