@@ -15,7 +15,7 @@ from services.pfs.operations.dag.change import Change
 from services.pfs.storage.triggers import StoredTrigger, TriggerStore
 
 LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
-MANY = 2**31  # more commits than any branch will have, and a number that every database knows
+MANY = 2**31 - 2  # more commits than any branch will have; one more is still an INTEGER of every database
 
 
 def fire_triggers(change: Change, new: Commit) -> None:
