@@ -26,7 +26,7 @@ class Ticker:
 
     async def run(self) -> None:
         """Tick until cancelled. A trigger that is new may be due first: news of its branch ends the sleep."""
-        async with self._bus.listen("pfs.branch.changed") as news:
+        async with self._bus.listen("pfs.branch.scheduled") as news:
             while True:
                 news.drain()
                 await news.wait(await self._done_until())

@@ -113,9 +113,9 @@ class Change:
             "error": commit.error,
         }
 
-    def say_branch(self, branch: Branch) -> None:
-        """Tell that a branch was made, moved, rewired or deleted."""
-        self._news["pfs.branch.changed", branch.key.full] = {
+    def say_clock(self, branch: Branch) -> None:
+        """Tell that a branch follows the clock from now on, or by another schedule."""
+        self._news["pfs.branch.scheduled", branch.key.full] = {
             **_repo_facts(branch.key.repo),
             "branch": branch.key.name,
         }

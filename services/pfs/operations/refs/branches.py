@@ -76,7 +76,6 @@ def create_branch(
     _give_head(change, branch, target, derived=bool(upstream), renew=rewired and bool(upstream))
     if trigger is not None:
         set_trigger(change, branch, trigger)
-    change.say_branch(branch)
 
 
 def _checked(
@@ -128,7 +127,6 @@ def _ensured(change: Change, key: BranchKey) -> Branch:
         repo = _repo(change.tx, key.repo)
         found = change.branches.add(repo.number, key.name, change.now)
         _give_empty_head(change, found)
-        change.say_branch(found)
     return found
 
 
@@ -213,4 +211,3 @@ def remove_branches(change: Change, branches: Sequence[Branch], *, force: bool) 
         triggers.remove_touching(branch.number)
     for branch in branches:
         change.branches.remove(branch.number)
-        change.say_branch(branch)

@@ -53,7 +53,6 @@ def start_commit(
         description=description,
     )
     change.propagate(target.number)
-    change.say_branch(target)
     return commit
 
 

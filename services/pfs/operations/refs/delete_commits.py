@@ -89,7 +89,6 @@ def _remove(change: Change, number: CommitNumber) -> None:
             change.check_heads()
         else:
             _empty_head(change, commit, branch.number)
-        change.say_branch(branch)
     change.say_commit("pfs.commit.deleted", commit)
     change.commits.remove(number)
 

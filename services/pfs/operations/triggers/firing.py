@@ -34,8 +34,6 @@ def move(change: Change, target: BranchNumber, new: Commit) -> None:
     """Point a branch at a commit of its repo, and let the change open commits downstream of it."""
     change.branches.set_head(target, new.number, change.now)
     change.propagate(target)
-    if (branch := change.branches.get(target)) is not None:
-        change.say_branch(branch)
 
 
 def _fires(change: Change, trigger: StoredTrigger, new: Commit) -> bool:

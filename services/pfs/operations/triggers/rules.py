@@ -49,6 +49,7 @@ def set_trigger(change: Change, target: Branch, rule: Trigger) -> None:
         return
     due = None
     if rule.cron:
+        change.say_clock(target)
         now = change.branches.get(target.number)
         head = None if now is None or now.head is None else change.commits.get(now.head)
         due = schedule(rule.cron).next(change.now if head is None else head.started)
