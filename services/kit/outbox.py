@@ -19,7 +19,7 @@ from services.kit.database import Database, KitBase, UtcTime
 
 log = logging.getLogger(__name__)
 BATCH = 500
-LOOK_AGAIN = timedelta(seconds=2)
+LOOK_AGAIN = timedelta(seconds=5)
 FORGET_EVERY = 1.0  # seconds
 
 

@@ -20,7 +20,7 @@ from services.pfs.operations.finishing.finish import Outcome, Work, claim, finis
 
 log = logging.getLogger(__name__)
 LEASE = timedelta(seconds=30)
-LOOK_AGAIN = timedelta(seconds=3)
+LOOK_AGAIN = timedelta(seconds=5)
 AT_ONCE = 4  # commits that are finished side by side
 
 

@@ -23,6 +23,7 @@ from services.pps.storage.pipelines import PipelineStore
 
 log = logging.getLogger(__name__)
 LOOK_AGAIN = timedelta(seconds=1)
+NOTHING_THERE = timedelta(seconds=5)  # between looks when there is no pipeline
 ABANDONED = timedelta(seconds=60)  # another replica may still be working on an intent that is younger
 LEFT = timedelta(seconds=3)  # how long a call of ours that nobody waits for any more may go on in PFS
 
@@ -59,14 +60,17 @@ class Reconciler:
         abandoned = timedelta()  # at start nobody else of this instance can be working on an intent
         while True:
             self._wake.clear()
+            pause = LOOK_AGAIN
             try:
                 await self._intents(self._clock.now() - abandoned)
-                await self._groups.reconcile(await self._db.read(reading.everything))
+                pipelines = await self._db.read(reading.everything)
+                await self._groups.reconcile(pipelines)
+                pause = LOOK_AGAIN if pipelines or self._left else NOTHING_THERE
             except Exception:
                 log.exception("reconciling pipelines failed; it is tried again")
             abandoned = ABANDONED
             try:
-                async with asyncio.timeout(LOOK_AGAIN.total_seconds()):
+                async with asyncio.timeout(pause.total_seconds()):
                     await self._wake.wait()
             except TimeoutError:
                 continue
