@@ -70,7 +70,7 @@ lock: $(VENV)/.ready ## pin the newest versions, with hashes
 	  --no-emit-index-url --no-emit-trusted-host -o requirements/compat-lock.txt requirements/compat.in
 
 migration: setup ## write a schema revision: make migration SERVICE=pfs NAME=what_changed
-	$(BIN)/python -m services.kit.migrations services.$(SERVICE).storage $(NAME)
+	$(BIN)/python -m services.kit.storage.migrations services.$(SERVICE).storage $(NAME)
 
 clean: ## remove everything that setup and runs have made
 	rm -rf $(VENV) $(COMPAT) clients/python/datamill/wire clients/python/*.egg-info demo-result

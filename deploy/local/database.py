@@ -2,7 +2,7 @@
 
 Holds for ever: a data directory stays with what it began with; only the address of its server may change.
 The address may hold a password: it goes by the environment, is kept for the owner alone, and is shown without it.
-Elsewhere: talking to a database (services/kit/database.py), which `check` runs in a process of its own.
+Elsewhere: talking to a database (services/kit/storage/database.py), which `check` runs in a process of its own.
 """
 
 import os
@@ -18,7 +18,7 @@ SECONDS = 30
 SCHEMES = {"postgresql", "postgres"}
 _CHECK = (
     "import os, sys\n"
-    "from services.kit.database import Database\n"
+    "from services.kit.storage.database import Database\n"
     "from services.kit.errors import Unavailable\n"
     "try:\n"
     f"    Database(os.environ[{VARIABLE!r}]).engine.dispose()\n"

@@ -21,11 +21,11 @@ from services.jobs.duties.driver import Driver
 from services.jobs.duties.follower import Follower
 from services.jobs.duties.staged import StagedStops
 from services.jobs.operations.activity import Activities
-from services.jobs.operations.creating import Creator
 from services.jobs.operations.logs import Logs
-from services.jobs.operations.planning import Planner
 from services.jobs.operations.queue import Queue
-from services.jobs.operations.steps import Tools
+from services.jobs.operations.running.creating import Creator
+from services.jobs.operations.running.planning import Planner
+from services.jobs.operations.running.steps import Tools
 from services.jobs.operations.wakes import Wakes
 from services.jobs.servicers.api import JobsApi
 from services.jobs.servicers.jobs import Parts
@@ -33,18 +33,19 @@ from services.jobs.servicers.traces import Forwarder, TraceIntake
 from services.jobs.servicers.work import WorkService
 from services.jobs.settings import Settings
 from services.jobs.storage.objects import Indexes
-from services.kit import channels, config
+from services.kit import config
 from services.kit.bus import Bus
-from services.kit.clock import SystemClock
-from services.kit.database import Database
 from services.kit.errors import Unavailable
-from services.kit.migrations import NewerSchema, migrate
 from services.kit.objects.opening import open_store
 from services.kit.objects.port import Objects
-from services.kit.outbox import Relay
-from services.kit.server import PortInUse, serving, told_to_stop
-from services.kit.staging import Staging
+from services.kit.rpc import channels
+from services.kit.rpc.server import PortInUse, serving, told_to_stop
+from services.kit.rpc.staging import Staging
+from services.kit.storage.database import Database
+from services.kit.storage.migrations import NewerSchema, migrate
+from services.kit.storage.outbox import Relay
 from services.kit.telemetry import start_logging, start_telemetry
+from services.kit.time.clock import SystemClock
 
 NAMES = ("pps_v2.API", "datamill.work.v1.WorkService", "opentelemetry.proto.collector.trace.v1.TraceService")
 WAITING = 32  # threads, where they wait for a store far away and not for a core

@@ -20,7 +20,7 @@ from datamill.wire import trees_v1_pb2_grpc as trees_grpc
 from services.jobs.domain.errors import CommitGone, InputRefused, PipelineNotFound
 from services.jobs.domain.specs import PipelineSpec
 from services.jobs.spec_reader import read_spec
-from services.kit.server import PROBLEM_HEADER
+from services.kit.rpc.server import PROBLEM_HEADER
 
 ENTRIES_A_MESSAGE = 2000
 WAIT_SECONDS = 15.0  # then it is asked again: a wait must not hang on one lost wake-up

@@ -1,4 +1,4 @@
-"""Kinds of trouble a caller can act on. There is no gRPC here; `kit.server` turns each kind into a status, once.
+"""Kinds of trouble a caller can act on. There is no gRPC here; `kit.rpc.server` turns each kind into a status, once.
 
 A service's own problems subclass these in its `domain/errors.py` with the exact sentence that clients match on.
 Elsewhere: which status each kind gets (server.py).

@@ -21,15 +21,15 @@ from datamill.wire import upkeep_v1_pb2_grpc as upkeep_grpc
 from datamill.wire import versionpb_v2_pb2_grpc as version_grpc
 from services.kit import config
 from services.kit.bus import Bus
-from services.kit.clock import SystemClock
-from services.kit.database import Database
 from services.kit.errors import Unavailable
-from services.kit.migrations import NewerSchema, migrate
 from services.kit.objects.address import parse
 from services.kit.objects.opening import open_store
-from services.kit.outbox import Relay
-from services.kit.server import PortInUse, Registration, serving, told_to_stop
+from services.kit.rpc.server import PortInUse, Registration, serving, told_to_stop
+from services.kit.storage.database import Database
+from services.kit.storage.migrations import NewerSchema, migrate
+from services.kit.storage.outbox import Relay
 from services.kit.telemetry import start_logging, start_telemetry
+from services.kit.time.clock import SystemClock
 from services.kit.urls.opening import Urls
 from services.kit.urls.rules import Rules
 from services.pfs.duties.collector import Collector

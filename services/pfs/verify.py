@@ -6,8 +6,8 @@ Prints what is damaged; ends with 1 when something is.
 import asyncio
 import sys
 
-from services.kit.database import Database
 from services.kit.objects.opening import open_store
+from services.kit.storage.database import Database
 from services.pfs.operations.collection import scrub
 from services.pfs.operations.files.stores import Stores
 from services.pfs.storage.collection.moves import Moves, moves_of

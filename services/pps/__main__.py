@@ -10,16 +10,17 @@ from pathlib import Path
 import grpc
 
 from datamill.wire import pps_v2_pb2_grpc as pps_grpc
-from services.kit import channels, config
+from services.kit import config
 from services.kit.bus import Bus
-from services.kit.clock import SystemClock
-from services.kit.database import Database
 from services.kit.errors import Unavailable
-from services.kit.migrations import NewerSchema, migrate
-from services.kit.outbox import Relay
-from services.kit.server import PortInUse, serving, told_to_stop
-from services.kit.staging import Staging
+from services.kit.rpc import channels
+from services.kit.rpc.server import PortInUse, serving, told_to_stop
+from services.kit.rpc.staging import Staging
+from services.kit.storage.database import Database
+from services.kit.storage.migrations import NewerSchema, migrate
+from services.kit.storage.outbox import Relay
 from services.kit.telemetry import start_logging, start_telemetry
+from services.kit.time.clock import SystemClock
 from services.pps.clients import Jobs, Repos
 from services.pps.duties.groups import Groups
 from services.pps.duties.reconciler import Reconciler

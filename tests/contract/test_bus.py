@@ -12,9 +12,9 @@ from sqlalchemy.orm import Session
 
 from datamill.wire import events_v1_pb2 as events
 from services.kit.bus import NEWS_STREAM, Bus
-from services.kit.database import Database, KitBase
 from services.kit.errors import Unavailable
-from services.kit.outbox import Outbox, OutboxRow, Relay
+from services.kit.storage.database import Database, KitBase
+from services.kit.storage.outbox import Outbox, OutboxRow, Relay
 from tests.support.servers import Running, free_port, nats_command, running
 
 SOON = timedelta(seconds=10)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from services.kit.database import Database, KitBase
+from services.kit.storage.database import Database, KitBase
 from services.pfs.domain.files.file_errors import PathMissing
 from services.pfs.storage import cache
 from services.pfs.storage.cache import CacheStore

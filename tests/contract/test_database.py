@@ -10,11 +10,11 @@ import pytest
 from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
-from services.kit.database import Database, KitBase
 from services.kit.errors import Unavailable
-from services.kit.leases import LeaseRow, drop_lease, take_lease
-from services.kit.migrations import NewerSchema, migrate, write_revision
-from services.kit.outbox import Outbox, OutboxRow
+from services.kit.storage.database import Database, KitBase
+from services.kit.storage.leases import LeaseRow, drop_lease, take_lease
+from services.kit.storage.migrations import NewerSchema, migrate, write_revision
+from services.kit.storage.outbox import Outbox, OutboxRow
 from tests.support.postgres import Postgres
 from tests.support.servers import free_port
 

@@ -12,8 +12,9 @@ from google.protobuf.empty_pb2 import Empty
 
 from datamill.wire import pfs_v2_pb2 as pfs
 from datamill.wire import pfs_v2_pb2_grpc as pfs_grpc
-from services.kit import channels, errors
-from services.kit.server import PortInUse, is_service, serving
+from services.kit import errors
+from services.kit.rpc import channels
+from services.kit.rpc.server import PortInUse, is_service, serving
 
 NAME = "pfs_v2.API"
 DRAIN = timedelta(seconds=5)

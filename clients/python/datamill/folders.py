@@ -1,6 +1,6 @@
 """Whole folders in and out, by the shortest way that the server and this machine allow.
 
-In: packs straight to the store (bulk/upload.py) when the server has a content service and blake3 is installed, else one
+In: packs straight to the store (bulk/sending/upload.py) when the server has a content service and blake3 is installed, else one
 stream through the service. Out: straight from the packs (bulk/download.py) when this machine reaches the store, else
 one tar stream, unpacked here (bulk/local.py).
 """
@@ -15,7 +15,7 @@ from typing import Any
 
 from datamill import names
 from datamill.bulk import local, store
-from datamill.bulk.aims import Aim
+from datamill.bulk.sending.aims import Aim
 from datamill.commits import Commits
 from datamill.errors import Failed, Invalid, NotFound, Unsupported
 from datamill.files import Files, put_requests
@@ -119,7 +119,7 @@ class Folders(Repos, Commits, Files):
 
     def _file_sets(self, files: Iterable[local.LocalFile], aim: Aim, progress: Progress) -> list[str]:
         if importlib.util.find_spec("blake3"):
-            upload: Any = importlib.import_module("datamill.bulk.upload")
+            upload: Any = importlib.import_module("datamill.bulk.sending.upload")
             try:
                 packed, files = upload.file_set(self, files, aim, progress)
             except Unsupported:  # a server without a content service; nothing has been read yet
@@ -134,8 +134,8 @@ class Folders(Repos, Commits, Files):
         """
         if not importlib.util.find_spec("blake3"):
             return None
-        download: Any = importlib.import_module("datamill.bulk.download")
-        reading: Any = importlib.import_module("datamill.bulk.reading")
+        download: Any = importlib.import_module("datamill.bulk.fetching.download")
+        reading: Any = importlib.import_module("datamill.bulk.fetching.reading")
         try:
             reach = store.reach(self)
         except Unsupported:

@@ -3,7 +3,7 @@
 Jobs of different pipelines run side by side. Trouble with another service or the store ends a try, never a job; the
 next try goes on from the state in the database. A kill is a change of that state; the watcher sees it and drops the
 try.
-Elsewhere: the steps (operations/steps.py); which jobs there are (operations/creating.py); news (follower.py).
+Elsewhere: the steps (operations/running/steps.py); which jobs there are (operations/creating.py); news (follower.py).
 """
 
 import asyncio
@@ -19,13 +19,13 @@ from sqlalchemy.orm import Session
 from services.jobs.clients import FileSetGone
 from services.jobs.domain.errors import CommitGone, Superseded
 from services.jobs.domain.jobs import COMMIT_REMOVED, TIMED_OUT, Job, JobState
-from services.jobs.operations import moving
-from services.jobs.operations.steps import JobSteps, Tools
+from services.jobs.operations.running import moving
+from services.jobs.operations.running.steps import JobSteps, Tools
 from services.jobs.operations.wakes import waited
 from services.jobs.spec_reader import read_document
 from services.jobs.storage.jobs import JobStore
 from services.kit.errors import Exhausted, Unavailable
-from services.kit.leases import drop_lease, take_lease
+from services.kit.storage.leases import drop_lease, take_lease
 
 log = logging.getLogger(__name__)
 LEASE = timedelta(seconds=15)

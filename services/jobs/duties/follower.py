@@ -23,9 +23,9 @@ from services.jobs.domain.jobs import (
 )
 from services.jobs.domain.specs import PipelineSpec
 from services.jobs.duties.driver import TROUBLE, Driver
-from services.jobs.operations import killing, moving
-from services.jobs.operations.creating import Creator
-from services.jobs.operations.steps import Tools
+from services.jobs.operations.running import killing, moving
+from services.jobs.operations.running.creating import Creator
+from services.jobs.operations.running.steps import Tools
 from services.jobs.storage.jobs import JobStore
 from services.kit.bus import Bus
 

@@ -1,17 +1,17 @@
 """Stops that come with a transaction of a user's: carried out once it is finished.
 
-Elsewhere: steps and intents (services/kit/staging.py); who stages them (servicers/jobs.py).
+Elsewhere: steps and intents (services/kit/rpc/staging.py); who stages them (servicers/jobs.py).
 """
 
 import logging
 from dataclasses import dataclass
 
 from services.jobs.domain.jobs import STOPPED, JobKey
-from services.jobs.operations import killing
-from services.jobs.operations.creating import Creator
-from services.jobs.operations.steps import Tools
+from services.jobs.operations.running import killing
+from services.jobs.operations.running.creating import Creator
+from services.jobs.operations.running.steps import Tools
 from services.kit.bus import Bus
-from services.kit.staging import Intent, Staging
+from services.kit.rpc.staging import Intent, Staging
 
 log = logging.getLogger(__name__)
 DEFAULT_PROJECT = "default"

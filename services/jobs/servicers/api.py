@@ -10,7 +10,7 @@ from services.jobs.domain.errors import Wrong
 from services.jobs.servicers.datums import DatumRpcs
 from services.jobs.servicers.jobs import JobRpcs, Parts
 from services.jobs.servicers.logs import LogRpcs
-from services.kit.server import Context
+from services.kit.rpc.server import Context
 
 
 class JobsApi(JobRpcs, DatumRpcs, LogRpcs, APIServicer):

@@ -1,6 +1,6 @@
 """The datum methods of pps_v2.API: what a job has done, and what an input would give.
 
-Elsewhere: the index that they read (operations/reading.py), planning (operations/planning.py).
+Elsewhere: the index that they read (operations/reading.py), planning (operations/running/planning.py).
 """
 
 import asyncio
@@ -24,7 +24,7 @@ from services.jobs.servicers import from_wire, to_wire
 from services.jobs.servicers.jobs import Parts
 from services.jobs.spec_reader import has_cron, read_tree, sorted_tree
 from services.jobs.storage.jobs import JobStore
-from services.kit.server import Context
+from services.kit.rpc.server import Context
 
 HEX_BYTES = 32
 CRON = "can't list datums with a cron input, there will be no datums until the pipeline is created"

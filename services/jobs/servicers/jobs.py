@@ -15,17 +15,18 @@ from datamill.wire import transaction_v2_pb2 as transaction
 from services.jobs.clients import Pps
 from services.jobs.domain.errors import JobDeleted, JobNotFound, NotBuilt, Wrong
 from services.jobs.domain.jobs import DELETED, STOPPED, Job, JobKey, JobState
-from services.jobs.operations import killing, moving, reading
+from services.jobs.operations import reading
 from services.jobs.operations.activity import Activities
-from services.jobs.operations.creating import Creator
 from services.jobs.operations.reading import JobFilter
-from services.jobs.operations.steps import Tools
+from services.jobs.operations.running import killing, moving
+from services.jobs.operations.running.creating import Creator
+from services.jobs.operations.running.steps import Tools
 from services.jobs.operations.wakes import waited
 from services.jobs.servicers import from_wire, to_wire
 from services.kit.bus import Bus
-from services.kit.server import Context, is_service
-from services.kit.staging import Staging, transaction_of
-from services.kit.times import time_of
+from services.kit.rpc.server import Context, is_service
+from services.kit.rpc.staging import Staging, transaction_of
+from services.kit.time.times import time_of
 
 LOOK_AGAIN = 5.0
 PAGE = 200

@@ -11,8 +11,8 @@ from services.jobs.domain.log_lines import LogBatch, subject_of
 from services.jobs.servicers import from_wire, to_wire
 from services.jobs.servicers.jobs import Parts
 from services.kit.errors import NotFound
-from services.kit.server import Context
-from services.kit.times import span_of
+from services.kit.rpc.server import Context
+from services.kit.time.times import span_of
 
 DAY, NO_TIME = timedelta(hours=24), timedelta(0)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

@@ -19,7 +19,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from services.jobs.domain.errors import BadRequest
 from services.jobs.domain.log_lines import LogBatch, LogScope
 from services.jobs.operations.logs import Logs
-from services.kit.server import Context, require_service
+from services.kit.rpc.server import Context, require_service
 
 log = logging.getLogger(__name__)
 LOG_SPAN, LINE = "log", "line"

@@ -17,17 +17,18 @@ from services.jobs.domain.errors import BadRequest, JobNotFound
 from services.jobs.domain.jobs import Job, JobKey, Stats
 from services.jobs.domain.records import Planned, Record, read_planned, record_line
 from services.jobs.domain.sets import LEASE, DatumSet, SetState
-from services.jobs.operations import leasing, moving, results
+from services.jobs.operations import leasing
 from services.jobs.operations.activity import Activities, Activity
 from services.jobs.operations.leasing import Leased, Refusal
 from services.jobs.operations.queue import Line, Taken
-from services.jobs.operations.steps import Tools, count, settle
+from services.jobs.operations.running import moving, results
+from services.jobs.operations.running.steps import Tools, count, settle
 from services.jobs.servicers import from_wire, to_wire
 from services.jobs.storage.jobs import JobStore
 from services.jobs.storage.objects import write_records
 from services.jobs.storage.sets import SetStore
-from services.kit.server import Context, require_service
-from services.kit.times import span_of, time_of
+from services.kit.rpc.server import Context, require_service
+from services.kit.time.times import span_of, time_of
 
 LONGEST_WAIT = timedelta(seconds=60)
 NOT_FOUND_YET = timedelta(seconds=1)

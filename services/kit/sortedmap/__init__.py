@@ -9,6 +9,6 @@ range_digest. A key is any bytes; a row is (key, kind < 255, size, digest of 32 
     reader = Reader(source)                         # source.read(place) gives stored bytes
     root = apply(reader, root, sorted_edits, sink); sink.flush()
 
-Inside: chunks.py and places.py are ranges and nodes in memory, by columns; codec.py and columns.py their bytes and
-ids; chunking.py where they are cut; cursor.py the way among them; rowdiff.py two ranges compared.
+Inside: encoding/ has ranges and nodes in memory, by columns (chunks.py, places.py), and as bytes with ids (codec.py,
+columns.py); chunking.py where they are cut; cursor.py the way among them; rowdiff.py two ranges compared.
 """

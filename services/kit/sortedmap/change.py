@@ -11,9 +11,9 @@ from dataclasses import dataclass, field, replace
 from typing import Generic
 
 from services.kit.sortedmap.chunking import Chunker
-from services.kit.sortedmap.chunks import BadRow, C, Change, Leaf, Node, by_key, leaf_of
-from services.kit.sortedmap.codec import encode_delta, leaf_id, node_id
 from services.kit.sortedmap.cursor import Cursor, top_of
+from services.kit.sortedmap.encoding.chunks import BadRow, C, Change, Leaf, Node, by_key, leaf_of
+from services.kit.sortedmap.encoding.codec import encode_delta, leaf_id, node_id
 from services.kit.sortedmap.packs import PackSink, Reader
 from services.kit.sortedmap.rows import EMPTY, Child, Edit, Removed, Root, Row, ends_chunk
 from services.kit.sortedmap.tree import (

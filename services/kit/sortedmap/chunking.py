@@ -13,7 +13,7 @@ from typing import Generic
 
 import xxhash
 
-from services.kit.sortedmap.chunks import C
+from services.kit.sortedmap.encoding.chunks import C
 from services.kit.sortedmap.rows import LONGEST_NODE, LONGEST_RANGE, mask_of
 
 _hash: Callable[[bytes], int] = xxhash.xxh3_64_intdigest

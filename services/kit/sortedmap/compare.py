@@ -7,9 +7,9 @@ from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from services.kit.sortedmap.chunks import Leaf, Node
-from services.kit.sortedmap.codec import NO_PACK, leaf_id, node_id
 from services.kit.sortedmap.cursor import top_of
+from services.kit.sortedmap.encoding.chunks import Leaf, Node
+from services.kit.sortedmap.encoding.codec import NO_PACK, leaf_id, node_id
 from services.kit.sortedmap.packs import PackSink, Reader
 from services.kit.sortedmap.rowdiff import differing
 from services.kit.sortedmap.rows import EMPTY, Child, Place, Root, Row, ends_chunk

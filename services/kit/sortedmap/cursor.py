@@ -5,8 +5,8 @@ Elsewhere: who moves it (change.py).
 
 from bisect import bisect_left
 
-from services.kit.sortedmap.chunks import Chunk, Node
-from services.kit.sortedmap.codec import NO_PACK
+from services.kit.sortedmap.encoding.chunks import Chunk, Node
+from services.kit.sortedmap.encoding.codec import NO_PACK
 from services.kit.sortedmap.packs import Reader
 from services.kit.sortedmap.rows import Child, Root
 

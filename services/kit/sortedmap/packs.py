@@ -5,9 +5,9 @@ from collections.abc import Callable
 from threading import Lock
 from typing import Protocol
 
-from services.kit.clock import fresh_name
-from services.kit.sortedmap.codec import Chunk, decode
+from services.kit.sortedmap.encoding.codec import Chunk, decode
 from services.kit.sortedmap.rows import Place
+from services.kit.time.clock import fresh_name
 
 PACK_BYTES = 16 << 20
 DECODED_BYTES = 64 << 20

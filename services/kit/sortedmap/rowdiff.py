@@ -6,7 +6,7 @@ Elsewhere: which ranges are worth comparing (compare.py).
 from bisect import bisect_left
 from collections.abc import Iterator
 
-from services.kit.sortedmap.chunks import Leaf
+from services.kit.sortedmap.encoding.chunks import Leaf
 
 FEW = 8  # rows that are compared one by one
 Pair = tuple[int | None, int | None]

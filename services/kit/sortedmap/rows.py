@@ -2,7 +2,7 @@
 
 Holds for ever: the boundary rule, and that an id covers logical rows only (key, kind, size, digest), never where bytes
 lie or how they are compressed; so storing a range anew never changes what it is called.
-Elsewhere: bytes of ranges (codec.py), the algorithms (tree.py, change.py, compare.py).
+Elsewhere: bytes of ranges (encoding/codec.py), the algorithms (tree.py, change.py, compare.py).
 """
 
 from dataclasses import dataclass

@@ -11,8 +11,8 @@ from itertools import chain, islice, pairwise
 from operator import lt
 
 from services.kit.sortedmap.chunking import Chunker, boundaries
-from services.kit.sortedmap.chunks import Leaf, Node, leaf_of
-from services.kit.sortedmap.codec import NO_PACK, encode_leaf, encode_node, leaf_id, node_id
+from services.kit.sortedmap.encoding.chunks import Leaf, Node, leaf_of
+from services.kit.sortedmap.encoding.codec import NO_PACK, encode_leaf, encode_node, leaf_id, node_id
 from services.kit.sortedmap.packs import PackSink, Reader
 from services.kit.sortedmap.rows import EMPTY, Child, Place, Root, Row
 

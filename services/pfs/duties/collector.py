@@ -10,9 +10,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from services.kit.clock import Clock
-from services.kit.database import Database
 from services.kit.errors import Problem, Refused
+from services.kit.storage.database import Database
+from services.kit.time.clock import Clock
 from services.pfs.duties.presence_keeper import PresenceKeeper
 from services.pfs.operations.collection import collect, repack
 from services.pfs.operations.collection.collect import Pack, Snapshot

@@ -10,9 +10,9 @@ from contextlib import ExitStack
 from datetime import timedelta
 
 from services.kit.bus import Bus, Listener
-from services.kit.clock import Clock, fresh_id
-from services.kit.database import Database
 from services.kit.errors import Problem
+from services.kit.storage.database import Database
+from services.kit.time.clock import Clock, fresh_id
 from services.pfs.domain.commits import CommitNumber
 from services.pfs.operations.collection.presence import Presence
 from services.pfs.operations.files.stores import Stores

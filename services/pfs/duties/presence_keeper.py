@@ -9,9 +9,9 @@ import logging
 import time
 from datetime import timedelta
 
-from services.kit.clock import Clock
-from services.kit.database import Database
 from services.kit.errors import Problem
+from services.kit.storage.database import Database
+from services.kit.time.clock import Clock
 from services.pfs.operations.collection.presence import TTL, Presence
 from services.pfs.storage.collection.moves import Moves, moves_of
 from services.pfs.storage.collection.sessions import SessionLost, SessionStore

@@ -8,9 +8,9 @@ import logging
 from datetime import timedelta
 
 from services.kit.bus import Bus
-from services.kit.clock import Clock, fresh_id
-from services.kit.database import Database
 from services.kit.errors import Problem
+from services.kit.storage.database import Database
+from services.kit.time.clock import Clock, fresh_id
 from services.pfs.operations.dag.change import changed
 from services.pfs.operations.triggers.ticking import next_tick, tick
 

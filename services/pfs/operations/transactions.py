@@ -12,8 +12,8 @@ from typing import TypeVar
 
 from sqlalchemy.orm import Session
 
-from services.kit.outbox import Outbox
-from services.kit.staging import FINISHED
+from services.kit.rpc.staging import FINISHED
+from services.kit.storage.outbox import Outbox
 from services.pfs.domain.errors import HeadMoved, TransactionNotFound
 from services.pfs.domain.keys import BranchKey
 from services.pfs.domain.names import is_id

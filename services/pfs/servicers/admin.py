@@ -9,9 +9,9 @@ from datamill.wire import admin_v2_pb2 as admin
 from datamill.wire import versionpb_v2_pb2 as version
 from datamill.wire.admin_v2_pb2_grpc import APIServicer as AdminServicer
 from datamill.wire.versionpb_v2_pb2_grpc import APIServicer as VersionServicer
-from services.kit.database import Database
 from services.kit.errors import Problem
-from services.kit.server import Context
+from services.kit.rpc.server import Context
+from services.kit.storage.database import Database
 from services.pfs.operations.refs.metadata import instance_metadata
 from services.pfs.operations.refs.projects import inspect_project, instance_ids
 

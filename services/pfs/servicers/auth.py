@@ -6,7 +6,7 @@ import grpc
 
 from datamill.wire import auth_v2_pb2 as auth
 from services.kit.errors import Unsupported
-from services.kit.server import Context
+from services.kit.rpc.server import Context
 
 
 class AuthNotActivated(Unsupported):

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import Concatenate, ParamSpec, TypeVar
 
 from services.kit.bus import Bus
-from services.kit.clock import Clock, fresh_id
-from services.kit.database import Database
-from services.kit.server import Context, is_service
+from services.kit.rpc.server import Context, is_service
+from services.kit.storage.database import Database
+from services.kit.time.clock import Clock, fresh_id
 from services.kit.urls.opening import Urls
 from services.pfs.operations.dag.change import Change, changed
 from services.pfs.operations.files.stores import Stores

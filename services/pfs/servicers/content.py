@@ -12,12 +12,12 @@ from typing import BinaryIO
 
 from datamill.wire import content_v1_pb2 as wire
 from datamill.wire.content_v1_pb2_grpc import ContentServiceServicer
-from services.kit.clock import Clock, fresh_id, fresh_name
-from services.kit.database import Database
 from services.kit.errors import Invalid
 from services.kit.objects.port import ObjectMissing
 from services.kit.packs import pack_key
-from services.kit.server import Context
+from services.kit.rpc.server import Context
+from services.kit.storage.database import Database
+from services.kit.time.clock import Clock, fresh_id, fresh_name
 from services.pfs.domain.files.entries import Extent
 from services.pfs.domain.files.file_errors import BadEntry, FileNotFound
 from services.pfs.domain.files.paths import at, below, canonical, datum_tag, file_path, key_of

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 
 from datamill.wire import trees_v1_pb2 as wire
 from datamill.wire.trees_v1_pb2_grpc import TreeServiceServicer
-from services.kit.server import Context
+from services.kit.rpc.server import Context
 from services.pfs.domain.files.globs import compile_glob
 from services.pfs.operations.files.read import Reading, Visit
 from services.pfs.operations.files.tree_views import Views

@@ -14,12 +14,12 @@ from google.protobuf.duration_pb2 import Duration
 from datamill.wire import upkeep_v1_pb2 as wire
 from datamill.wire.upkeep_v1_pb2_grpc import UpkeepServiceServicer
 from services.kit.config import ConfigError
-from services.kit.database import Database
 from services.kit.errors import Invalid
 from services.kit.objects.address import BadAddress, Folder, parse
 from services.kit.objects.opening import open_store
 from services.kit.objects.port import Objects
-from services.kit.server import Context
+from services.kit.rpc.server import Context
+from services.kit.storage.database import Database
 from services.pfs.domain.keys import CommitRef
 from services.pfs.operations.collection import scrub
 from services.pfs.operations.collection.report import Report, Tally

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import ForeignKey, LargeBinary, delete, func, select, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from services.kit.database import UtcTime
+from services.kit.storage.database import UtcTime
 from services.pfs.storage.content.content_tables import FileSetRow
 from services.pfs.storage.content.filesets import NEVER, FileSetStore
 from services.pfs.storage.tables import Base

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import JSON, BigInteger, ForeignKey, Index, Integer, LargeBinary, MetaData, Table, UniqueConstraint
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from services.kit.database import UtcTime
+from services.kit.storage.database import UtcTime
 from services.pfs.domain.repos import Project
 
 Number = BigInteger().with_variant(Integer, "sqlite")  # SQLite numbers rows by itself only when they are INTEGER

@@ -7,7 +7,7 @@ from datetime import datetime
 from sqlalchemy import LargeBinary, delete, func, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from services.kit.database import UtcTime
+from services.kit.storage.database import UtcTime
 from services.pfs.storage.tables import NEVER_REUSED, Base, Number
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import ForeignKey, Row, Select, bindparam, delete, insert, literal, or_, select, update
 from sqlalchemy.orm import Mapped, Session, aliased, mapped_column
 
-from services.kit.database import UtcTime
+from services.kit.storage.database import UtcTime
 from services.pfs.domain.commits import BranchNumber, CommitNumber, Origin
 from services.pfs.domain.triggers import Trigger
 from services.pfs.storage.tables import Base, BranchRow, CommitRow, Number, table

@@ -7,8 +7,8 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
 
-from services.kit.clock import Clock
-from services.kit.database import Database
+from services.kit.storage.database import Database
+from services.kit.time.clock import Clock
 from services.pps.domain import specs
 from services.pps.domain.names import PipelineKey
 from services.pps.domain.pipelines import WITH_WORKERS, Pipeline, State

@@ -11,8 +11,8 @@ from datetime import datetime, timedelta
 
 from sqlalchemy.orm import Session
 
-from services.kit.clock import Clock
-from services.kit.database import Database
+from services.kit.storage.database import Database
+from services.kit.time.clock import Clock
 from services.pps.clients import PfsRefused, Repos
 from services.pps.domain.errors import Busy
 from services.pps.domain.names import PipelineKey

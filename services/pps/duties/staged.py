@@ -3,7 +3,7 @@
 Nothing of a staged version is kept here before that: what is needed travels with the step and comes back with the
 intent. PFS tells by the mark on the spec commit whether a version still is the pipeline's newest: one that was
 deleted or overtaken before this service heard of it is let go.
-Elsewhere: steps and intents (services/kit/staging.py); what PFS does for a version (clients.py).
+Elsewhere: steps and intents (services/kit/rpc/staging.py); what PFS does for a version (clients.py).
 """
 
 import json
@@ -14,9 +14,9 @@ from datetime import datetime
 from datamill.wire import pps_v2_pb2 as pps
 from datamill.wire import transaction_v2_pb2 as transaction
 from services.kit.bus import Bus
-from services.kit.clock import Clock
-from services.kit.database import Database
-from services.kit.staging import Intent, Staging
+from services.kit.rpc.staging import Intent, Staging
+from services.kit.storage.database import Database
+from services.kit.time.clock import Clock
 from services.pps.clients import Repos, spec_head, version_requests
 from services.pps.domain.errors import Busy
 from services.pps.domain.names import PipelineKey

@@ -10,7 +10,7 @@ from datetime import datetime
 
 from sqlalchemy.orm import Session
 
-from services.kit.outbox import Outbox
+from services.kit.storage.outbox import Outbox
 from services.pps.domain.errors import Busy, PipelineExists, PipelineNotFound
 from services.pps.domain.names import PipelineKey
 from services.pps.domain.pipelines import Pipeline, State, Version

@@ -6,9 +6,9 @@ from typing import Protocol
 
 from datamill.wire import pps_v2_pb2 as pps
 from datamill.wire import pps_v2_pb2_grpc as pps_grpc
-from services.kit.clock import Clock
-from services.kit.database import Database
 from services.kit.errors import Invalid
+from services.kit.storage.database import Database
+from services.kit.time.clock import Clock
 from services.pps.clients import Jobs, Repos
 from services.pps.domain.names import PipelineKey
 from services.pps.domain.pipelines import Pipeline, Version

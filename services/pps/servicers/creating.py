@@ -9,10 +9,10 @@ from google.protobuf.empty_pb2 import Empty
 from google.protobuf.json_format import MessageToDict, SerializeToJsonError
 
 from datamill.wire import pps_v2_pb2 as pps
-from services.kit.clock import fresh_id
 from services.kit.errors import Invalid
-from services.kit.server import Context
-from services.kit.staging import transaction_of
+from services.kit.rpc.server import Context
+from services.kit.rpc.staging import transaction_of
+from services.kit.time.clock import fresh_id
 from services.pps.clients import PfsRefused
 from services.pps.domain import specs
 from services.pps.domain.errors import OutputRepoTaken, PipelineExists, PipelineNotFound

@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack
 from google.protobuf.empty_pb2 import Empty
 
 from datamill.wire import pps_v2_pb2 as pps
-from services.kit.server import Context, is_service
+from services.kit.rpc.server import Context, is_service
 from services.pps.clients import PfsRefused
 from services.pps.domain.errors import NotBuiltYet, PipelineNotFound
 from services.pps.domain.names import PipelineKey

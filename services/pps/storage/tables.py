@@ -5,7 +5,7 @@ from datetime import datetime
 from sqlalchemy import ForeignKeyConstraint, Text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from services.kit.database import UtcTime
+from services.kit.storage.database import UtcTime
 
 
 class Base(DeclarativeBase):

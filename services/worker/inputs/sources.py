@@ -7,7 +7,7 @@ from pathlib import Path
 import grpc
 from blake3 import blake3
 
-from datamill.bulk.reading import FromUrls, NotPlain, Part
+from datamill.bulk.fetching.reading import FromUrls, NotPlain, Part
 from datamill.bulk.signed import Signed
 from datamill.wire import content_v1_pb2 as content
 from datamill.wire import pfs_v2_pb2 as pfs

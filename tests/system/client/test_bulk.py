@@ -12,7 +12,9 @@ import pytest
 
 import datamill
 from datamill import errors
-from datamill.bulk import landing, local, memory, reading, storing, upload
+from datamill.bulk import local
+from datamill.bulk.fetching import landing, reading
+from datamill.bulk.sending import memory, storing, upload
 from datamill.wire import content_v1_pb2 as content
 from tests.support.servers import eventually, unique
 

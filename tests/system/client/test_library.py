@@ -12,7 +12,8 @@ import pytest
 
 import datamill
 from datamill import errors
-from datamill.bulk import store, upload
+from datamill.bulk import store
+from datamill.bulk.sending import upload
 from datamill.client import OpenCommit
 from datamill.wire import pfs_v2_pb2 as pfs
 from tests.support.servers import unique

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 import datamill
-from datamill.bulk import local, storing
+from datamill.bulk import local
+from datamill.bulk.sending import storing
 from datamill.bulk.signed import Signed
 from datamill.wire import pps_v2_pb2 as pps
 from tests.support.proxy import Mood, Proxy, proxy_to

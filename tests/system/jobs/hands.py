@@ -18,7 +18,7 @@ from datamill.wire.pfs_v2_pb2_grpc import APIStub as PfsStub
 from datamill.wire.pps_v2_pb2_grpc import APIStub as PpsStub
 from datamill.wire.work_v1_pb2_grpc import WorkServiceStub
 from services.kit.packs import PackBuilder, digest_of
-from services.kit.server import SERVICE_TOKEN_HEADER
+from services.kit.rpc.server import SERVICE_TOKEN_HEADER
 
 Outputs = Callable[[work.Datum], Mapping[str, bytes] | None]
 """What a datum writes; None: it fails."""

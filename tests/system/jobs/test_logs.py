@@ -11,7 +11,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2_grpc import TraceS
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, KeyValue
 
 from datamill.wire import pps_v2_pb2 as pps
-from services.kit.server import SERVICE_TOKEN_HEADER
+from services.kit.rpc.server import SERVICE_TOKEN_HEADER
 from tests.system.jobs.hands import Bench, job, pipeline
 
 D1, D2 = "11" * 32, "22" * 32

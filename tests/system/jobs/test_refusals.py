@@ -5,7 +5,7 @@ import pytest
 
 from services.jobs.clients import CommitRef, Pfs
 from services.jobs.domain.errors import InputRefused
-from services.kit import channels
+from services.kit.rpc import channels
 from tests.system.pfs.driver import Repo, put
 
 

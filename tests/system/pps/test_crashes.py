@@ -16,10 +16,10 @@ import pytest
 from datamill.wire import pfs_v2_pb2 as pfs
 from datamill.wire import pfs_v2_pb2_grpc as pfs_grpc
 from datamill.wire import pps_v2_pb2 as pps
-from services.kit import channels
-from services.kit.clock import fresh_id
-from services.kit.database import Database
-from services.kit.migrations import migrate
+from services.kit.rpc import channels
+from services.kit.storage.database import Database
+from services.kit.storage.migrations import migrate
+from services.kit.time.clock import fresh_id
 from services.pps.__main__ import MIGRATIONS
 from services.pps.clients import Repos
 from services.pps.domain import specs

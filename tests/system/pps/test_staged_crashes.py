@@ -18,8 +18,8 @@ from datamill.wire import pps_v2_pb2 as pps
 from datamill.wire import staging_v1_pb2 as staging
 from datamill.wire import staging_v1_pb2_grpc as staging_grpc
 from datamill.wire import transaction_v2_pb2 as wire
-from services.kit.database import Database
-from services.kit.server import SERVICE_TOKEN_HEADER
+from services.kit.rpc.server import SERVICE_TOKEN_HEADER
+from services.kit.storage.database import Database
 from services.pps.clients import Repos
 from services.pps.duties import staged
 from services.pps.operations import intents

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from datamill.bulk import cutting
-from datamill.bulk.packs import TARGET_BYTES, WHOLE_BYTES, Blob, Pack
+from datamill.bulk.sending import cutting
+from datamill.bulk.sending.packs import TARGET_BYTES, WHOLE_BYTES, Blob, Pack
 from services.kit import packs as store
 
 FROZEN = [1521776, 1829765, 518824, 1607681, 487789, 565186, 1109923, 747664]

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from services.kit.cron import BadSchedule, schedule
+from services.kit.time.cron import BadSchedule, schedule
 
 START = datetime(2026, 3, 1, 12, 30, 15, 250_000, tzinfo=UTC)
 

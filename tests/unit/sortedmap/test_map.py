@@ -7,11 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.kit.sortedmap import chunking, codec, rows
+from services.kit.sortedmap import chunking, rows
 from services.kit.sortedmap.change import apply
-from services.kit.sortedmap.chunks import BadRow, Leaf, Node
-from services.kit.sortedmap.codec import CorruptRange
 from services.kit.sortedmap.compare import diff, range_digest, totals
+from services.kit.sortedmap.encoding import codec
+from services.kit.sortedmap.encoding.chunks import BadRow, Leaf, Node
+from services.kit.sortedmap.encoding.codec import CorruptRange
 from services.kit.sortedmap.packs import PackSink, Reader
 from services.kit.sortedmap.rows import EMPTY, Place, Removed, Root, Row
 from services.kit.sortedmap.tree import UnsortedKeys, build, get, scan

@@ -18,8 +18,8 @@ from datamill.cli.verbs import root
 from datamill.errors import DatamillError, Invalid, NotFound, Timeout, Unavailable, Unsupported
 
 COMMANDS = (
-    "instance", "projects", "repos", "commits", "files", "transfers", "pipelines", "jobs", "logs", "upkeep",
-    "transactions", "metadata", "whole",
+    "instance", "data.projects", "data.repos", "data.commits", "data.files", "data.transfers", "work.pipelines",
+    "work.jobs", "work.logs", "upkeep", "data.transactions", "data.metadata", "whole",
 )  # fmt: skip
 FAILED, WRONG_USE, NO_ANSWER, INTERRUPTED, NO_READER = 1, 2, 3, 130, 141
 MISSING = re.compile(r"\b(pipeline|branch|repo|project|job) [^:]*not found")

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from services.kit.sortedmap.chunks import Leaf, Node
+from services.kit.sortedmap.encoding.chunks import Leaf, Node
 from services.kit.sortedmap.packs import Reader
 from services.kit.sortedmap.rows import Place, Root
 from services.pfs.domain.files.entries import CHUNKED, Extent

@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 
-from services.kit.clock import Clock, fresh_id, fresh_name
-from services.kit.database import Database
+from services.kit.storage.database import Database
+from services.kit.time.clock import Clock, fresh_id, fresh_name
 from services.pfs.storage.collection.sessions import SessionStore
 
 TTL = timedelta(minutes=10)

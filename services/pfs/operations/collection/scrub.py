@@ -12,13 +12,13 @@ from dataclasses import dataclass, field
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from services.kit.clock import fresh_name
 from services.kit.errors import Corrupt
 from services.kit.objects.port import ObjectMissing, Objects
 from services.kit.packs import BadPack, decode, pack_key, read_directory, verify_bytes
-from services.kit.sortedmap.chunks import Leaf, Node
+from services.kit.sortedmap.encoding.chunks import Leaf, Node
 from services.kit.sortedmap.packs import Reader
 from services.kit.sortedmap.rows import Place, Root
+from services.kit.time.clock import fresh_name
 from services.pfs.domain.commits import Commit
 from services.pfs.domain.files.entries import CHUNKED, Extent
 from services.pfs.operations.files.stores import Stores

@@ -16,7 +16,7 @@ from typing import Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy.orm import Session
 
-from services.kit.outbox import Outbox
+from services.kit.storage.outbox import Outbox
 from services.pfs.domain.commits import Branch, BranchNumber, Commit, CommitNumber, Origin, RepoNumber
 from services.pfs.domain.errors import HeadForgotten, RepoChangedTwice
 from services.pfs.domain.keys import RepoKey

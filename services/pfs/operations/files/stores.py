@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from services.kit.clock import fresh_name
 from services.kit.objects.port import Objects
+from services.kit.time.clock import fresh_name
 from services.pfs.storage.collection.moves import Moves
 from services.pfs.storage.content.layers import LayerStore
 from services.pfs.storage.content.packs import ContentStore, PackWriter

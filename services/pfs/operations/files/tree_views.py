@@ -16,11 +16,11 @@ from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
 from services.kit.bus import Bus
-from services.kit.clock import Clock
-from services.kit.database import Database
 from services.kit.sortedmap.packs import Reader
 from services.kit.sortedmap.rows import EMPTY, Root
 from services.kit.sortedmap.tree import ranges
+from services.kit.storage.database import Database
+from services.kit.time.clock import Clock
 from services.pfs.domain.commits import Commit
 from services.pfs.domain.errors import BaseUnfinished, CommitForgotten
 from services.pfs.domain.files.collisions import Trouble, first_in

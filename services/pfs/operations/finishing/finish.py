@@ -13,8 +13,8 @@ from datetime import datetime, timedelta
 
 from sqlalchemy.orm import Session
 
-from services.kit.leases import drop_lease, take_lease
 from services.kit.sortedmap.rows import EMPTY, Root
+from services.kit.storage.leases import drop_lease, take_lease
 from services.pfs.domain.commits import Commit, CommitNumber
 from services.pfs.domain.keys import CommitRef
 from services.pfs.operations.dag.change import Change

@@ -4,7 +4,7 @@ from datetime import datetime
 
 from sqlalchemy.orm import Session
 
-from services.kit.clock import fresh_id
+from services.kit.time.clock import fresh_id
 from services.pfs.domain.errors import ProjectExists, ProjectNotEmpty, ProjectNotFound, prefixed
 from services.pfs.domain.names import DEFAULT_PROJECT, check_project_name
 from services.pfs.domain.repos import Project, ProjectSummary

@@ -8,7 +8,7 @@ Elsewhere: triggers that follow the clock (ticking.py).
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
-from services.kit.cron import schedule
+from services.kit.time.cron import schedule
 from services.pfs.domain.commits import BranchNumber, Commit
 from services.pfs.domain.triggers import commits_since, holds, size_bytes
 from services.pfs.operations.dag.change import Change

@@ -3,7 +3,7 @@
 Elsewhere: what a trigger is (domain/triggers.py); what fires one (firing.py, ticking.py).
 """
 
-from services.kit.cron import BadSchedule, Schedule, schedule
+from services.kit.time.cron import BadSchedule, Schedule, schedule
 from services.pfs.domain.commits import Branch, BranchNumber
 from services.pfs.domain.errors import BranchRowNotFound
 from services.pfs.domain.keys import BranchKey

@@ -10,7 +10,7 @@ from datetime import datetime
 
 from sqlalchemy.orm import Session
 
-from services.kit.cron import schedule
+from services.kit.time.cron import schedule
 from services.pfs.operations.dag.change import Change
 from services.pfs.operations.triggers.firing import move
 from services.pfs.storage.triggers import TriggerStore

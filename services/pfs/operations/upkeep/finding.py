@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from sqlalchemy.orm import Session
 
-from services.kit.database import Database
+from services.kit.storage.database import Database
 from services.pfs.domain.commits import Commit, CommitNumber
 from services.pfs.domain.errors import CommitOpen
 from services.pfs.domain.files.paths import at, canonical

@@ -6,7 +6,7 @@ from datetime import datetime
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from services.kit.leases import LeaseRow
+from services.kit.storage.leases import LeaseRow
 from services.pfs.domain.commits import Commit
 from services.pfs.domain.errors import Malformed
 from services.pfs.operations.finishing.finish import duty

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 
 from sqlalchemy.orm import Session
 
-from services.kit.database import Database
+from services.kit.storage.database import Database
 from services.pfs.domain.files.paths import below
 from services.pfs.domain.keys import META, SPEC, USER, CommitRef, RepoKey
 from services.pfs.operations.dag.resolve import resolve_commit

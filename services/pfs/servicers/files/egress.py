@@ -4,7 +4,7 @@ Elsewhere: writing objects (operations/files/export.py), filling tables (operati
 """
 
 from datamill.wire import pfs_v2_pb2 as pfs
-from services.kit.server import Context
+from services.kit.rpc.server import Context
 from services.pfs.domain.errors import Malformed
 from services.pfs.domain.files.records import Format
 from services.pfs.operations.egress.filling import fill_tables

@@ -10,9 +10,9 @@ from google.protobuf.empty_pb2 import Empty
 from google.protobuf.wrappers_pb2 import BytesValue
 
 from datamill.wire import pfs_v2_pb2 as pfs
-from services.kit.clock import fresh_id
-from services.kit.server import Context
+from services.kit.rpc.server import Context
 from services.kit.sortedmap.rows import EMPTY
+from services.kit.time.clock import fresh_id
 from services.pfs.domain.errors import Malformed, prefixed
 from services.pfs.domain.files.file_errors import BadStream, FileNotFound
 from services.pfs.domain.files.globs import compile_glob

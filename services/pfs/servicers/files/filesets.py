@@ -10,8 +10,8 @@ from datetime import timedelta
 from google.protobuf.empty_pb2 import Empty
 
 from datamill.wire import pfs_v2_pb2 as pfs
-from services.kit.clock import fresh_id
-from services.kit.server import Context
+from services.kit.rpc.server import Context
+from services.kit.time.clock import fresh_id
 from services.pfs.domain.commits import Commit
 from services.pfs.domain.errors import prefixed
 from services.pfs.domain.keys import CommitRef, RepoKey

@@ -9,7 +9,7 @@ from google.protobuf.any_pb2 import Any
 from google.protobuf.empty_pb2 import Empty
 
 from datamill.wire import pfs_v2_pb2 as pfs
-from services.kit.server import Context
+from services.kit.rpc.server import Context
 from services.pfs.operations.cache import clear_cache, get_cache, put_cache
 from services.pfs.operations.content import live_among
 from services.pfs.operations.storage_check import damaged, packs_between, raise_for

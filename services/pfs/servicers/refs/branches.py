@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from google.protobuf.empty_pb2 import Empty
 
 from datamill.wire import pfs_v2_pb2 as pfs
-from services.kit.server import Context
+from services.kit.rpc.server import Context
 from services.pfs.domain.errors import MissingField
 from services.pfs.domain.keys import RepoKey
 from services.pfs.operations.refs import branches

@@ -8,7 +8,7 @@ from google.protobuf.json_format import MessageToJson
 
 from datamill.wire import pfs_v2_pb2 as pfs
 from datamill.wire import taskapi_pb2 as taskapi
-from services.kit.server import Context
+from services.kit.rpc.server import Context
 from services.pfs.domain.errors import MissingField
 from services.pfs.operations.upkeep.everything import delete_all
 from services.pfs.operations.upkeep.structure import check_structure

@@ -10,8 +10,8 @@ from google.protobuf.empty_pb2 import Empty
 from sqlalchemy.orm import Session
 
 from datamill.wire import pfs_v2_pb2 as pfs
-from services.kit.server import Context
-from services.kit.times import time_of
+from services.kit.rpc.server import Context
+from services.kit.time.times import time_of
 from services.pfs.domain.commits import CommitNumber, CommitView, Origin
 from services.pfs.domain.errors import CommitDeleted, Malformed
 from services.pfs.domain.keys import CommitRef, RepoKey

@@ -6,7 +6,7 @@ from contextlib import aclosing
 from typing import TypeVar
 
 from datamill.wire import pfs_v2_pb2 as pfs
-from services.kit.server import Context
+from services.kit.rpc.server import Context
 from services.pfs.domain.commits import Commit
 from services.pfs.domain.errors import Malformed, MissingField
 from services.pfs.operations.upkeep.finding import searched

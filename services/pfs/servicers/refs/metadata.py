@@ -5,10 +5,10 @@ Those of pipelines belong to another service and are refused by name.
 
 from datamill.wire import metadata_pb2 as wire
 from datamill.wire.metadata_pb2_grpc import APIServicer
-from services.kit.clock import Clock
-from services.kit.database import Database
 from services.kit.errors import Invalid, Unsupported
-from services.kit.server import Context
+from services.kit.rpc.server import Context
+from services.kit.storage.database import Database
+from services.kit.time.clock import Clock
 from services.pfs.domain import metadata
 from services.pfs.domain.errors import MissingField
 from services.pfs.domain.metadata import Edit

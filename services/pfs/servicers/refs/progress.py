@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from datamill.wire import pfs_v2_pb2 as pfs
 from services.kit.bus import Bus, Listener
-from services.kit.database import Database
+from services.kit.storage.database import Database
 from services.pfs.domain.commits import Commit, CommitView
 from services.pfs.domain.errors import CommitDeleted
 from services.pfs.domain.keys import CommitRef

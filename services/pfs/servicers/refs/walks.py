@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 
 from datamill.wire import pfs_v2_pb2 as pfs
-from services.kit.server import Context
+from services.kit.rpc.server import Context
 from services.pfs.domain.commits import BranchView, CommitView
 from services.pfs.operations.refs import walks
 from services.pfs.operations.refs.walks import Limits

@@ -13,9 +13,9 @@ from google.protobuf.empty_pb2 import Empty
 from datamill.wire import staging_v1_pb2 as staging
 from datamill.wire import transaction_v2_pb2 as wire
 from datamill.wire.transaction_v2_pb2_grpc import APIServicer
-from services.kit.clock import Clock, fresh_id
-from services.kit.database import Database
-from services.kit.server import Context, is_service
+from services.kit.rpc.server import Context, is_service
+from services.kit.storage.database import Database
+from services.kit.time.clock import Clock, fresh_id
 from services.pfs.domain.errors import MissingField
 from services.pfs.operations import transactions
 from services.pfs.operations.dag.change import changed

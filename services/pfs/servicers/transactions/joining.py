@@ -9,8 +9,8 @@ from google.protobuf.empty_pb2 import Empty
 from datamill.wire import pfs_v2_pb2 as pfs
 from datamill.wire import staging_v1_pb2 as staging
 from datamill.wire import transaction_v2_pb2 as wire
-from services.kit.server import Context
-from services.kit.staging import transaction_of
+from services.kit.rpc.server import Context
+from services.kit.rpc.staging import transaction_of
 from services.pfs.operations.transactions import append
 from services.pfs.servicers.refs.branches import BranchRpcs
 from services.pfs.servicers.refs.commit_sets import CommitSetRpcs

@@ -4,10 +4,10 @@ from collections.abc import AsyncIterator
 
 from datamill.wire import staging_v1_pb2 as staging
 from datamill.wire.staging_v1_pb2_grpc import StagingServiceServicer
-from services.kit.clock import Clock
-from services.kit.database import Database
 from services.kit.errors import Invalid
-from services.kit.server import Context, require_service
+from services.kit.rpc.server import Context, require_service
+from services.kit.storage.database import Database
+from services.kit.time.clock import Clock
 from services.pfs.operations import transactions
 from services.pfs.servicers.transactions.running import appending
 

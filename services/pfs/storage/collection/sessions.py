@@ -12,8 +12,8 @@ from typing import Any, cast
 from sqlalchemy import CursorResult, bindparam, delete, func, insert, select, update
 from sqlalchemy.orm import Session
 
-from services.kit.database import UtcTime
 from services.kit.errors import Unavailable
+from services.kit.storage.database import UtcTime
 from services.pfs.storage.collection.collection_tables import EpochRow, SessionRow
 from services.pfs.storage.content.content_tables import CONTENT, DYING, LIVE, WRITING, PackRow
 from services.pfs.storage.tables import table

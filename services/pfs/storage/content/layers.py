@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterator, Sequence
 import msgspec
 import zstandard
 
-from services.kit.clock import fresh_name
 from services.kit.errors import Corrupt
 from services.kit.objects.port import Objects
 from services.kit.sortedmap.rows import Place, Root
 from services.kit.sortedmap.tree import scan
+from services.kit.time.clock import fresh_name
 from services.pfs.domain.files.entries import APPEND, Op
 from services.pfs.storage.content.trees import TreeStore, index_key
 

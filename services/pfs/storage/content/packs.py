@@ -12,10 +12,10 @@ from threading import Lock
 
 from blake3 import blake3
 
-from services.kit.clock import fresh_name
 from services.kit.errors import Corrupt
 from services.kit.objects.port import Objects
 from services.kit.packs import RAW, BadPack, Blob, Bytes, PackBuilder, decode, pack_key, read_directory
+from services.kit.time.clock import fresh_name
 from services.pfs.domain.files.entries import Extent
 from services.pfs.storage.collection.moves import Moves
 

@@ -7,12 +7,12 @@ Elsewhere: the map itself (kit/sortedmap); what the rows mean (domain/files/entr
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from services.kit.clock import fresh_name
 from services.kit.objects.blocks import Ranges, small_ranges
 from services.kit.objects.port import Objects
-from services.kit.sortedmap.codec import Chunk
+from services.kit.sortedmap.encoding.codec import Chunk
 from services.kit.sortedmap.packs import PackSink, Reader
 from services.kit.sortedmap.rows import EMPTY, Place, Root, Row
+from services.kit.time.clock import fresh_name
 from services.pfs.domain.commits import TreeRoot
 from services.pfs.domain.files.entries import CHUNKED, Content, Extent, decode_manifest, encode_manifest, size_of
 from services.pfs.domain.files.entries import FILE as WHOLE_FILE

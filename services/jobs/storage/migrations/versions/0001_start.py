@@ -1,6 +1,6 @@
 """Schema revision 0001: start."""
 
-import services.kit.database
+import services.kit.storage.database
 import sqlalchemy as sa
 from alembic import op
 
@@ -16,12 +16,12 @@ def upgrade() -> None:
     op.create_table('leases',
     sa.Column('duty', sa.String(), nullable=False),
     sa.Column('holder', sa.String(), nullable=False),
-    sa.Column('until', services.kit.database.UtcTime(timezone=True), nullable=False),
+    sa.Column('until', services.kit.storage.database.UtcTime(timezone=True), nullable=False),
     sa.PrimaryKeyConstraint('duty')
     )
     op.create_table('outbox',
     sa.Column('seq', sa.Integer(), autoincrement=True, nullable=False),
-    sa.Column('at', services.kit.database.UtcTime(timezone=True), nullable=False),
+    sa.Column('at', services.kit.storage.database.UtcTime(timezone=True), nullable=False),
     sa.Column('news', sa.LargeBinary(), nullable=False),
     sa.PrimaryKeyConstraint('seq'),
     sqlite_autoincrement=True
@@ -36,9 +36,9 @@ def upgrade() -> None:
     sa.Column('traceparent', sa.String(), nullable=False),
     sa.Column('state', sa.Integer(), nullable=False),
     sa.Column('reason', sa.String(), nullable=False),
-    sa.Column('created', services.kit.database.UtcTime(timezone=True), nullable=False),
-    sa.Column('started', services.kit.database.UtcTime(timezone=True), nullable=True),
-    sa.Column('finished', services.kit.database.UtcTime(timezone=True), nullable=True),
+    sa.Column('created', services.kit.storage.database.UtcTime(timezone=True), nullable=False),
+    sa.Column('started', services.kit.storage.database.UtcTime(timezone=True), nullable=True),
+    sa.Column('finished', services.kit.storage.database.UtcTime(timezone=True), nullable=True),
     sa.Column('restart', sa.Integer(), nullable=False),
     sa.Column('total', sa.Integer(), nullable=False),
     sa.Column('processed', sa.Integer(), nullable=False),
@@ -85,7 +85,7 @@ def upgrade() -> None:
     sa.Column('worker', sa.String(), nullable=False),
     sa.Column('incarnation', sa.String(), nullable=False),
     sa.Column('lease', sa.String(), nullable=False),
-    sa.Column('lease_until', services.kit.database.UtcTime(timezone=True), nullable=True),
+    sa.Column('lease_until', services.kit.storage.database.UtcTime(timezone=True), nullable=True),
     sa.Column('records', sa.String(), nullable=False),
     sa.Column('output_files', sa.String(), nullable=False),
     sa.Column('meta_files', sa.String(), nullable=False),

@@ -1,6 +1,6 @@
 """Schema revision 0001: start."""
 
-import services.kit.database
+import services.kit.storage.database
 import sqlalchemy as sa
 from alembic import op
 
@@ -16,12 +16,12 @@ def upgrade() -> None:
     op.create_table('leases',
     sa.Column('duty', sa.String(), nullable=False),
     sa.Column('holder', sa.String(), nullable=False),
-    sa.Column('until', services.kit.database.UtcTime(timezone=True), nullable=False),
+    sa.Column('until', services.kit.storage.database.UtcTime(timezone=True), nullable=False),
     sa.PrimaryKeyConstraint('duty')
     )
     op.create_table('outbox',
     sa.Column('seq', sa.Integer(), autoincrement=True, nullable=False),
-    sa.Column('at', services.kit.database.UtcTime(timezone=True), nullable=False),
+    sa.Column('at', services.kit.storage.database.UtcTime(timezone=True), nullable=False),
     sa.Column('news', sa.LargeBinary(), nullable=False),
     sa.PrimaryKeyConstraint('seq'),
     sqlite_autoincrement=True
@@ -30,7 +30,7 @@ def upgrade() -> None:
     sa.Column('key', sa.String(), nullable=False),
     sa.Column('value', sa.LargeBinary(), nullable=False),
     sa.Column('tag', sa.String(), nullable=False),
-    sa.Column('used_at', services.kit.database.UtcTime(timezone=True), nullable=False),
+    sa.Column('used_at', services.kit.storage.database.UtcTime(timezone=True), nullable=False),
     sa.PrimaryKeyConstraint('key', name=op.f('pk_cache'))
     )
     with op.batch_alter_table('cache', schema=None) as batch_op:
@@ -46,8 +46,8 @@ def upgrade() -> None:
     op.create_table('file_sets',
     sa.Column('id', sa.String(), nullable=False),
     sa.Column('parts', sa.LargeBinary(), nullable=False),
-    sa.Column('created_at', services.kit.database.UtcTime(timezone=True), nullable=False),
-    sa.Column('expires_at', services.kit.database.UtcTime(timezone=True), nullable=False),
+    sa.Column('created_at', services.kit.storage.database.UtcTime(timezone=True), nullable=False),
+    sa.Column('expires_at', services.kit.storage.database.UtcTime(timezone=True), nullable=False),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_file_sets'))
     )
     with op.batch_alter_table('file_sets', schema=None) as batch_op:
@@ -81,7 +81,7 @@ def upgrade() -> None:
     sa.Column('kind', sa.String(), nullable=False),
     sa.Column('state', sa.String(), nullable=False),
     sa.Column('blobs', sa.Integer(), nullable=False),
-    sa.Column('at', services.kit.database.UtcTime(timezone=True), nullable=False),
+    sa.Column('at', services.kit.storage.database.UtcTime(timezone=True), nullable=False),
     sa.Column('session', sa.String(), nullable=True),
     sa.Column('used', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), nullable=False),
     sa.Column('moved_to', sa.LargeBinary(length=16), nullable=True),
@@ -93,7 +93,7 @@ def upgrade() -> None:
     sa.Column('description', sa.String(), nullable=False),
     sa.Column('pairs', sa.JSON(), nullable=False),
     sa.Column('created_by', sa.String(), nullable=False),
-    sa.Column('created_at', services.kit.database.UtcTime(timezone=True), nullable=False),
+    sa.Column('created_at', services.kit.storage.database.UtcTime(timezone=True), nullable=False),
     sa.PrimaryKeyConstraint('number', name=op.f('pk_projects')),
     sa.UniqueConstraint('name', name=op.f('uq_projects_name')),
     sqlite_autoincrement=True
@@ -101,13 +101,13 @@ def upgrade() -> None:
     op.create_table('sessions',
     sa.Column('id', sa.String(), nullable=False),
     sa.Column('replica', sa.String(), nullable=False),
-    sa.Column('until', services.kit.database.UtcTime(timezone=True), nullable=False),
+    sa.Column('until', services.kit.storage.database.UtcTime(timezone=True), nullable=False),
     sa.Column('quiet', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), nullable=False),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_sessions'))
     )
     op.create_table('transactions',
     sa.Column('id', sa.String(), nullable=False),
-    sa.Column('started', services.kit.database.UtcTime(timezone=True), nullable=False),
+    sa.Column('started', services.kit.storage.database.UtcTime(timezone=True), nullable=False),
     sa.Column('version', sa.Integer(), nullable=False),
     sa.Column('content', sa.LargeBinary(), nullable=False),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_transactions'))
@@ -128,7 +128,7 @@ def upgrade() -> None:
     sa.Column('type', sa.String(), nullable=False),
     sa.Column('description', sa.String(), nullable=False),
     sa.Column('pairs', sa.JSON(), nullable=False),
-    sa.Column('created_at', services.kit.database.UtcTime(timezone=True), nullable=False),
+    sa.Column('created_at', services.kit.storage.database.UtcTime(timezone=True), nullable=False),
     sa.ForeignKeyConstraint(['project'], ['projects.name'], name=op.f('fk_repos_project')),
     sa.PrimaryKeyConstraint('number', name=op.f('pk_repos')),
     sa.UniqueConstraint('project', 'name', 'type', name=op.f('uq_repos_project_name_type')),
@@ -141,8 +141,8 @@ def upgrade() -> None:
     sa.Column('head', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), nullable=True),
     sa.Column('pairs', sa.JSON(), nullable=False),
     sa.Column('created_by', sa.String(), nullable=False),
-    sa.Column('created_at', services.kit.database.UtcTime(timezone=True), nullable=False),
-    sa.Column('updated_at', services.kit.database.UtcTime(timezone=True), nullable=False),
+    sa.Column('created_at', services.kit.storage.database.UtcTime(timezone=True), nullable=False),
+    sa.Column('updated_at', services.kit.storage.database.UtcTime(timezone=True), nullable=False),
     sa.ForeignKeyConstraint(['repo_number'], ['repos.number'], name=op.f('fk_branches_repo_number')),
     sa.PrimaryKeyConstraint('number', name=op.f('pk_branches')),
     sa.UniqueConstraint('repo_number', 'name', name=op.f('uq_branches_repo_number_name')),
@@ -171,9 +171,9 @@ def upgrade() -> None:
     sa.Column('parent', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), nullable=True),
     sa.Column('origin', sa.Integer(), nullable=False),
     sa.Column('description', sa.String(), nullable=False),
-    sa.Column('started', services.kit.database.UtcTime(timezone=True), nullable=False),
-    sa.Column('finishing', services.kit.database.UtcTime(timezone=True), nullable=True),
-    sa.Column('finished', services.kit.database.UtcTime(timezone=True), nullable=True),
+    sa.Column('started', services.kit.storage.database.UtcTime(timezone=True), nullable=False),
+    sa.Column('finishing', services.kit.storage.database.UtcTime(timezone=True), nullable=True),
+    sa.Column('finished', services.kit.storage.database.UtcTime(timezone=True), nullable=True),
     sa.Column('error', sa.String(), nullable=False),
     sa.Column('root_id', sa.LargeBinary(), nullable=True),
     sa.Column('root_pack', sa.LargeBinary(), nullable=True),
@@ -187,8 +187,8 @@ def upgrade() -> None:
     sa.Column('forgotten', sa.Boolean(), nullable=False),
     sa.Column('pairs', sa.JSON(), nullable=False),
     sa.Column('created_by', sa.String(), nullable=False),
-    sa.Column('created_at', services.kit.database.UtcTime(timezone=True), nullable=False),
-    sa.Column('updated_at', services.kit.database.UtcTime(timezone=True), nullable=False),
+    sa.Column('created_at', services.kit.storage.database.UtcTime(timezone=True), nullable=False),
+    sa.Column('updated_at', services.kit.storage.database.UtcTime(timezone=True), nullable=False),
     sa.ForeignKeyConstraint(['branch_number'], ['branches.number'], name=op.f('fk_commits_branch_number'), ondelete='SET NULL'),
     sa.ForeignKeyConstraint(['parent'], ['commits.number'], name=op.f('fk_commits_parent')),
     sa.ForeignKeyConstraint(['repo_number'], ['repos.number'], name=op.f('fk_commits_repo_number')),
@@ -211,7 +211,7 @@ def upgrade() -> None:
     sa.Column('size', sa.String(), nullable=False),
     sa.Column('commits', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), nullable=False),
     sa.Column('cron', sa.String(), nullable=False),
-    sa.Column('due', services.kit.database.UtcTime(timezone=True), nullable=True),
+    sa.Column('due', services.kit.storage.database.UtcTime(timezone=True), nullable=True),
     sa.ForeignKeyConstraint(['source'], ['branches.number'], name=op.f('fk_triggers_source'), ondelete='CASCADE'),
     sa.ForeignKeyConstraint(['target'], ['branches.number'], name=op.f('fk_triggers_target'), ondelete='CASCADE'),
     sa.PrimaryKeyConstraint('target', name=op.f('pk_triggers'))

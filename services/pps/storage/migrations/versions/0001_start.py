@@ -1,6 +1,6 @@
 """Schema revision 0001: start."""
 
-import services.kit.database
+import services.kit.storage.database
 import sqlalchemy as sa
 from alembic import op
 
@@ -16,12 +16,12 @@ def upgrade() -> None:
     op.create_table('leases',
     sa.Column('duty', sa.String(), nullable=False),
     sa.Column('holder', sa.String(), nullable=False),
-    sa.Column('until', services.kit.database.UtcTime(timezone=True), nullable=False),
+    sa.Column('until', services.kit.storage.database.UtcTime(timezone=True), nullable=False),
     sa.PrimaryKeyConstraint('duty')
     )
     op.create_table('outbox',
     sa.Column('seq', sa.Integer(), autoincrement=True, nullable=False),
-    sa.Column('at', services.kit.database.UtcTime(timezone=True), nullable=False),
+    sa.Column('at', services.kit.storage.database.UtcTime(timezone=True), nullable=False),
     sa.Column('news', sa.LargeBinary(), nullable=False),
     sa.PrimaryKeyConstraint('seq'),
     sqlite_autoincrement=True
@@ -34,11 +34,11 @@ def upgrade() -> None:
     sa.Column('reason', sa.Text(), nullable=False),
     sa.Column('stopped', sa.Boolean(), nullable=False),
     sa.Column('doing', sa.String(), nullable=False),
-    sa.Column('doing_since', services.kit.database.UtcTime(timezone=True), nullable=True),
+    sa.Column('doing_since', services.kit.storage.database.UtcTime(timezone=True), nullable=True),
     sa.Column('keep_repo', sa.Boolean(), nullable=False),
     sa.Column('force', sa.Boolean(), nullable=False),
-    sa.Column('created_at', services.kit.database.UtcTime(timezone=True), nullable=False),
-    sa.Column('workers_started_at', services.kit.database.UtcTime(timezone=True), nullable=True),
+    sa.Column('created_at', services.kit.storage.database.UtcTime(timezone=True), nullable=False),
+    sa.Column('workers_started_at', services.kit.storage.database.UtcTime(timezone=True), nullable=True),
     sa.PrimaryKeyConstraint('project', 'name')
     )
     with op.batch_alter_table('pipelines', schema=None) as batch_op:
@@ -55,7 +55,7 @@ def upgrade() -> None:
     sa.Column('spec_json', sa.Text(), nullable=False),
     sa.Column('user_json', sa.Text(), nullable=False),
     sa.Column('effective_json', sa.Text(), nullable=False),
-    sa.Column('at', services.kit.database.UtcTime(timezone=True), nullable=False),
+    sa.Column('at', services.kit.storage.database.UtcTime(timezone=True), nullable=False),
     sa.ForeignKeyConstraint(['project', 'name'], ['pipelines.project', 'pipelines.name'], ),
     sa.PrimaryKeyConstraint('project', 'name', 'version')
     )

@@ -17,17 +17,17 @@ from typing import Any
 
 from blake3 import blake3
 
-from datamill.bulk.aims import Aim
 from datamill.bulk.local import LocalFile
-from datamill.bulk.memory import Chunk, Known, Look, Memory, look_of, place_of, settled
-from datamill.bulk.packs import Pack
+from datamill.bulk.sending.aims import Aim
+from datamill.bulk.sending.memory import Chunk, Known, Look, Memory, look_of, place_of, settled
+from datamill.bulk.sending.packs import Pack
+from datamill.bulk.sending.storing import Packs
 from datamill.bulk.store import reach
-from datamill.bulk.storing import Packs
 from datamill.transport import Calls
 from datamill.wire import content_v1_pb2 as content
 
 try:
-    from datamill.bulk import cutting
+    from datamill.bulk.sending import cutting
 except ImportError:  # without pyfastcdc
     cutting: Any = None  # type: ignore[no-redef]
 

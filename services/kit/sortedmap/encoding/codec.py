@@ -16,9 +16,9 @@ from itertools import repeat
 from blake3 import blake3
 
 from services.kit.errors import Corrupt
-from services.kit.sortedmap import chunks, columns
-from services.kit.sortedmap.chunks import TOMBSTONE, Leaf, Node
-from services.kit.sortedmap.columns import Numbers, numbers
+from services.kit.sortedmap.encoding import chunks, columns
+from services.kit.sortedmap.encoding.chunks import TOMBSTONE, Leaf, Node
+from services.kit.sortedmap.encoding.columns import Numbers, numbers
 from services.kit.sortedmap.rows import Child, Edit, Place, Removed, Row
 
 MAGIC = b"DMr1"

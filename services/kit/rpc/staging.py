@@ -19,7 +19,7 @@ from datamill.wire import staging_v1_pb2 as staging
 from datamill.wire import staging_v1_pb2_grpc as staging_grpc
 from datamill.wire import transaction_v2_pb2 as transaction
 from services.kit.bus import Bus, Listener
-from services.kit.server import Context
+from services.kit.rpc.server import Context
 
 log = logging.getLogger(__name__)
 HEADER = "pach-transaction"

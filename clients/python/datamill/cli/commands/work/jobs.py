@@ -10,7 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from datamill import names
 from datamill.cli import reasons, specs, verbs
-from datamill.cli.commands.pipelines import history_of, input_text
+from datamill.cli.commands.work.pipelines import history_of, input_text
 from datamill.cli.output import enum_word, length_of, listing, one, size, span, when
 from datamill.cli.reasons import way_on
 from datamill.cli.session import EVERYWHERE, RAW, Session, Unsuccessful, command

@@ -1,7 +1,7 @@
 """Ranges and nodes in memory, by columns: taken apart, put together, and edited without making a row object for each.
 
 Where the rows' bytes lie is decoded only when somebody asks: ids, keys, sizes and edits do not need it.
-Elsewhere: ranges as bytes, and their ids (codec.py); where they are cut (chunking.py).
+Elsewhere: ranges as bytes, and their ids (codec.py); where they are cut (../chunking.py).
 """
 
 import struct
@@ -13,8 +13,17 @@ from functools import partial
 from operator import attrgetter
 from typing import TypeVar
 
-from services.kit.sortedmap.columns import Numbers, numbers
-from services.kit.sortedmap.places import EditPlaces, PlaceList, PlaceRuns, Places, Run, joined, part_of, runs_of
+from services.kit.sortedmap.encoding.columns import Numbers, numbers
+from services.kit.sortedmap.encoding.places import (
+    EditPlaces,
+    PlaceList,
+    PlaceRuns,
+    Places,
+    Run,
+    joined,
+    part_of,
+    runs_of,
+)
 from services.kit.sortedmap.rows import Child, Edit, Place, Removed, Row
 
 TOMBSTONE = 255

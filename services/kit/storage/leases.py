@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from services.kit.database import KitBase, UtcTime
+from services.kit.storage.database import KitBase, UtcTime
 
 
 class LeaseRow(KitBase):

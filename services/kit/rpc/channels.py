@@ -6,7 +6,7 @@ from typing import Any
 import grpc
 from opentelemetry import propagate
 
-from services.kit.server import MAX_MESSAGE_BYTES, SERVICE_TOKEN_HEADER
+from services.kit.rpc.server import MAX_MESSAGE_BYTES, SERVICE_TOKEN_HEADER
 
 DEADLINE_SECONDS = 30.0
 OPTIONS = (

@@ -7,11 +7,11 @@ from sqlalchemy.orm import Session
 
 from services.jobs.domain.errors import Superseded
 from services.jobs.domain.jobs import Counters, Job, JobKey, JobState, Stats
-from services.jobs.operations.planning import Plan
+from services.jobs.operations.running.planning import Plan
 from services.jobs.storage.jobs import JobStore
 from services.jobs.storage.sets import SetStore
-from services.kit.outbox import Outbox
 from services.kit.sortedmap.rows import Root
+from services.kit.storage.outbox import Outbox
 
 
 def get_job(tx: Session, number: int) -> Job | None:

@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from datamill.bulk.packs import Pack
+from datamill.bulk.sending.packs import Pack
 from datamill.bulk.signed import NotGiven
 from datamill.bulk.store import Reach
 from datamill.transport import Calls

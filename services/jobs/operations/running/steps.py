@@ -16,21 +16,21 @@ from services.jobs.domain.jobs import Job, JobKey, JobState, datum_failed, unrun
 from services.jobs.domain.records import read_record
 from services.jobs.domain.sets import DatumSet, SetState
 from services.jobs.domain.specs import PipelineSpec
-from services.jobs.operations import moving, results
-from services.jobs.operations.bases import Base, find_base
 from services.jobs.operations.logs import Logs
-from services.jobs.operations.planning import Plan, Planner, outputs_of
 from services.jobs.operations.queue import Line, Queue
-from services.jobs.operations.results import attach, commits_of
+from services.jobs.operations.running import moving, results
+from services.jobs.operations.running.bases import Base, find_base
+from services.jobs.operations.running.planning import Plan, Planner, outputs_of
+from services.jobs.operations.running.results import attach, commits_of
 from services.jobs.operations.wakes import Wakes, waited
 from services.jobs.spec_reader import read_document
 from services.jobs.storage.jobs import JobStore
 from services.jobs.storage.objects import Indexes, read_directory, records_key
 from services.jobs.storage.sets import SetStore
-from services.kit.clock import Clock
-from services.kit.database import Database
 from services.kit.sortedmap.change import apply
 from services.kit.sortedmap.rows import Root, Row
+from services.kit.storage.database import Database
+from services.kit.time.clock import Clock
 
 log = logging.getLogger(__name__)
 LOOK_AGAIN = 2.0

@@ -6,8 +6,8 @@ from sqlalchemy.orm import Session
 
 from services.jobs.domain.errors import JobNotFound
 from services.jobs.domain.jobs import Job, JobKey, JobState
-from services.jobs.operations import moving
-from services.jobs.operations.steps import Tools, close_commits
+from services.jobs.operations.running import moving
+from services.jobs.operations.running.steps import Tools, close_commits
 from services.jobs.storage.jobs import JobStore
 
 

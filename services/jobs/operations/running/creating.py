@@ -13,9 +13,9 @@ from services.jobs.clients import CommitFacts, CommitRef, Pfs, Pps
 from services.jobs.domain.errors import CommitGone, PipelineNotFound
 from services.jobs.domain.jobs import Job, JobKey
 from services.jobs.domain.specs import PipelineSpec
-from services.jobs.operations.moving import create_job, find_job
-from services.kit.clock import Clock
-from services.kit.database import Database
+from services.jobs.operations.running.moving import create_job, find_job
+from services.kit.storage.database import Database
+from services.kit.time.clock import Clock
 
 log = logging.getLogger(__name__)
 

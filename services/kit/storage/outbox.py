@@ -14,8 +14,8 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from datamill.wire import events_v1_pb2 as events
 from services.kit.bus import Bus
-from services.kit.clock import fresh_id
-from services.kit.database import Database, KitBase, UtcTime
+from services.kit.storage.database import Database, KitBase, UtcTime
+from services.kit.time.clock import fresh_id
 
 log = logging.getLogger(__name__)
 BATCH = 500

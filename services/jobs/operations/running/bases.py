@@ -7,10 +7,10 @@ from sqlalchemy.orm import Session
 from services.jobs.clients import CommitRef, Pfs
 from services.jobs.domain.errors import CommitGone
 from services.jobs.domain.jobs import Job, JobKey, JobState
-from services.jobs.operations.results import commits_of
+from services.jobs.operations.running.results import commits_of
 from services.jobs.storage.jobs import JobStore
-from services.kit.database import Database
 from services.kit.sortedmap.rows import EMPTY, Root
+from services.kit.storage.database import Database
 
 
 @dataclass(frozen=True, slots=True)

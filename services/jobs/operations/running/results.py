@@ -19,7 +19,7 @@ from services.jobs.domain.records import Record
 from services.jobs.domain.sets import DatumSet, SetState
 from services.jobs.storage.jobs import JobStore
 from services.jobs.storage.sets import SetStore
-from services.kit.outbox import Outbox
+from services.kit.storage.outbox import Outbox
 
 log = logging.getLogger(__name__)
 

@@ -18,9 +18,9 @@ from sqlalchemy import MetaData, create_engine
 from sqlalchemy.engine import Connection
 from sqlalchemy.orm import DeclarativeBase
 
-from services.kit.database import Database, KitBase
-from services.kit.leases import LeaseRow
-from services.kit.outbox import OutboxRow
+from services.kit.storage.database import Database, KitBase
+from services.kit.storage.leases import LeaseRow
+from services.kit.storage.outbox import OutboxRow
 
 KIT_TABLES = (LeaseRow, OutboxRow)  # named so that KitBase knows them wherever a revision is written
 
@@ -77,7 +77,7 @@ def write_revision(folder: Path, *metadata: MetaData, name: str) -> Path:
 
 REVISION = '''"""Schema revision {revision}: {title}."""
 
-import services.kit.database
+import services.kit.storage.database
 import sqlalchemy as sa
 from alembic import op
 

@@ -1,0 +1,1 @@
+"""The way out: reading extents, landing files."""

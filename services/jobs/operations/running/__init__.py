@@ -1,0 +1,1 @@
+"""A job from its commit to its end: making, planning, moving, killing."""

@@ -1,0 +1,1 @@
+"""gRPC on both sides: servers, channels, and taking part in transactions of PFS."""

@@ -1,0 +1,1 @@
+"""Ranges and nodes in memory and as bytes."""

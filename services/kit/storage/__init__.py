@@ -1,0 +1,1 @@
+"""What a process keeps in its database: transactions, schema, news to send, leases."""

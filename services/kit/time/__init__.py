@@ -1,0 +1,1 @@
+"""Time: clocks that are handed in, schedules, timestamps of requests."""
