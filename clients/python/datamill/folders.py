@@ -1,7 +1,7 @@
 """Whole folders in and out, by the shortest way that the server and this machine allow.
 
-In: packs straight to the store (bulk/sending/upload.py) when the server has a content service and blake3 is installed, else one
-stream through the service. Out: straight from the packs (bulk/download.py) when this machine reaches the store, else
+In: packs straight to the store (bulk/sending/) when the server has a content service and blake3 is installed, else one
+stream through the service. Out: straight from the packs (bulk/fetching/) when this machine reaches the store, else
 one tar stream, unpacked here (bulk/local.py).
 """
 
