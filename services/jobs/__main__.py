@@ -33,6 +33,7 @@ from services.jobs.servicers.traces import Forwarder, TraceIntake
 from services.jobs.servicers.work import WorkService
 from services.jobs.settings import Settings
 from services.jobs.storage.objects import Indexes
+from services.jobs.storage.tables import Base
 from services.kit import config
 from services.kit.bus import Bus
 from services.kit.errors import Unavailable
@@ -42,7 +43,7 @@ from services.kit.rpc import channels
 from services.kit.rpc.server import PortInUse, serving, told_to_stop
 from services.kit.rpc.staging import Staging
 from services.kit.storage.database import Database
-from services.kit.storage.migrations import NewerSchema, migrate
+from services.kit.storage.migrations import WrongSchema, migrate
 from services.kit.storage.outbox import Relay
 from services.kit.telemetry import start_logging, start_telemetry
 from services.kit.time.clock import SystemClock
@@ -55,7 +56,7 @@ MIGRATIONS = Path(__file__).parent / "storage" / "migrations"
 async def main(settings: Settings) -> None:
     async with AsyncExitStack() as up:
         db = up.enter_context(Database(settings.database_url))
-        migrate(db, MIGRATIONS)
+        migrate(db, MIGRATIONS, Base.metadata)
         bus = await up.enter_async_context(Bus.connect(settings.nats_url, name="jobs"))
         to_pfs = await up.enter_async_context(channels.connect(settings.pfs, token=settings.service_token))
         to_pps = await up.enter_async_context(channels.connect(settings.pps, token=settings.service_token))
@@ -126,5 +127,5 @@ if __name__ == "__main__":
         found = config.read(Settings, prefix="JOBS_", environ=os.environ)
         start_telemetry("jobs", collector=found.otlp_collector, level=found.log_level)
         asyncio.run(main(found))
-    except (config.ConfigError, PortInUse, NewerSchema, Unavailable) as mistake:
+    except (config.ConfigError, PortInUse, WrongSchema, Unavailable) as mistake:
         sys.exit(str(mistake))

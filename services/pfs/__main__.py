@@ -26,7 +26,7 @@ from services.kit.objects.address import parse
 from services.kit.objects.opening import open_store
 from services.kit.rpc.server import PortInUse, Registration, serving, told_to_stop
 from services.kit.storage.database import Database
-from services.kit.storage.migrations import NewerSchema, migrate
+from services.kit.storage.migrations import WrongSchema, migrate
 from services.kit.storage.outbox import Relay
 from services.kit.telemetry import start_logging, start_telemetry
 from services.kit.time.clock import SystemClock
@@ -51,6 +51,7 @@ from services.pfs.servicers.trees import TreeService
 from services.pfs.servicers.upkeep import UpkeepService
 from services.pfs.settings import Settings
 from services.pfs.storage.collection.moves import Moves
+from services.pfs.storage.tables import Base
 
 MIGRATIONS = Path(__file__).parent / "storage" / "migrations"
 NAMES = (
@@ -70,7 +71,7 @@ async def main(settings: Settings) -> None:
         if objects.root is None:
             asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(WAITING))
         db = up.enter_context(Database(settings.database_url))
-        migrate(db, MIGRATIONS)
+        migrate(db, MIGRATIONS, Base.metadata)
         await db.run(settle, clock.now())
         bus = await up.enter_async_context(Bus.connect(settings.nats_url, name="pfs"))
         presence, moves = await Presence.open(db, clock, replica=settings.replica), Moves()
@@ -135,5 +136,5 @@ if __name__ == "__main__":
         found = config.read(Settings, prefix="PFS_", environ=os.environ)
         start_telemetry("pfs", collector=found.otlp_collector, level=found.log_level)
         asyncio.run(main(found))
-    except (config.ConfigError, PortInUse, NewerSchema, Unavailable) as mistake:
+    except (config.ConfigError, PortInUse, WrongSchema, Unavailable) as mistake:
         sys.exit(str(mistake))

@@ -17,7 +17,7 @@ from services.kit.rpc import channels
 from services.kit.rpc.server import PortInUse, serving, told_to_stop
 from services.kit.rpc.staging import Staging
 from services.kit.storage.database import Database
-from services.kit.storage.migrations import NewerSchema, migrate
+from services.kit.storage.migrations import WrongSchema, migrate
 from services.kit.storage.outbox import Relay
 from services.kit.telemetry import start_logging, start_telemetry
 from services.kit.time.clock import SystemClock
@@ -29,6 +29,7 @@ from services.pps.runtimes.process import ProcessRuntime
 from services.pps.servicers.api import PpsApi
 from services.pps.servicers.to_wire import run_spec
 from services.pps.settings import Settings
+from services.pps.storage.tables import Base
 
 NAME = "pps_v2.API"
 MIGRATIONS = Path(__file__).parent / "storage" / "migrations"
@@ -37,7 +38,7 @@ MIGRATIONS = Path(__file__).parent / "storage" / "migrations"
 async def main(settings: Settings) -> None:
     async with AsyncExitStack() as up:
         db = up.enter_context(Database(settings.database_url))
-        migrate(db, MIGRATIONS)
+        migrate(db, MIGRATIONS, Base.metadata)
         bus = await up.enter_async_context(Bus.connect(settings.nats_url, name="pps"))
         to_pfs = await up.enter_async_context(channels.connect(settings.pfs, token=settings.service_token))
         repos, staging = Repos(to_pfs), Staging(to_pfs, "pps")
@@ -71,5 +72,5 @@ if __name__ == "__main__":
         found = config.read(Settings, prefix="PPS_", environ=os.environ)
         start_telemetry("pps", collector=found.otlp_collector, level=found.log_level)
         asyncio.run(main(found))
-    except (config.ConfigError, PortInUse, NewerSchema, Unavailable) as mistake:
+    except (config.ConfigError, PortInUse, WrongSchema, Unavailable) as mistake:
         sys.exit(str(mistake))

@@ -1,20 +1,24 @@
 """One suite for SQLite and PostgreSQL: transactions, retries, news, leases, migrations."""
 
 import asyncio
+import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import select, text
+from sqlalchemy import Column, Integer, MetaData, Table, Text, select, text
 from sqlalchemy.orm import Session
 
-from services.kit.errors import Unavailable
+from services.kit.errors import Refused, Unavailable
 from services.kit.storage.database import Database, KitBase
 from services.kit.storage.leases import LeaseRow, drop_lease, take_lease
-from services.kit.storage.migrations import NewerSchema, migrate, write_revision
+from services.kit.storage.migrations import ForeignSchema, NewerSchema, migrate, write_revision
 from services.kit.storage.outbox import Outbox, OutboxRow
+from services.pfs.__main__ import MIGRATIONS
+from services.pfs.storage.tables import Base
 from tests.support.postgres import Postgres
 from tests.support.servers import free_port
 
@@ -102,6 +106,72 @@ def test_migrations_make_the_tables_once_and_refuse_a_newer_schema(url: str, tmp
             connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
         with pytest.raises(NewerSchema, match=r"9999.*newer version"):
             migrate(db, tmp_path / "migrations")
+
+
+START = """
+import sys, time
+from pathlib import Path
+from services.kit.storage.database import Database
+from services.kit.storage.migrations import migrate
+from services.pfs.__main__ import MIGRATIONS
+from services.pfs.storage.tables import Base
+print("ready", flush=True)
+sys.stdin.readline()
+with Database(sys.argv[1]) as db:
+    migrate(db, MIGRATIONS, Base.metadata)
+"""
+
+
+def test_replicas_that_start_together_take_turns(url: str) -> None:
+    """Three processes find an empty database, and a fourth one that is up to date."""
+    command = [sys.executable, "-c", START, url]
+    starting = [
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        for _ in range(3)
+    ]
+    for process in starting:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+    for process in starting:
+        assert process.stdin is not None
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    ended = [process.communicate(timeout=60) for process in starting]
+    assert [process.returncode for process in starting] == [0, 0, 0], ended
+    with Database(url) as db:
+        migrate(db, MIGRATIONS, Base.metadata)
+
+
+def test_a_database_of_something_else_is_refused_by_what_is_wrong_with_it(url: str, tmp_path: Path) -> None:
+    folder = tmp_path / "migrations"
+    write_revision(folder, KitBase.metadata, name="start")
+    others = MetaData()
+    Table("projects", others, Column("number", Integer, primary_key=True), Column("name", Text))
+    with Database(url) as db:
+        KitBase.metadata.create_all(db.engine)
+        with pytest.raises(ForeignSchema, match=r"has tables that datamill did not make \(leases, outbox\)"):
+            migrate(db, folder)
+        KitBase.metadata.drop_all(db.engine)
+        with pytest.raises(ForeignSchema, match="lacks the table projects"):
+            migrate(db, folder, others)
+        migrate(db, folder)
+        with db.engine.begin() as connection:
+            connection.execute(text("CREATE TABLE projects (number INTEGER)"))
+        with pytest.raises(ForeignSchema, match=r"lacks the column projects\.name"):
+            migrate(db, folder, others)
+
+
+async def test_a_call_says_that_tables_are_missing(url: str) -> None:
+    """Somebody took them away while the service was running."""
+    with Database(url) as db, pytest.raises(Refused, match=r"does not have the tables .*outbox"):
+        await db.run(_news, "a")
+
+
+def test_a_file_that_is_no_database_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "notes.txt"
+    path.write_text("no database " * 100)
+    with Database(f"sqlite:///{path}") as db, pytest.raises(Unavailable, match=r"notes\.txt: file is not a database"):
+        migrate(db, tmp_path)
 
 
 def test_a_revision_holds_only_what_changed(tmp_path: Path) -> None:

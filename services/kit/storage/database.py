@@ -16,23 +16,26 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from sqlalchemy import DateTime, Dialect, Engine, MetaData, TypeDecorator, create_engine, event, inspect
+from sqlalchemy import DateTime, Dialect, Engine, MetaData, TypeDecorator, create_engine, event, inspect, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DataError, DBAPIError, OperationalError
 from sqlalchemy.orm import DeclarativeBase, Session
 from sqlalchemy.pool import PoolProxiedConnection
 from sqlalchemy.schema import CreateSchema
 
-from services.kit.errors import Exhausted, Invalid, Unavailable
+from services.kit.errors import Exhausted, Invalid, Refused, Unavailable
 
 log = logging.getLogger(__name__)
 P = ParamSpec("P")
 T = TypeVar("T")
 ATTEMPTS = 12
+LOCKED_SECONDS = 10  # how long a transaction waits for another process to let go of a SQLite file
 OUTAGE_SECONDS = 5.0  # so long a call waits for a server that went away; afterwards calls fail at once until it is back
 WRITES = "datamill writes"  # said of a connection before its next transaction; taken for granted when it is not
 # Serialization failure, deadlock, lock not available; unique violation, which two writers that both saw no row meet.
 RETRY_SQLSTATES = {"40001", "40P01", "55P03", "23505"}
+OTHER_TABLES = {"42P01", "42703", "3F000"}  # no such table, column, schema
+FORBIDDEN = {"42501", "25006"}  # no privilege; a server that takes no writes
 
 
 class UtcTime(TypeDecorator[datetime]):
@@ -154,22 +157,32 @@ def _is_unreachable(error: DBAPIError) -> bool:
 
 
 def _translated(error: DBAPIError) -> Exception:
-    text = str(error.orig)
-    if "disk is full" in text or getattr(error.orig, "sqlstate", None) == "53100":
+    said, state = str(error.orig), getattr(error.orig, "sqlstate", None)
+    if "disk is full" in said or state == "53100":
         return Exhausted("the disk of the database is full: free some space and try again")
-    if isinstance(error, DataError) and "NUL" in text:
+    if isinstance(error, DataError) and "NUL" in said:
         return Invalid("a text holds the character NUL, which no name or reference has")
+    if state in OTHER_TABLES or (state is None and said.startswith(("no such table", "no such column"))):
+        log.error("the database has not the tables of this version: %s", said)
+        return Refused(f"the database does not have the tables that this version of datamill needs: {_line(said)}")
+    if state in FORBIDDEN or "readonly database" in said:
+        log.error("database trouble: %s", said)
+        return Refused(f"the database does not let datamill do what it must: {_line(said)}")
     if isinstance(error, OperationalError):
-        log.error("database trouble: %s", text)
+        log.error("database trouble: %s", said)
         return Unavailable("the database cannot be reached or is busy; try again")
     return error
+
+
+def _line(said: str) -> str:
+    return said.partition("\n")[0]
 
 
 def _engine(url: str, *, pool: int) -> Engine:
     parsed = make_url(url)
     if parsed.get_backend_name() == "sqlite":
         engine = create_engine(
-            parsed, pool_size=pool, max_overflow=0, connect_args={"timeout": 10, "check_same_thread": False}
+            parsed, pool_size=pool, max_overflow=0, connect_args={"timeout": LOCKED_SECONDS, "check_same_thread": False}
         )
         event.listen(engine, "connect", _sqlite_connect)
         # Not the engine's event "begin": an engine with any event pays for all of them at every statement.
@@ -187,7 +200,8 @@ def _engine(url: str, *, pool: int) -> Engine:
     try:
         with engine.begin() as connection:
             if not inspect(connection).has_schema(schema):  # asked first: who may not make one may still use it
-                connection.execute(CreateSchema(schema, if_not_exists=True))
+                connection.execute(text("SELECT pg_advisory_xact_lock(hashtextextended(:it, 0))"), {"it": schema})
+                connection.execute(CreateSchema(schema, if_not_exists=True))  # some other process may just have done
     except DBAPIError as error:
         engine.dispose()
         raise Unavailable(f"cannot use the database {parsed.render_as_string()}: {error.orig}") from error
@@ -201,8 +215,22 @@ def with_driver(url: URL) -> URL:
 
 def _sqlite_connect(connection: sqlite3.Connection, _record: Any) -> None:
     connection.isolation_level = None  # transactions are begun by us, below
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "temp_store=MEMORY", "cache_size=-8192"):
+    _keep_journal(connection)
+    for pragma in ("synchronous=FULL", "foreign_keys=ON", "temp_store=MEMORY", "cache_size=-8192"):
         connection.execute(f"PRAGMA {pragma}")
+
+
+def _keep_journal(connection: sqlite3.Connection) -> None:
+    """Switch a new file to WAL. SQLite does not wait for another process that does the same: it is tried again."""
+    end = time.monotonic() + LOCKED_SECONDS
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > end:
+                raise
+            time.sleep(random.uniform(0.005, 0.05))
 
 
 def _sqlite_begin(connection: PoolProxiedConnection) -> None:

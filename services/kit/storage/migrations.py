@@ -1,12 +1,15 @@
-"""Bringing a service's database to the schema of its code, and refusing one that newer code has already changed.
+"""Bringing a service's database to the schema of its code, and refusing one that is not what this code can work with.
 
-Each service keeps Alembic revisions in `storage/migrations/versions/`; `make migration SERVICE=pfs NAME=…` writes one
-from the difference between the tables in the code and those of all revisions so far.
+Processes that start together take turns: the first brings the database up, the others find it done. Each service
+keeps Alembic revisions in `storage/migrations/versions/`; `make migration SERVICE=pfs NAME=…` writes one from the
+difference between the tables in the code and those of all revisions so far.
 """
 
 import importlib
+import logging
 import pkgutil
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 from alembic.autogenerate import produce_migrations, render_python_code
@@ -14,36 +17,97 @@ from alembic.config import Config
 from alembic.runtime.environment import EnvironmentContext
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import MetaData, create_engine
+from sqlalchemy import MetaData, create_engine, inspect, text
 from sqlalchemy.engine import Connection
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import DeclarativeBase
 
+from services.kit.errors import Unavailable
 from services.kit.storage.database import Database, KitBase
 from services.kit.storage.leases import LeaseRow
 from services.kit.storage.outbox import OutboxRow
 
+log = logging.getLogger(__name__)
+LOCKS = int.from_bytes(b"dmil")  # the kind of advisory lock, apart from those of other programs
 KIT_TABLES = (LeaseRow, OutboxRow)  # named so that KitBase knows them wherever a revision is written
 
 
-class NewerSchema(Exception):
+class WrongSchema(Exception):
+    """The database is not one that this code can work with; the sentence says what is wrong with it."""
+
+
+class NewerSchema(WrongSchema):
     """The database was written by a newer datamill."""
 
     def __init__(self, url: str, found: str) -> None:
         super().__init__(
             f"the database {url} has schema revision {found}, which this version of datamill does not know: "
-            "it was used by a newer version; run that version, or restore a backup made before the upgrade"
+            "it was used by a newer version, or by another program; "
+            "run that version, or restore a backup made before the upgrade"
         )
 
 
-def migrate(db: Database, folder: Path) -> None:
-    """Bring `db` up to the newest revision in `folder` (one that holds `versions/`). Raises NewerSchema."""
+class ForeignSchema(WrongSchema):
+    """The database holds tables that are not this service's, or that are not as this version has them."""
+
+    def __init__(self, url: str, trouble: str) -> None:
+        super().__init__(
+            f"the database {url} is not one that this version of datamill can use: {trouble}; "
+            "it may belong to another service or program, or to another version; give this service one of its own"
+        )
+
+
+def migrate(db: Database, folder: Path, *tables: MetaData) -> None:
+    """Bring `db` up to the newest revision in `folder` (one that holds `versions/`).
+
+    tables: what the service expects to find afterwards, besides the tables of the kit.
+    Raises NewerSchema, ForeignSchema, Unavailable.
+    """
     script = ScriptDirectory(str(folder), version_locations=[str(folder / "versions")])
-    with db.engine.connect() as connection, connection.begin():
-        current = MigrationContext.configure(connection).get_current_revision()
-        known = {revision.revision for revision in script.walk_revisions()}
-        if current is not None and current not in known:
-            raise NewerSchema(db.engine.url.render_as_string(hide_password=True), current)
-        _upgrade(connection, script)
+    url = db.engine.url.render_as_string(hide_password=True)
+    # What the others did must be visible once the lock is there: a serializable transaction would not see it.
+    options = {} if db.is_sqlite else {"isolation_level": "READ COMMITTED"}
+    try:
+        with db.engine.connect().execution_options(**options) as connection, connection.begin():
+            if not db.is_sqlite:  # there the transaction itself is the lock
+                _take_turns(connection)
+            _check_before(connection, script, url, tables)
+            _upgrade(connection, script)
+            if missing := _missing(connection, (*tables, KitBase.metadata)):
+                raise ForeignSchema(url, f"it lacks {', '.join(missing)}")
+    except DBAPIError as error:
+        raise Unavailable(f"cannot use the database {url}: {error.orig}") from error
+
+
+def _check_before(connection: Connection, script: ScriptDirectory, url: str, tables: Iterable[MetaData]) -> None:
+    current = MigrationContext.configure(connection).get_current_revision()
+    if current is not None and current not in {revision.revision for revision in script.walk_revisions()}:
+        raise NewerSchema(url, current)
+    ours = {name for metadata in (KitBase.metadata, *tables) for name in metadata.tables}
+    if current is None and (taken := sorted(ours & set(inspect(connection).get_table_names()))):
+        raise ForeignSchema(url, f"it has tables that datamill did not make ({', '.join(taken)})")
+
+
+def _take_turns(connection: Connection) -> None:
+    """Hold, until the transaction ends, the lock that all processes on this schema take before they change it."""
+    key = f"{LOCKS}, hashtext(current_schema())"
+    if not connection.scalar(text(f"SELECT pg_try_advisory_xact_lock({key})")):
+        log.info("another process brings the database up; waiting for it")
+        connection.execute(text(f"SELECT pg_advisory_xact_lock({key})"))
+
+
+def _missing(connection: Connection, expected: Iterable[MetaData]) -> list[str]:
+    """Tables and columns that should be there and are not."""
+    found = {name: columns for (_, name), columns in inspect(connection).get_multi_columns().items()}
+    missing = list[str]()
+    for metadata in expected:
+        for name, table in metadata.tables.items():
+            if name not in found:
+                missing.append(f"the table {name}")
+                continue
+            there = {column["name"] for column in found[name]}
+            missing += [f"the column {name}.{column.name}" for column in table.columns if column.name not in there]
+    return missing
 
 
 def _upgrade(connection: Connection, script: ScriptDirectory) -> None:
