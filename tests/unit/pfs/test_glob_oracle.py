@@ -167,6 +167,7 @@ def test_a_pattern_matches_what_its_definition_says(names: list[Sequence], path_
     glob = compile_glob(text)
     expected = len(path) in whole.ends(path, 0)
     assert glob.matches(path.encode()) == expected
+    assert (len(path) in glob.ends(path.encode(), {0})) == expected
     captures = glob.captures(path.encode())
     assert (captures is not None) == expected
     if captures is not None:

@@ -77,7 +77,13 @@ def test_groups_capture_from_left_to_right(pattern: str, path: str, captures: li
 
 @pytest.mark.parametrize(
     ("pattern", "why"),
-    [("[a", "unexpected end of input"), ("^(a)", r"\^\("), ("[[:no:]]", "class"), ("a\n", "printable")],
+    [
+        ("(" * 1000, "nested"),
+        ("[a", "unexpected end of input"),
+        ("^(a)", r"\^\("),
+        ("[[:no:]]", "class"),
+        ("a\n", "printable"),
+    ],
 )
 def test_a_pattern_that_cannot_be_read_says_why(pattern: str, why: str) -> None:
     with pytest.raises(BadGlob, match=why):
@@ -85,7 +91,14 @@ def test_a_pattern_that_cannot_be_read_says_why(pattern: str, why: str) -> None:
 
 
 @pytest.mark.timeout(20)
-@pytest.mark.parametrize("pattern", ["/*(*)z", "/+(+(a|b)|c)d", "/*(a|aa)b", "/*(?(a)*)b", "/+(a|?)!(c)b/"])
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        *("/*(*)z", "/+(+(a|b)|c)d", "/*(a|aa)b", "/*(?(a)*)b", "/+(a|?)!(c)b/"),
+        *("*a" * 20 + "b", "**a" * 20 + "b", "{*a,*b}" * 12 + "c", "?(*a)" * 20 + "b"),
+        *("(a|aa)" * 40 + "b", "{**/a,*a}" * 12 + "b"),
+    ],
+)
 def test_no_pattern_takes_for_ever(pattern: str) -> None:
     glob = compile_glob(pattern)
     assert not glob.matches(b"/" + b"a" * 200)

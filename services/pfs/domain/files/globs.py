@@ -17,6 +17,9 @@ from services.pfs.domain.files.glob_ends import Ends
 from services.pfs.domain.files.paths import canonical
 
 SPECIAL = frozenset("*?[]{}!()@+^")
+MOST_WAYS = 100_000  # an expression holds up the whole process while it tries them: a millisecond or two
+MOST_NESTED = 50
+_ENDLESS = 100  # ways of a group that may be repeated
 _POSIX = {
     "alnum": "a-zA-Z0-9", "alpha": "a-zA-Z", "ascii": r"\x00-\x7f", "blank": r"\t ", "cntrl": r"\x00-\x1f\x7f",
     "digit": "0-9", "graph": "!-~", "lower": "a-z", "print": " -~", "punct": r"!-/:-@\[-`{-~",
@@ -41,18 +44,20 @@ class Glob:
     """Every path that matches begins with it."""
     depth: int | None
     """Every path that matches has so many names; None when that depends."""
-    ends: Ends | None = None
-    """The whole pattern where a regular expression might take for ever to say no."""
+    ends: Ends
+    """The whole pattern once more, for paths on which the expression might take for ever to say no."""
+    ways: int
+    """The expression tries len(path) ** ways ways through a path at most, more or less."""
 
     def matches(self, path: bytes) -> bool:
         """path: without its trailing "/"."""
-        if self.ends is not None:
-            return len(path) in self.ends(path, 0)
+        if self.ways > 1 and len(path) ** self.ways > MOST_WAYS:
+            return len(path) in self.ends(path, {0})
         return self.expression.fullmatch(path) is not None
 
     def captures(self, path: bytes) -> list[str] | None:
         """What the groups matched, from the first; "" for one that took no part. None: no match."""
-        found = self.expression.fullmatch(path) if self.ends is None or self.matches(path) else None
+        found = self.expression.fullmatch(path) if self.matches(path) else None
         return None if found is None else [(group or b"").decode() for group in found.groups()]
 
 
@@ -63,7 +68,7 @@ def compile_glob(pattern: str) -> Glob:
         raise BadGlob(pattern, "only printable ASCII characters allowed")
     clean = canonical(pattern)
     if clean == "/":
-        return Glob(re.compile(rb""), b"", 0)
+        return Glob(re.compile(rb""), b"", 0, glob_ends.literal(b""), 0)
     parser = _Parser(clean)
     try:
         whole = parser.sequence("")
@@ -71,7 +76,7 @@ def compile_glob(pattern: str) -> Glob:
     except re.error as error:
         raise BadGlob(pattern, str(error)) from error
     depth = None if parser.crosses else clean.count("/")
-    return Glob(expression, _prefix(clean).encode(), depth, whole.ends if parser.repeats else None)
+    return Glob(expression, _prefix(clean).encode(), depth, whole.ends, parser.ways + parser.ways_in_names)
 
 
 def _prefix(pattern: str) -> str:
@@ -101,8 +106,11 @@ class _Parser:
         self._depth = 0
         self.crosses = False
         """Whether matches may have different numbers of names."""
-        self.repeats = False
-        """Whether a group may be repeated."""
+        self.ways = 0
+        """How many parts may end in several places, in whichever name."""
+        self.ways_in_names = 0
+        """How many parts of one name may end in several places of it; of the name that has most."""
+        self._ways_here = 0
 
     def sequence(self, stop: str) -> _Part:
         """Up to one of the characters in `stop`, which is left, or to the end."""
@@ -124,7 +132,9 @@ class _Parser:
                 if following == "*":
                     self._at += 1
                     self.crosses = True
+                    self.ways += 1
                     return _Part(".*", glob_ends.any_run)
+                self._several_ways()
                 return _Part("[^/]*", glob_ends.run)
             case "?":
                 return _Part("[^/]", glob_ends.one_of(bool))
@@ -140,12 +150,21 @@ class _Parser:
                 return _literal(following)
         if character == "/" and self._depth:
             self.crosses = True
+            self.ways += 1
+        elif character == "/":
+            self._ways_here = 0
         return _literal(character)
+
+    def _several_ways(self) -> None:
+        self._ways_here += 1
+        self.ways_in_names = max(self.ways_in_names, self._ways_here)
 
     def _alternatives(self, separator: str, end: str) -> _Part:
         """The alternatives up to `end`; one that is missing at the end of the pattern is forgiven."""
         found = []
         self._depth += 1
+        if self._depth > MOST_NESTED:
+            raise BadGlob(self._text, f"groups are nested more than {MOST_NESTED} deep")
         while True:
             found.append(self.sequence(separator + end))
             at_end = self._at >= len(self._text)
@@ -154,6 +173,8 @@ class _Parser:
             if closing:
                 break
         self._depth -= 1
+        if len(found) > 1:
+            self._several_ways()
         return _Part("|".join(part.text for part in found), glob_ends.either([part.ends for part in found]))
 
     def _group(self, quantifier: str) -> _Part:
@@ -162,9 +183,10 @@ class _Parser:
             case "@":
                 return _Part(f"({choice})", ends)
             case "?":
+                self._several_ways()
                 return _Part(f"((?:{choice})?)", glob_ends.optional(ends))
             case "*" | "+":
-                self.repeats = True
+                self.ways += _ENDLESS
                 repeated = glob_ends.repeated(ends, at_least_once=quantifier == "+")
                 return _Part(f"((?:{choice}){quantifier})", repeated)
         following = self._text[self._at : self._at + 1]

@@ -133,7 +133,7 @@ class Reading:
     def glob(self, glob: Glob, low: bytes = b"", high: bytes = b"") -> Iterator[Visit]:
         """What matches, in order, within low <= path < high (empty: no bound). Raises Collision."""
         self.check()
-        match: Callable[[bytes], object] = glob.expression.fullmatch if glob.ends is None else glob.matches
+        match: Callable[[bytes], object] = glob.expression.fullmatch if glob.ways <= 1 else glob.matches
         start, stop = glob.prefix or b"/", _after(glob.prefix or b"/")
         for path, row in self._visits(max(start, low), stop, glob.depth):
             if high and path >= high:
