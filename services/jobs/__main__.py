@@ -15,13 +15,16 @@ import grpc
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2_grpc import add_TraceServiceServicer_to_server
 
 from datamill.wire.pps_v2_pb2_grpc import add_APIServicer_to_server
+from datamill.wire.upkeep_v1_pb2_grpc import add_JobUpkeepServiceServicer_to_server
 from datamill.wire.work_v1_pb2_grpc import add_WorkServiceServicer_to_server
 from services.jobs.clients import Pfs, Pps
+from services.jobs.duties.collector import Collector
 from services.jobs.duties.driver import Driver
 from services.jobs.duties.follower import Follower
 from services.jobs.duties.staged import StagedStops
 from services.jobs.operations.activity import Activities
 from services.jobs.operations.logs import Logs
+from services.jobs.operations.naming import Names
 from services.jobs.operations.queue import Queue
 from services.jobs.operations.running.creating import Creator
 from services.jobs.operations.running.planning import Planner
@@ -30,6 +33,7 @@ from services.jobs.operations.wakes import Wakes
 from services.jobs.servicers.api import JobsApi
 from services.jobs.servicers.jobs import Parts
 from services.jobs.servicers.traces import Forwarder, TraceIntake
+from services.jobs.servicers.upkeep import JobUpkeepService
 from services.jobs.servicers.work import WorkService
 from services.jobs.settings import Settings
 from services.jobs.storage.objects import Indexes
@@ -48,7 +52,10 @@ from services.kit.storage.outbox import Relay
 from services.kit.telemetry import start_logging, start_telemetry
 from services.kit.time.clock import SystemClock
 
-NAMES = ("pps_v2.API", "datamill.work.v1.WorkService", "opentelemetry.proto.collector.trace.v1.TraceService")
+NAMES = (
+    "pps_v2.API", "datamill.work.v1.WorkService", "datamill.upkeep.v1.JobUpkeepService",
+    "opentelemetry.proto.collector.trace.v1.TraceService",
+)  # fmt: skip
 WAITING = 32  # threads, where they wait for a store far away and not for a core
 MIGRATIONS = Path(__file__).parent / "storage" / "migrations"
 
@@ -64,11 +71,12 @@ async def main(settings: Settings) -> None:
         objects = open_store(settings.store)
         if objects.root is None:
             asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(WAITING))
-        indexes = Indexes.over(objects)
+        clock = SystemClock()
+        indexes = Indexes.over(objects, Names(db, clock).fresh)
         logs = Logs(bus, keep=settings.keep_logs, keep_bytes=settings.keep_log_bytes)
         planner = Planner(pfs, indexes, _scratch(objects, up))
-        tools = Tools(db, pfs, planner, indexes, Queue(bus), logs, Wakes(), SystemClock())
-        creator = Creator(db, pfs, pps, tools.clock)
+        tools = Tools(db, pfs, planner, indexes, Queue(bus), logs, Wakes(), clock)
+        creator = Creator(db, pfs, pps, clock)
         driver = Driver(tools, holder=_holder(settings))
         follower = Follower(tools, creator, pps, driver, bus)
         staging = Staging(to_pfs, "jobs")
@@ -77,10 +85,13 @@ async def main(settings: Settings) -> None:
         api = JobsApi(Parts(tools, creator, pps, bus, staging, activities, settings.service_token))
         work = WorkService(tools, activities, token=settings.service_token)
         traces = TraceIntake(logs, forwarder, token=settings.service_token)
+        collector = Collector(db, indexes, clock, every=settings.gc_every, hold=settings.gc_hold)
+        upkeep = JobUpkeepService(collector, token=settings.service_token)
 
         def register(server: grpc.aio.Server) -> None:
             add_APIServicer_to_server(api, server)
             add_WorkServiceServicer_to_server(work, server)
+            add_JobUpkeepServiceServicer_to_server(upkeep, server)
             add_TraceServiceServicer_to_server(traces, server)  # type: ignore[no-untyped-call]
 
         duties = await up.enter_async_context(asyncio.TaskGroup())
@@ -92,6 +103,7 @@ async def main(settings: Settings) -> None:
             stops.run,
             logs.run,
             forwarder.run,
+            collector.run,
         )
         running = [duties.create_task(loop()) for loop in loops]
         await up.enter_async_context(serving([register], NAMES, at=settings.listen, drain=settings.drain))

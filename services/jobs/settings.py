@@ -10,6 +10,8 @@ class Settings:
 
     otlp_collector: where spans are forwarded, or empty.
 
+    gc_every: how often what deleted jobs have left is collected, 0s for never. gc_hold: how long readers have still.
+
     replica: the name of this one among those over the same database, the same after a restart, or empty.
     """
 
@@ -24,5 +26,7 @@ class Settings:
     otlp_collector: str = ""
     log_level: str = "INFO"
     drain: timedelta = timedelta(seconds=10)
+    gc_every: timedelta = timedelta(hours=1)
+    gc_hold: timedelta = timedelta(hours=6)
     keep_logs: timedelta = timedelta(days=7)
     keep_log_bytes: int = 1 << 30

@@ -1,7 +1,7 @@
 """The problems of Jobs, with the sentences that clients match on."""
 
 from services.jobs.domain.jobs import JobKey
-from services.kit.errors import Invalid, NotFound, Problem, Refused, Unsupported
+from services.kit.errors import Invalid, NotFound, Problem, Refused, Unavailable, Unsupported
 
 
 class Wrong(Problem):
@@ -61,3 +61,10 @@ class BadRequest(Invalid):
 
 class Superseded(Refused):
     """The job has moved on since this step began; the step's work is dropped."""
+
+
+class ObjectGivenUp(Unavailable):
+    """What was stored was not used for so long that it was given up; doing it again stores it again."""
+
+    def __init__(self) -> None:
+        super().__init__("the jobs service was away for so long that what this call stored was given up; try again")

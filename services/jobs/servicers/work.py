@@ -138,8 +138,7 @@ class WorkService(WorkServiceServicer):
     async def _complete(self, job: Job, one: DatumSet, plan: str, request: work.CompleteSetRequest) -> bool:
         planned = await self._planned(plan, one)
         records = _records(job, planned, request.results)
-        objects = self._t.indexes.objects
-        stored = await asyncio.to_thread(write_records, objects, [_entry(record) for record in records])
+        stored = await asyncio.to_thread(self._store, records)
         took = await self._t.db.run(
             results.take_results,
             job.number,
@@ -148,10 +147,15 @@ class WorkService(WorkServiceServicer):
             output_files=request.output_file_set_id,
             meta_files=request.meta_file_set_id,
             worker=request.worker,
+            now=self._t.clock.now(),
         )
         if took:
             await self._settle(job, one.index, results.tally(records), request)
         return took
+
+    def _store(self, records: list[Record]) -> str:
+        indexes = self._t.indexes
+        return write_records(indexes.objects, indexes.fresh(), map(_entry, records))
 
     async def _settle(self, job: Job, index: int, tally: results.Tally, request: work.CompleteSetRequest) -> None:
         attached = await results.attach(

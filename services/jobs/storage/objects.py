@@ -1,14 +1,17 @@
 """Jobs' own objects: plans, records of datums that have run, and the ranges of datum indexes.
 
-plans/: a line a datum. jobs/records: lines, then a directory of fixed entries (id, hash, state, offset, length) and its
-count, so that an index can be built without reading the lines. jobs/index: packs of kit.sortedmap.
-Elsewhere: what a line says (domain/records.py); where a record is found from (the rows of the index).
+jobs/plans: a line a datum. jobs/records: lines, then a directory of fixed entries (id, hash, state, offset, length),
+its count and a BLAKE3 of all before it, so that an index can be built without reading the lines. jobs/index: packs of
+kit.sortedmap.
+Elsewhere: what a line says (domain/records.py); where a record is found from (the rows of the index); which objects
+there are (ledger.py).
 """
 
-import secrets
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+
+from blake3 import blake3
 
 from services.jobs.domain.datums import DatumState
 from services.kit.errors import Corrupt
@@ -16,34 +19,40 @@ from services.kit.objects.blocks import Ranges, small_ranges
 from services.kit.objects.port import Objects
 from services.kit.sortedmap.packs import PackSink, Reader
 from services.kit.sortedmap.rows import Place, Row
+from services.kit.time.clock import fresh_name
 
 _ENTRY = struct.Struct(">32s32sBQI")
-_COUNT = struct.Struct(">Q8s")
-_MAGIC = b"dmrecs01"
+_END = struct.Struct(">Q32s8s")
+_MAGIC = b"dmrecs02"
+PLANS, RECORDS, INDEX = KINDS = ("plans", "records", "index")
+
+
+def key_of(kind: str, name: str) -> str:
+    """The key of an object. name: 32 hex digits."""
+    return f"jobs/{kind}/{name[:2]}/{name}"
+
+
+def name_of(key: str) -> str:
+    """The name in a key."""
+    return key.rpartition("/")[2]
 
 
 def records_key(name: bytes) -> str:
-    return f"jobs/records/{name.hex()[:2]}/{name.hex()}"
+    return key_of(RECORDS, name.hex())
 
 
 def _index_key(name: bytes) -> str:
-    return f"jobs/index/{name.hex()[:2]}/{name.hex()}"
+    return key_of(INDEX, name.hex())
 
 
-def fresh_plan_key() -> str:
-    name = secrets.token_hex(16)
-    return f"jobs/plans/{name[:2]}/{name}"
-
-
-def write_records(objects: Objects, records: Iterable[tuple[bytes, bytes, DatumState, bytes]]) -> str:
-    """Store records. records: (id, hash, state, line). Returns the object's key."""
+def write_records(objects: Objects, name: bytes, records: Iterable[tuple[bytes, bytes, DatumState, bytes]]) -> str:
+    """Store records under a new name. records: (id, hash, state, line). Returns the name as text."""
     body, entries = bytearray(), []
     for id, hash, state, line in records:
         entries.append(_ENTRY.pack(id, hash, state, len(body), len(line)))
         body += line
-    entries.sort()
-    name = secrets.token_bytes(16)
-    objects.put(records_key(name), bytes(body) + b"".join(entries) + _COUNT.pack(len(entries), _MAGIC))
+    count, data = len(entries), bytes(body) + b"".join(sorted(entries))
+    objects.put(records_key(name), data + _END.pack(count, blake3(data).digest(), _MAGIC))
     return name.hex()
 
 
@@ -51,11 +60,11 @@ def read_directory(objects: Objects, name: str) -> Iterator[Row]:
     """The rows that a records object adds to an index, by id. Raises Corrupt."""
     pack = bytes.fromhex(name)
     data = objects.get(records_key(pack))
-    count, magic = _COUNT.unpack_from(data, len(data) - _COUNT.size)
-    if magic != _MAGIC:
-        raise Corrupt(f"object {records_key(pack)} is no records object")
-    start = len(data) - _COUNT.size - count * _ENTRY.size
-    directory = memoryview(data)[start : len(data) - _COUNT.size]
+    stop = len(data) - _END.size
+    count, digest, magic = _END.unpack_from(data, stop) if stop >= 0 else (0, b"", b"")
+    if magic != _MAGIC or blake3(data[:stop]).digest() != digest:
+        raise Corrupt(f"object {records_key(pack)} is damaged")
+    directory = memoryview(data)[stop - count * _ENTRY.size : stop]
     for id, hash, state, offset, length in _ENTRY.iter_unpack(directory):
         yield Row(id, state, 0, hash, Place(pack, offset, length))
 
@@ -66,13 +75,15 @@ class Indexes:
 
     objects: Objects
     reader: Reader
+    fresh: Callable[[], bytes]
+    """Names a new object; blocks."""
 
     @classmethod
-    def over(cls, objects: Objects) -> "Indexes":
-        return cls(objects, Reader(_Ranges(small_ranges(objects)), limit_bytes=32 << 20))
+    def over(cls, objects: Objects, fresh: Callable[[], bytes] = fresh_name) -> "Indexes":
+        return cls(objects, Reader(_Ranges(small_ranges(objects)), limit_bytes=32 << 20), fresh)
 
     def sink(self) -> PackSink:
-        return PackSink(lambda name, data: self.objects.put(_index_key(name), data))
+        return PackSink(lambda name, data: self.objects.put(_index_key(name), data), self.fresh)
 
     def record(self, row: Row) -> bytes:
         """The line of a datum in an index."""

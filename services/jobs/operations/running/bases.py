@@ -15,12 +15,13 @@ from services.kit.storage.database import Database
 
 @dataclass(frozen=True, slots=True)
 class Base:
-    """root: the datums that the commits' content holds already.
+    """root: the datums that the commits' content holds already; number: of the job whose they are, or None.
 
     unknown: id of the commit that the content comes from when no job vouches for it, so it has to go; else "".
     """
 
     root: Root
+    number: int | None = None
     unknown: str = ""
 
 
@@ -34,17 +35,19 @@ async def find_base(db: Database, pfs: Pfs, job: Job) -> Base:
             parent = facts.parent
             continue
         key = JobKey(job.key.project, job.key.pipeline, facts.ref.id)
-        root = await db.read(_root_of_good, key)
-        if root is not None and not await _meta_failed(pfs, facts.ref):
-            return Base(root)
+        found = await db.read(_good, key)
+        if found is not None and not await _meta_failed(pfs, facts.ref):
+            return found
         return Base(EMPTY, unknown=facts.ref.id)
     return Base(EMPTY)
 
 
-def _root_of_good(tx: Session, key: JobKey) -> Root | None:
+def _good(tx: Session, key: JobKey) -> Base | None:
     jobs = JobStore(tx)
     found = jobs.find(key)
-    return None if found is None or found.state is not JobState.SUCCESS else jobs.root(found.number)
+    if found is None or found.state is not JobState.SUCCESS:
+        return None
+    return Base(jobs.root(found.number), found.number)
 
 
 async def _meta_failed(pfs: Pfs, output: CommitRef) -> bool:

@@ -9,6 +9,7 @@ from services.jobs.domain.jobs import Job, JobKey, JobState
 from services.jobs.operations.running import moving
 from services.jobs.operations.running.steps import Tools, close_commits
 from services.jobs.storage.jobs import JobStore
+from services.jobs.storage.ledger import Ledger
 
 
 async def stop_job(tools: Tools, key: JobKey, reason: str) -> None:
@@ -47,5 +48,7 @@ def forget_pipeline(tx: Session, project: str, pipeline: str, before: datetime) 
     jobs = [job for job in JobStore(tx).of_pipeline(project, pipeline) if job.created <= before]
     for job in jobs:
         JobStore(tx).remove(job.number)
+    if jobs:
+        Ledger(tx).bury(project, pipeline)
     JobStore(tx).drop_specs(project, pipeline)
     return jobs

@@ -1,5 +1,6 @@
 """Moving jobs from state to state: transactions that check where the job stands, and tell of the move."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -9,6 +10,8 @@ from services.jobs.domain.errors import Superseded
 from services.jobs.domain.jobs import Counters, Job, JobKey, JobState, Stats
 from services.jobs.operations.running.planning import Plan
 from services.jobs.storage.jobs import JobStore
+from services.jobs.storage.ledger import Ledger
+from services.jobs.storage.objects import INDEX, PLANS, name_of
 from services.jobs.storage.sets import SetStore
 from services.kit.sortedmap.rows import Root
 from services.kit.storage.outbox import Outbox
@@ -52,10 +55,18 @@ def move(tx: Session, number: int, to: JobState, *, of: JobState, now: datetime,
     return moved
 
 
-def run(tx: Session, number: int, plan: Plan, *, now: datetime) -> Job:
-    """STARTING to RUNNING, with the plan's sets. Raises Superseded."""
+def run(tx: Session, number: int, plan: Plan, *, base: int | None, now: datetime) -> Job:
+    """STARTING to RUNNING, with the plan's sets. base: the job that the plan took over from.
+
+    Raises Superseded, also when the base is gone: what only it referred to may go any time.
+    """
     job = move(tx, number, JobState.RUNNING, of=JobState.STARTING, now=now)
     jobs = JobStore(tx)
+    if base is not None and jobs.get(base) is None:
+        raise Superseded(f"the base of job {number} was deleted")
+    ledger = Ledger(tx)
+    ledger.publish(PLANS, [name_of(plan.key)] if plan.key else [], job.key, now)
+    ledger.publish(INDEX, [name.hex() for name in plan.packs], job.key, now)
     counters = Counters(total=plan.total, skipped=plan.skipped)
     job = replace(job, counters=counters, stats=Stats(), first_failed="")
     jobs.save(job)
@@ -65,8 +76,12 @@ def run(tx: Session, number: int, plan: Plan, *, now: datetime) -> Job:
     return job
 
 
-def indexed(tx: Session, number: int, root: Root) -> None:
-    """Record the whole datum index of a job that has run."""
+def indexed(tx: Session, number: int, root: Root, packs: Sequence[bytes], *, now: datetime) -> None:
+    """Record the whole datum index of a job that has run. packs: those of it that are new. Raises Superseded."""
+    job = JobStore(tx).get(number)
+    if job is None:
+        raise Superseded(f"job {number} was deleted")
+    Ledger(tx).publish(INDEX, [name.hex() for name in packs], job.key, now)
     JobStore(tx).set_root(number, root, indexed=True)
 
 
@@ -83,17 +98,20 @@ def end(tx: Session, number: int, to: JobState, *, now: datetime, reason: str) -
     return ended
 
 
-def close(tx: Session, number: int) -> None:
-    """The commits of a final job are finished: nothing is left to do for it."""
+def close(tx: Session, number: int, *, now: datetime) -> None:
+    """The commits of a final job are finished: nothing is left to do for it, and nobody needs its plan any more."""
     jobs = JobStore(tx)
     job = jobs.get(number)
     if job is not None and job.final:
         jobs.save(replace(job, closed=True))
+        if plan := jobs.plan(number):
+            Ledger(tx).condemn([name_of(plan)], now)
 
 
 def remove(tx: Session, job: Job, *, now: datetime) -> None:
     """Forget a job."""
     JobStore(tx).remove(job.number)
+    Ledger(tx).bury(job.key.project, job.key.pipeline)
     Outbox(tx).add("jobs.job.changed", str(job.key), at=now, facts={"state": "DELETED"})
 
 

@@ -19,7 +19,7 @@ from services.jobs.domain.plans import Fate, Known, cut_sets, fates
 from services.jobs.domain.records import planned_line, read_record
 from services.jobs.domain.specs import PipelineSpec
 from services.jobs.domain.templates import evaluate
-from services.jobs.storage.objects import Indexes, fresh_plan_key
+from services.jobs.storage.objects import PLANS, Indexes, key_of
 from services.kit.sortedmap.change import apply
 from services.kit.sortedmap.rows import EMPTY, Removed, Root, Row
 from services.kit.sortedmap.tree import scan
@@ -31,7 +31,8 @@ ID_BYTES = 32
 class Plan:
     """What a job does. ranges: (begin, length, datums) of each set in the object `key`.
 
-    root: the base's index without what is removed; removed: those rows, with the base's records.
+    root: the base's index without what is removed, of which `packs` are new; removed: those rows, with the base's
+    records.
     """
 
     key: str
@@ -39,6 +40,7 @@ class Plan:
     total: int
     skipped: int
     root: Root
+    packs: tuple[bytes, ...]
     removed: tuple[Row, ...]
 
     @property
@@ -97,26 +99,26 @@ class Draft:
             elif fate is not Fate.GONE:
                 runs[at] = 1
         removed = tuple(rows[id] for id in sorted(rows))
-        root = self._without(indexes, base, removed) if skipped else EMPTY
+        root, packs = self._without(indexes, base, removed) if skipped else (EMPTY, ())
         running = [at for at in range(len(self)) if runs[at]]
         key, ranges = self._store(indexes, running, spec)
-        return Plan(key, ranges, len(order), skipped, root, removed)
+        return Plan(key, ranges, len(order), skipped, root, packs, removed)
 
     @staticmethod
-    def _without(indexes: Indexes, base: Root, removed: tuple[Row, ...]) -> Root:
+    def _without(indexes: Indexes, base: Root, removed: tuple[Row, ...]) -> tuple[Root, tuple[bytes, ...]]:
         if not removed:
-            return base
+            return base, ()
         sink = indexes.sink()
         root = apply(indexes.reader, base, (Removed(row.key) for row in removed), sink)
         sink.flush()
-        return root
+        return root, tuple(sink.packs)
 
     def _store(
         self, indexes: Indexes, running: list[int], spec: PipelineSpec
     ) -> tuple[str, tuple[tuple[int, int, int], ...]]:
         if not running:
             return "", ()
-        key = fresh_plan_key()
+        key = key_of(PLANS, indexes.fresh().hex())
         lengths = cut_sets(
             (self._sizes[at] for at in running), spec.sets, to_run=len(running), workers=spec.parallelism
         )

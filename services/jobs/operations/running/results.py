@@ -18,6 +18,8 @@ from services.jobs.domain.jobs import Counters, Job, JobState, Stats
 from services.jobs.domain.records import Record
 from services.jobs.domain.sets import DatumSet, SetState
 from services.jobs.storage.jobs import JobStore
+from services.jobs.storage.ledger import Ledger
+from services.jobs.storage.objects import RECORDS
 from services.jobs.storage.sets import SetStore
 from services.kit.storage.outbox import Outbox
 
@@ -49,13 +51,25 @@ def tally(records: Sequence[Record]) -> Tally:
 
 
 def take_results(
-    tx: Session, number: int, index: int, *, records: str, output_files: str, meta_files: str, worker: str
+    tx: Session,
+    number: int,
+    index: int,
+    *,
+    records: str,
+    output_files: str,
+    meta_files: str,
+    worker: str,
+    now: datetime,
 ) -> bool:
-    """Let this answer be the one that counts. False: another one came first, or the job needs none any more."""
+    """Let this answer be the one that counts. False: another one came first, or the job needs none any more.
+
+    Raises ObjectGivenUp.
+    """
     job, sets = JobStore(tx).get(number), SetStore(tx)
     found = sets.get(number, index)
     if job is None or found is None or job.state is not JobState.RUNNING or found.state is not SetState.OPEN:
         return False
+    Ledger(tx).publish(RECORDS, [records], job.key, now)
     row = sets.row(number, index)
     row.state, row.records, row.worker = SetState.TAKEN, records, worker
     row.output_files, row.meta_files, row.lease_until = output_files, meta_files, None
@@ -80,10 +94,11 @@ def count_results(tx: Session, number: int, index: int, added: Tally, *, now: da
     return last
 
 
-def reopen(tx: Session, number: int, index: int) -> None:
+def reopen(tx: Session, number: int, index: int, *, now: datetime) -> None:
     """Let a TAKEN set run again: its file sets are gone before they were attached."""
     found = SetStore(tx).get(number, index)
     if found is not None and found.state is SetState.TAKEN:
+        Ledger(tx).condemn([found.records], now)
         row = SetStore(tx).row(number, index)
         row.state, row.records, row.output_files, row.meta_files, row.lease = SetState.OPEN, "", "", "", ""
 

@@ -106,7 +106,7 @@ class JobSteps:
             await self._move(JobState.FAILURE, of=JobState.STARTING, reason=str(refused))
             return
         await self._prepare(job, base, plan)
-        job = await self._t.db.run(moving.run, self._number, plan, now=self._t.clock.now())
+        job = await self._t.db.run(moving.run, self._number, plan, base=base.number, now=self._t.clock.now())
         await self._t.queue.put(line_of(job), job.number, range(len(plan.ranges)))
         self._queued = True
         self._say(job, f"job is RUNNING: {plan.to_run} datums in {len(plan.ranges)} sets, {plan.skipped} skipped")
@@ -194,19 +194,19 @@ class JobSteps:
     async def _index(self, job: Job) -> None:
         """Write the datum index: what was taken over, and what has run."""
 
-        def build(start: Root, names: list[str]) -> Root:
+        def build(start: Root, names: list[str]) -> tuple[Root, list[bytes]]:
             rows = heapq.merge(*(read_directory(self._t.indexes.objects, name) for name in names))
             sink = self._t.indexes.sink()
             root = apply(self._t.indexes.reader, start, rows, sink)
             sink.flush()
-            return root
+            return root, sink.packs
 
         if await self._t.db.read(lambda tx: JobStore(tx).is_indexed(job.number)):
             return
         start = await self._t.db.read(lambda tx: JobStore(tx).root(job.number))
         sets = await self._t.db.read(lambda tx: SetStore(tx).with_records(job.number))
-        root = await asyncio.to_thread(build, start, [one.records for one in sets])
-        await self._t.db.run(moving.indexed, job.number, root)
+        root, packs = await asyncio.to_thread(build, start, [one.records for one in sets])
+        await self._t.db.run(moving.indexed, job.number, root, packs, now=self._t.clock.now())
 
     async def _finish(self, job: Job) -> None:
         output, meta = commits_of(job)
@@ -223,16 +223,13 @@ async def close_commits(tools: Tools, job: Job) -> None:
     for ref in commits_of(job):
         await tools.pfs.finish(ref, error="" if job.state is JobState.SUCCESS else job.reason)
     await tools.queue.forget_job(line_of(job), job.number)
-    plan = await tools.db.read(lambda tx: JobStore(tx).plan(job.number))
-    await tools.db.run(moving.close, job.number)
-    if plan:
-        await asyncio.to_thread(tools.indexes.objects.delete, plan)
+    await tools.db.run(moving.close, job.number, now=tools.clock.now())
 
 
 async def settle(tools: Tools, job: Job, one: DatumSet) -> bool:
     """Bring a TAKEN set to DONE: attach its files, count it. False: its files are gone and it runs again."""
     if not await attach(tools.pfs, job, output_files=one.output_files, meta_files=one.meta_files):
-        await tools.db.run(results.reopen, one.job, one.index)
+        await tools.db.run(results.reopen, one.job, one.index, now=tools.clock.now())
         await tools.queue.put(line_of(job), one.job, [one.index])
         return False
 

@@ -26,6 +26,13 @@ def upgrade() -> None:
     sa.PrimaryKeyConstraint('seq'),
     sqlite_autoincrement=True
     )
+    op.create_table('graves',
+    sa.Column('number', sa.Integer(), autoincrement=True, nullable=False),
+    sa.Column('project', sa.String(), nullable=False),
+    sa.Column('pipeline', sa.String(), nullable=False),
+    sa.PrimaryKeyConstraint('number'),
+    sqlite_autoincrement=True
+    )
     op.create_table('jobs',
     sa.Column('number', sa.Integer(), autoincrement=True, nullable=False),
     sa.Column('project', sa.String(), nullable=False),
@@ -67,6 +74,19 @@ def upgrade() -> None:
         batch_op.create_index('jobs_by_created', ['created'], unique=False)
         batch_op.create_index('jobs_by_id', ['id'], unique=False)
         batch_op.create_index('jobs_open', ['closed', 'project', 'pipeline', 'number'], unique=False)
+
+    op.create_table('objects',
+    sa.Column('name', sa.String(), nullable=False),
+    sa.Column('kind', sa.String(), nullable=False),
+    sa.Column('project', sa.String(), nullable=False),
+    sa.Column('pipeline', sa.String(), nullable=False),
+    sa.Column('state', sa.String(), nullable=False),
+    sa.Column('at', services.kit.storage.database.UtcTime(timezone=True), nullable=False),
+    sa.PrimaryKeyConstraint('name')
+    )
+    with op.batch_alter_table('objects', schema=None) as batch_op:
+        batch_op.create_index('objects_by_state', ['state', 'at'], unique=False)
+        batch_op.create_index('objects_of_pipeline', ['project', 'pipeline'], unique=False)
 
     op.create_table('specs',
     sa.Column('project', sa.String(), nullable=False),
