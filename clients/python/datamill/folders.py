@@ -2,7 +2,7 @@
 
 In: packs straight to the store (bulk/sending/) when the server has a content service and blake3 is installed, else one
 stream through the service. Out: straight from the packs (bulk/fetching/) when this machine reaches the store, else
-one tar stream, unpacked here (bulk/local.py).
+one tar stream, unpacked here.
 """
 
 import importlib
@@ -86,16 +86,11 @@ class Folders(Repos, Commits, Files):
         below = path if info.file_type == pfs.FileType.DIR else path.parent
         Path(folder).mkdir(parents=True, exist_ok=True)
         found = self._straight(where, (Path(folder), str(below)), progress)
-        return (
-            found
-            if found is not None
-            else local.unpack(
-                self.get_tar(pfs.File(commit=where.commit, path=literal(where.path))),
-                Path(folder),
-                below=str(below),
-                seen=lambda size: progress(0, size),
-            )
-        )
+        if found is not None:
+            return found
+        unpacking: Any = importlib.import_module("datamill.bulk.fetching.unpacking")
+        pieces = self.get_tar(pfs.File(commit=where.commit, path=literal(where.path)))
+        return int(unpacking.unpack(pieces, Path(folder), below=str(below), seen=lambda size: progress(0, size)))
 
     def get_straight(self, source: str | pfs.File, target: Path, *, progress: Progress = unseen) -> bool:
         """Write one file straight from the store, where that is a way; says whether it was. Raises FileMissing."""

@@ -5,16 +5,18 @@ held against its hash. An entry may only name blobs that are in the directory of
 Elsewhere: the bytes of a pack on their way (storage/content/incoming.py); becoming a file set (files/filesets.py).
 """
 
+import struct
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
+from blake3 import blake3
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from services.kit.errors import Invalid
 from services.kit.packs import NAME_BYTES
-from services.kit.sortedmap.tree import get
+from services.kit.sortedmap.tree import get, ranges, span_of
 from services.pfs.domain.files.entries import NO_BYTES_DIGEST, REPLACE, Content, Extent, Op, removal, size_of
 from services.pfs.domain.files.file_errors import BadEntry
 from services.pfs.domain.files.layers import Draft
@@ -24,6 +26,8 @@ from services.pfs.operations.files.upload import SPILL_OPS
 from services.pfs.storage.collection.sessions import SessionStore
 from services.pfs.storage.content.content_tables import CONTENT, LIVE, WRITING, PackRow
 from services.pfs.storage.content.layers import Part
+
+_DIGEST = struct.Struct("32s")
 
 
 def reserve_pack(tx: Session, name: bytes, *, now: datetime) -> None:
@@ -70,6 +74,25 @@ def same_at(reading: Reading, files: Iterable[tuple[bytes, bytes]]) -> list[int]
     view = reading.view
     rows = ((number, get(view.reader, view.root, key), digest) for number, (key, digest) in enumerate(files))
     return [number for number, row, digest in rows if row is not None and row.digest == digest]
+
+
+def same_runs(reading: Reading, runs: Iterable[tuple[bytes, bytes, bytes]]) -> list[int]:
+    """The numbers of those runs, given as (low, high, digest), whose rows are exactly those that were digested.
+
+    A run is every row with low <= key < high; digested are the key and the digest of each, in order. Blocks.
+    """
+    return [number for number, (low, high, digest) in enumerate(runs) if _run_digest(reading, low, high) == digest]
+
+
+def _run_digest(reading: Reading, low: bytes, high: bytes) -> bytes:
+    hasher, view = blake3(), reading.view
+    for leaf in ranges(view.reader, view.root, low, high):
+        start, stop = span_of(leaf, low, high)
+        digests = _DIGEST.iter_unpack(leaf.digests[_DIGEST.size * start : _DIGEST.size * stop])
+        hasher.update(
+            b"".join(part for key, (digest,) in zip(leaf.keys[start:stop], digests) for part in (key, digest))
+        )
+    return hasher.digest()
 
 
 def check_name(name: bytes) -> None:

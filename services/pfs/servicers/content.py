@@ -31,6 +31,7 @@ from services.pfs.operations.content import (
     publish_pack,
     reserve_pack,
     same_at,
+    same_runs,
 )
 from services.pfs.operations.files.filesets import TTL, create_file_set
 from services.pfs.operations.files.landing import Landing
@@ -126,15 +127,16 @@ class ContentService(ContentServiceServicer):
         return answer
 
     async def FindContents(self, request: wire.FindContentsRequest, context: Context) -> wire.FindContentsResponse:
-        if max(len(request.files), len(request.pack_ids)) > MOST_ASKED:
-            raise Invalid(f"at most {MOST_ASKED} files and as many packs can be asked for at a time")
+        if max(len(request.files), len(request.pack_ids), len(request.runs)) > MOST_ASKED:
+            raise Invalid(f"at most {MOST_ASKED} files and as many runs and packs can be asked for at a time")
         answer = wire.FindContentsResponse()
         if request.pack_ids:
             answer.live_pack_ids.extend(await self._db.run(keep_packs, set(request.pack_ids)))
-        if request.files:
+        if request.files or request.runs:
             ref = from_wire.commit_ref(request.commit if request.HasField("commit") else None)
             reading = Reading(await self._views.open(ref))
             answer.same.extend(await asyncio.to_thread(_same, reading, request))
+            answer.same_runs.extend(await asyncio.to_thread(_same_runs, reading, request))
         return answer
 
     async def ResolveFiles(
@@ -199,6 +201,11 @@ def _settle(stores: Stores) -> str:
 
 def _same(reading: Reading, request: wire.FindContentsRequest) -> list[int]:
     return same_at(reading, ((key_of(file_path(file.path), datum_tag("")), file.digest) for file in request.files))
+
+
+def _same_runs(reading: Reading, request: wire.FindContentsRequest) -> list[int]:
+    spans = ((at(file_path(run.first_path))[0], at(file_path(run.last_path))[1], run.digest) for run in request.runs)
+    return same_runs(reading, spans)
 
 
 def _packs_of(request: wire.PutEntriesRequest) -> set[bytes]:

@@ -14,7 +14,7 @@ import datamill
 from datamill import errors
 from datamill.bulk import local
 from datamill.bulk.fetching import landing, reading
-from datamill.bulk.sending import memory, storing, upload
+from datamill.bulk.sending import columns, filling, memory, questions, storing, upload
 from datamill.wire import content_v1_pb2 as content
 from tests.support.servers import eventually, unique
 
@@ -60,7 +60,7 @@ def folder(tmp_path: Path) -> Path:
 
 def aged(folder: Path) -> None:
     """Wait until a later change of the files must show in their times."""
-    looks = [memory.look_of(path.stat()) for path in folder.rglob("*") if path.is_file()]
+    looks = [columns.look_of(path.stat()) for path in folder.rglob("*") if path.is_file()]
     eventually(lambda: all(memory.settled(look, time.time_ns()) for look in looks), "the files are old enough")
 
 
@@ -74,7 +74,7 @@ class Watch:
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
         self.read: list[str] = []
         self.stored: list[int] = []
-        read, store = upload._Upload._read, storing.Packs.store
+        read, store = filling.Filling.read, storing.Packs.store
 
         def reading(self_: Any, file: local.LocalFile) -> Any:
             self.read.append(file.path)
@@ -84,7 +84,7 @@ class Watch:
             self.stored.append(len(pack.body()))
             return store(self_, pack)
 
-        patch.setattr(upload._Upload, "_read", reading)
+        patch.setattr(filling.Filling, "read", reading)
         patch.setattr(storing.Packs, "store", storing_)
 
 
@@ -219,18 +219,19 @@ def test_a_memory_that_names_what_is_gone_does_no_harm(
     def wrong(self: Any, packs: set[bytes]) -> set[bytes]:
         return packs
 
-    original = memory.Memory.__init__
+    known = columns.Table.known
 
-    def garbled(self: memory.Memory, place: Path) -> None:
-        original(self, place)
-        self.files = {path: known._replace(content=_elsewhere(known.content)) for path, known in self.files.items()}
+    def elsewhere(self: columns.Table, row: int) -> columns.Known:
+        found = known(self, row)
+        whole = _elsewhere(found.whole) if found.whole else b""
+        return found._replace(place=columns.place(b"\1" * 16, 0), whole=whole)
 
-    monkeypatch.setattr(memory.Memory, "__init__", garbled)
+    monkeypatch.setattr(columns.Table, "known", elsewhere)
     put(client, repo, folder)  # the service says that no such packs are there
     assert held(client, repo, tmp_path) == tree(folder)
     client.delete_repo(repo)
     client.create_repo(repo)
-    monkeypatch.setattr(upload._Upload, "_alive", wrong)  # as if they went just after it was asked
+    monkeypatch.setattr(questions.Questions, "alive", wrong)  # as if they went just after it was asked
     assert client.put_folder(folder, f"{repo}@master:/in") == 5
     assert held(client, repo, tmp_path) == tree(folder)
 
@@ -238,7 +239,7 @@ def test_a_memory_that_names_what_is_gone_does_no_harm(
 def _elsewhere(data: bytes) -> bytes:
     whole = content.Content.FromString(data)
     for extent in whole.extents:
-        extent.pack_id = bytes(16)
+        extent.pack_id = b"\1" * 16
     return whole.SerializeToString()
 
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from datamill.bulk.local import unpack, walk
+from datamill.bulk.fetching.unpacking import unpack
+from datamill.bulk.local import walk
 from datamill.errors import Corrupt, Invalid
 
 

@@ -1,11 +1,15 @@
 """The store as this process may reach it: as a folder, by signed URLs, or not at all; then bytes go by the service."""
 
+import importlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from datamill.bulk.signed import Signed
 from datamill.transport import Calls
 from datamill.wire import content_v1_pb2 as content
+
+if TYPE_CHECKING:
+    from datamill.bulk.signed import Signed
 
 
 @dataclass(frozen=True)
@@ -13,7 +17,7 @@ class Reach:
     """At most one of root and signed. root: the folder of sealed packs, on this machine. name: tells stores apart."""
 
     root: Path | None = None
-    signed: Signed | None = None
+    signed: "Signed | None" = None
     name: str = ""
 
     def close(self) -> None:
@@ -32,7 +36,8 @@ def reach(calls: Calls) -> Reach:
         root = Path(store.local_root) if found == store.probe_value else None
         return Reach(root=root, name=store.probe_value)
     if store.probe_url and store.probe_value:
-        signed = Signed()
+        straight: Any = importlib.import_module("datamill.bulk.signed")  # slow to import, and few need it
+        signed: Signed = straight.Signed()
         if signed.holds(store.probe_url, store.probe_value):
             return Reach(signed=signed, name=store.probe_value)
         signed.close()

@@ -4,7 +4,6 @@
 141 nobody reads the output any more.
 """
 
-import importlib
 import os
 import re
 import sys
@@ -17,10 +16,6 @@ from datamill.cli.session import ReaderLeft, Unsuccessful
 from datamill.cli.verbs import root
 from datamill.errors import DatamillError, Invalid, NotFound, Timeout, Unavailable, Unsupported
 
-COMMANDS = (
-    "instance", "data.projects", "data.repos", "data.commits", "data.files", "data.transfers", "work.pipelines",
-    "work.jobs", "work.logs", "upkeep", "data.transactions", "data.metadata", "whole",
-)  # fmt: skip
 FAILED, WRONG_USE, NO_ANSWER, INTERRUPTED, NO_READER = 1, 2, 3, 130, 141
 MISSING = re.compile(r"\b(pipeline|branch|repo|project|job) [^:]*not found")
 
@@ -37,8 +32,6 @@ def main() -> None:
 
 def run(args: list[str]) -> int:
     """Run one command; the exit code. Never raises for what a user may do wrong."""
-    for name in COMMANDS:
-        importlib.import_module(f"datamill.cli.commands.{name}")
     try:
         code = root.main(args, prog_name="datamill", standalone_mode=False)
         sys.stdout.flush()

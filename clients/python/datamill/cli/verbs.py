@@ -1,9 +1,11 @@
 """The verbs of the command line. Nouns register their commands with them (commands/).
 
 Plural nouns are accepted (`list repos`), and an unknown word is answered with the nearest one there is.
+Each verb knows in which modules its commands are, and imports them when it is used: a run imports what it needs alone.
 """
 
 import difflib
+import importlib
 
 import click
 
@@ -29,14 +31,66 @@ INSTEAD = {  # what people type, and what it is called here
 }
 
 
+ALONE = {  # commands that are a verb and no noun
+    "up": "instance",
+    "down": "instance",
+    "status": "instance",
+    "doctor": "instance",
+    "version": "instance",
+    "logs": "work.logs",
+    "gc": "upkeep",
+    "scrub": "upkeep",
+    "backup": "upkeep",
+    "restore": "upkeep",
+    "fsck": "whole",
+}
+NOUNS = {  # the modules that hold a verb's commands
+    "create": "data.projects data.repos work.pipelines",
+    "update": "data.projects data.repos work.pipelines",
+    "inspect": "data.projects data.repos data.commits data.files data.transactions work.pipelines work.jobs",
+    "list": "data.projects data.repos data.commits data.files data.transactions work.pipelines work.jobs",
+    "delete": "data.projects data.repos data.commits data.files data.transactions work.pipelines work.jobs whole",
+    "start": "data.commits data.transactions work.pipelines",
+    "finish": "data.commits data.transactions",
+    "stop": "work.pipelines work.jobs data.transactions",
+    "resume": "data.transactions",
+    "edit": "data.metadata",
+    "rerun": "work.pipelines",
+    "run": "work.pipelines",
+    "restart": "work.jobs",
+    "put": "data.transfers",
+    "get": "data.transfers",
+    "copy": "data.files",
+    "glob": "data.files",
+    "diff": "data.files",
+    "find": "data.commits",
+    "wait": "data.commits work.jobs",
+    "drop": "data.commits",
+    "squash": "data.commits",
+    "validate": "work.pipelines",
+}
+
+
 class Words(click.Group):
-    """A group that understands plurals and knows what was probably meant."""
+    """A group that understands plurals and knows what was probably meant. modules: those of its commands."""
+
+    modules: tuple[str, ...] = ()
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        self.load(cmd_name)
         found = super().get_command(ctx, cmd_name)
         if found is None and cmd_name.endswith("s"):
             found = super().get_command(ctx, "branch" if cmd_name == "branches" else cmd_name.removesuffix("s"))
         return found
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        self.load()
+        return super().list_commands(ctx)
+
+    def load(self, name: str = "") -> None:
+        """Import the module of a command, or those of all."""
+        for module in self.modules:
+            importlib.import_module(f"datamill.cli.commands.{module}")
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -57,7 +111,15 @@ class Words(click.Group):
         return f"; there is {', '.join(known)}"
 
 
-@click.group(cls=Words, context_settings={"help_option_names": ["-h", "--help"]})
+class Root(Words):
+    """The program itself."""
+
+    def load(self, name: str = "") -> None:
+        for module in {ALONE[name]} if name in ALONE else set() if name else set(ALONE.values()):
+            importlib.import_module(f"datamill.cli.commands.{module}")
+
+
+@click.group(cls=Root, context_settings={"help_option_names": ["-h", "--help"]})
 @with_where
 def root(**_where: str | None) -> None:
     """Versioned data, and pipelines over what changed.
@@ -72,6 +134,7 @@ def root(**_where: str | None) -> None:
 
 def verb(name: str, help: str) -> Words:
     group = Words(name, help=help, no_args_is_help=True)
+    group.modules = tuple(NOUNS[name].split())
     root.add_command(group)
     return group
 

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from datamill.bulk.fetching.landing import Partial, Writers, is_there
+from datamill.bulk.fetching.places import inside
 from datamill.bulk.fetching.reading import FromFolder, FromUrls, NotPlain, Part
-from datamill.bulk.local import inside
 from datamill.bulk.store import Reach
 from datamill.errors import Corrupt
 from datamill.transport import Calls

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from blake3 import blake3
 
-from datamill.bulk.local import beside_of
+from datamill.bulk.fetching.places import beside_of
 from datamill.wire import content_v1_pb2 as content
 
 WRITERS = 4  # making a file takes the system longer than filling it

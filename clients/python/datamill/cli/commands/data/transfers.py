@@ -13,7 +13,7 @@ from datamill import names
 from datamill.bulk import local
 from datamill.bulk.local import LocalFile
 from datamill.cli import verbs
-from datamill.cli.output import transfer
+from datamill.cli.commands.data.bars import transfer
 from datamill.cli.reasons import refusals_told
 from datamill.cli.session import Session, command
 from datamill.files import put_requests, url_requests

@@ -1,0 +1,140 @@
+"""Files that were sent before and are unchanged: what of them the target lacks, and what must be read again after all.
+
+The target is asked about runs of remembered files while this machine's files are looked at, so that what costs is what
+differs; only files of runs that differ are asked about one by one. A file that is remembered and gone from here stays
+in its run, for it stays in the target, too; it is forgotten once its run differs.
+Elsewhere: the memory (memory.py); the questions (questions.py).
+"""
+
+import os
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+from blake3 import blake3
+
+from datamill.bulk.local import LocalFile
+from datamill.bulk.sending.columns import Known, Table, look_of, pack_and_offset
+from datamill.bulk.sending.memory import Chunk, Memory
+from datamill.bulk.sending.questions import Questions
+from datamill.wire import content_v1_pb2 as content
+
+RUN_FILES = 1000
+BATCH = 4096
+DATUM = b"\0default"
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What became of some unchanged files. same: how many the target holds; size_bytes: of all but `again`."""
+
+    entries: list[content.Entry]
+    again: list[LocalFile]
+    same: int
+    size_bytes: int
+
+
+class Recall:
+    """For one upload, on one thread. memory None: nothing is known."""
+
+    def __init__(self, questions: Questions, memory: Memory | None, thread: ThreadPoolExecutor) -> None:
+        self._questions, self._memory = questions, memory
+        self._table = Table() if memory is None else memory.table
+        self._rows = self._table.rows
+        self._here: list[LocalFile | None] = [None] * len(self._table.paths)
+        self._chunks: dict[bytes, Chunk] | None = None
+        self._order = self._table.in_order()
+        self._same: Future[set[int]] | None = None
+        if questions.aim.held is not None and self._order:
+            self._same = thread.submit(questions.same_runs, list(self._runs()))
+
+    def takes(self, file: LocalFile) -> bool:
+        """Whether the file was sent before and is unchanged; then it need not be read, unless it comes back."""
+        row = self._rows.get(file.path)
+        if row is None:
+            return False
+        if look_of(os.stat(file.source)) != self._table.looks[row]:
+            self._here[row] = None  # for who names two files alike
+            return False
+        self._here[row] = file
+        return True
+
+    def chunk(self, digest: bytes) -> Chunk | None:
+        """Where a chunk of a big file lies already."""
+        if self._chunks is None:
+            self._chunks = {} if self._memory is None else self._living(self._memory)
+        return self._chunks.get(digest)
+
+    def settle(self) -> Iterator[Settled]:
+        """All files that were taken, in parts. Call it once, after the last of them."""
+        same_runs = set[int]() if self._same is None else self._same.result()
+        asked: list[int] = []
+        gone = set[int]()
+        for number, start in enumerate(range(0, len(self._order), RUN_FILES)):
+            rows = self._order[start : start + RUN_FILES]
+            here = [row for row in rows if self._here[row] is not None]
+            if number in same_runs:
+                yield Settled([], [], len(here), sum(self._table.looks[row][0] for row in here))
+                continue
+            asked += here
+            gone |= {row for row in rows if self._here[row] is None}
+            while len(asked) >= BATCH:
+                yield self._compared(asked[:BATCH])
+                del asked[:BATCH]
+        if asked:
+            yield self._compared(asked)
+        if self._memory is not None:
+            self._memory.tidy(gone)
+
+    def _runs(self) -> Iterator[content.KnownRun]:
+        table, top = self._table, self._questions.aim.top
+        for start in range(0, len(self._order), RUN_FILES):
+            rows = self._order[start : start + RUN_FILES]
+            named = [top + table.paths[row] for row in rows]
+            parts = (name.encode() + DATUM + table.digest(row) for name, row in zip(named, rows, strict=True))
+            digest = blake3(b"".join(parts)).digest()
+            yield content.KnownRun(first_path=named[0], last_path=named[-1], digest=digest)
+
+    def _compared(self, rows: list[int]) -> Settled:
+        """Of these files what the target lacks."""
+        files = [(file, self._table.known(row)) for row in rows if (file := self._here[row]) is not None]
+        there = set[int]()
+        if self._questions.aim.held is not None:
+            there = self._questions.same([(file.path, known.digest) for file, known in files])
+        rest = [one for number, one in enumerate(files) if number not in there]
+        wholes = [_content_of(known) for _, known in rest]
+        named = {extent.pack_id for whole in wholes if whole is not None for extent in whole.extents}
+        alive = self._questions.alive(named) if named else set[bytes]()
+        entries, again = list[content.Entry](), list[LocalFile]()
+        size = sum(known.look.size for _, known in files)
+        for (file, known), whole in zip(rest, wholes, strict=True):
+            if whole is not None and all(extent.pack_id in alive for extent in whole.extents):
+                entries.append(content.Entry(path=self._questions.aim.top + file.path, content=whole))
+            else:
+                again.append(file)
+                size -= known.look.size
+        return Settled(entries, again, len(there), size)
+
+    def _living(self, memory: Memory) -> dict[bytes, Chunk]:
+        """The remembered chunks that may still be named."""
+        chunks = memory.chunks()
+        packs = {chunk.pack for chunk in chunks.values()}
+        dead = packs - self._questions.alive(packs) if packs else packs
+        if dead:
+            memory.forget(dead)
+        return {digest: chunk for digest, chunk in chunks.items() if chunk.pack not in dead}
+
+
+def _content_of(known: Known) -> content.Content | None:
+    """What an entry says of the file; None when only the service knew where it lies."""
+    size = known.look.size
+    if known.whole:
+        whole = content.Content.FromString(known.whole)
+        return whole if whole.size_bytes == size else None
+    whole = content.Content(size_bytes=size, digest=known.digest)
+    if size:
+        pack, offset = pack_and_offset(known.place)
+        if not any(pack):
+            return None
+        whole.extents.add(pack_id=pack, offset_bytes=offset, stored_bytes=size, size_bytes=size, digest=known.digest)
+    return whole
