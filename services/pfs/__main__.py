@@ -15,6 +15,7 @@ from datamill.wire import content_v1_pb2_grpc as content_grpc
 from datamill.wire import metadata_pb2_grpc as metadata_grpc
 from datamill.wire import pfs_v2_pb2_grpc as pfs_grpc
 from datamill.wire import staging_v1_pb2_grpc as staging_grpc
+from datamill.wire import storage_pb2_grpc as storage_grpc
 from datamill.wire import transaction_v2_pb2_grpc as transaction_grpc
 from datamill.wire import trees_v1_pb2_grpc as trees_grpc
 from datamill.wire import upkeep_v1_pb2_grpc as upkeep_grpc
@@ -44,6 +45,7 @@ from services.pfs.servicers.admin import AdminApi, VersionApi
 from services.pfs.servicers.api import PfsApi
 from services.pfs.servicers.auth import add_auth
 from services.pfs.servicers.content import ContentService
+from services.pfs.servicers.files.storage import FilesetApi
 from services.pfs.servicers.refs.metadata import MetadataApi
 from services.pfs.servicers.transactions.api import TransactionApi
 from services.pfs.servicers.transactions.staging import StagingService
@@ -56,6 +58,7 @@ from services.pfs.storage.tables import Base
 MIGRATIONS = Path(__file__).parent / "storage" / "migrations"
 NAMES = (
     "pfs_v2.API", "transaction_v2.API", "metadata.API", "admin_v2.API", "versionpb_v2.API", "auth_v2.API",
+    "storage.Fileset",
     "datamill.content.v1.ContentService", "datamill.trees.v1.TreeService",
     "datamill.upkeep.v1.UpkeepService", "datamill.staging.v1.StagingService",
 )  # fmt: skip
@@ -115,6 +118,7 @@ def _urls(settings: Settings) -> Urls:
 def _registrations(api: PfsApi, content: ContentService, views: Views) -> list[Registration]:
     def everything(server: grpc.aio.Server) -> None:
         pfs_grpc.add_APIServicer_to_server(api, server)
+        storage_grpc.add_FilesetServicer_to_server(FilesetApi(api), server)
         db, clock, token = api.db, api.clock, api.service_token
         transaction_grpc.add_APIServicer_to_server(TransactionApi(db=db, clock=clock, service_token=token), server)
         metadata_grpc.add_APIServicer_to_server(MetadataApi(db=db, clock=clock), server)

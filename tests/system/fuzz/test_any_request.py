@@ -20,6 +20,7 @@ from datamill.wire import (
     content_v1_pb2,
     metadata_pb2,
     pps_v2_pb2,
+    storage_pb2,
     transaction_v2_pb2,
     trees_v1_pb2,
     upkeep_v1_pb2,
@@ -33,7 +34,10 @@ from tests.system.pfs.driver import Repo, put
 
 REQUESTS = int(os.environ.get("FUZZ_REQUESTS", "25"))
 SECONDS = 1.0  # a wait ends after so long
-PFS = (pfs, transaction_v2_pb2, metadata_pb2, admin_v2_pb2, versionpb_v2_pb2, auth_v2_pb2, content_v1_pb2, trees_v1_pb2)
+PFS = (
+    pfs, transaction_v2_pb2, metadata_pb2, admin_v2_pb2, versionpb_v2_pb2, auth_v2_pb2, content_v1_pb2, trees_v1_pb2,
+    storage_pb2,
+)  # fmt: skip
 SERVICES = [
     *(("pfs", module) for module in PFS),
     ("pps", pps_v2_pb2),

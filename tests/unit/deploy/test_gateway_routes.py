@@ -21,6 +21,7 @@ OWNERS = {
     "admin_v2_pb2": "pfs",
     "versionpb_v2_pb2": "pfs",
     "auth_v2_pb2": "pfs",
+    "storage_pb2": "pfs",
     "content_v1_pb2": "pfs",
     "trees_v1_pb2": "pfs",
     "upkeep_v1_pb2": "pfs",

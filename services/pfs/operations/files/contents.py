@@ -1,12 +1,14 @@
-"""The bytes of files: one file's, or many as a tar stream.
+"""The bytes of files: one file's, or many, one after the other or as a tar stream.
 
 Elsewhere: which files (read.py); reading and checking blobs (storage/content/packs.py).
 """
 
 import tarfile
 from collections.abc import Iterable, Iterator
+from itertools import islice
 
 from services.kit.packs import Bytes
+from services.kit.sortedmap.rows import Row
 from services.pfs.domain.files.entries import Content
 from services.pfs.domain.files.file_errors import FileNotFound, NotARegularFile, SeveralFiles
 from services.pfs.domain.files.globs import SPECIAL, compile_glob
@@ -50,6 +52,20 @@ def file_bytes(stores: Stores, content: Content, offset: int = 0) -> Iterator[by
         skip = 0
         for start in range(0, len(view), MESSAGE_BYTES):
             yield bytes(view[start : start + MESSAGE_BYTES])
+
+
+def pieces(stores: Stores, reading: Reading, rows: Iterable[Row]) -> Iterator[tuple[str, bytes]]:
+    """Path and bytes of each file, a big one in several pieces of at most MESSAGE_BYTES. Raises Corrupt."""
+    rows = iter(rows)
+    while batch := [(file_stat(row).path.decode(), reading.view.content(row)) for row in islice(rows, _BATCH_FILES)]:
+        data = stores.content.read(extent for _, content in batch for extent in content.extents)
+        for path, content in batch:
+            if not content.extents:
+                yield path, b""
+            for extent in content.extents:
+                whole = next(data)
+                for start in range(0, extent.size, MESSAGE_BYTES):
+                    yield path, bytes(whole[start : start + MESSAGE_BYTES])
 
 
 def tar(stores: Stores, reading: Reading, visits: Iterable[Visit]) -> Iterator[bytes]:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from given import refusal
 from pachyderm_sdk import Client
-from pachyderm_sdk.api import pfs
+from pachyderm_sdk.api import pfs, storage
 
 
 def adding(*files: tuple[str, bytes]) -> Iterator[pfs.ModifyFileRequest]:
@@ -43,6 +43,26 @@ def test_copied_into_a_commit(client: Client, branch: pfs.Branch) -> None:
         commit.copy_file(src=reading(id, "/dir"), dst="/copied")
     commit.wait()
     assert client.pfs.pfs_file(pfs.File(commit=commit, path="/copied/a")).read() == b"a"
+
+
+def test_the_newer_service(client: Client, branch: pfs.Branch) -> None:
+    def adding_to(path: str, data: bytes) -> storage.CreateFilesetRequest:
+        return storage.CreateFilesetRequest(append_file=storage.AppendFile(path=path, data=data))
+
+    one = client.storage.create_fileset(iter([adding_to("/a", b"a"), adding_to("/d/b", b"b")])).fileset_id
+    copied = storage.CreateFilesetRequest(copy_file=storage.CopyFile(fileset_id=one, src="/d", dst="/e"))
+    two = client.storage.create_fileset(iter([copied, adding_to("/empty", b"")])).fileset_id
+    both = client.storage.compose_fileset(fileset_ids=[one, two], ttl_seconds=60).fileset_id
+    client.storage.renew_fileset(fileset_id=both, ttl_seconds=120)
+    read = {each.path: each.data for each in client.storage.read_fileset(fileset_id=both)}
+    assert {path: data or b"" for path, data in read.items()} == {"/a": b"a", "/d/b": b"b", "/e/b": b"b", "/empty": b""}
+    some = [storage.FileFilter(path_regex="b$"), storage.FileFilter(path_range=storage.PathRange(upper="/e"))]
+    assert [each.path for each in client.storage.read_fileset(fileset_id=both, filters=some)] == ["/d/b"]
+    assert len(client.storage.shard_fileset(fileset_id=both, num_files=2).shards) == 2
+    with client.pfs.commit(branch=branch) as commit:
+        client.pfs.add_file_set(commit=commit, file_set_id=both)
+    commit.wait()
+    assert client.pfs.pfs_file(pfs.File(commit=commit, path="/e/b")).read() == b"b"
 
 
 def test_kept_under_a_key(client: Client) -> None:
