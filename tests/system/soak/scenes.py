@@ -2,103 +2,54 @@
 
 A scene writes down what was acknowledged (`Repo.kept`, and what it knows itself); `check` holds PFS against that,
 brings the work to its end, and leaves a repo of which every commit is known.
-Add a scene to SCENES and `make soak` runs it as well. Elsewhere: who kills, and when (killing.py).
+Elsewhere: collections of garbage (collecting.py); who kills, and when (killing.py).
 """
 
 import random
-import tarfile
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from io import BytesIO
+import threading
+import time
 from pathlib import Path
-
-import grpc
+from typing import ClassVar
 
 from datamill import Client
 from datamill.wire import pfs_v2_pb2 as pfs
-from tests.system.pfs import driver
+from tests.system.soak.repo import Files, Reach, Repo, overwritten
 
-Files = Mapping[str, bytes]
-FINISH_SECONDS = 60.0
-FINISHED_ALREADY = "has already finished"
-
-
-def overwritten(files: Files) -> Iterator[driver.Change]:
-    """The files as they are now, whatever was there."""
-    for path, data in files.items():
-        yield from (driver.delete(path), driver.put(path, data))
-
-
-@dataclass(frozen=True)
-class Reach:
-    """A PFS that runs."""
-
-    channel: grpc.Channel
-    address: str
-
-
-@dataclass
-class Repo:
-    """A repo on the PFS of now. kept: what each acknowledged commit holds, by id."""
-
-    channel: grpc.Channel
-    name: str = ""
-    kept: dict[str, Files] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        self.api = driver.Repo(self.channel, self.name)
-        self.name = self.api.name
-
-    def commit(self, id: str) -> pfs.Commit:
-        return pfs.Commit(repo=self.api.wire, id=id)
-
-    def one(self, files: Files) -> str:
-        """A commit with these files added, closed."""
-        commit = self.api.start()
-        self.api.stream((driver.put(path, data) for path, data in files.items()), commit)
-        self.close(commit.id)
-        return str(commit.id)
-
-    def close(self, id: str) -> None:
-        """Finish a commit; it may be closed already."""
-        try:
-            self.api.api.FinishCommit(pfs.FinishCommitRequest(commit=self.commit(id)))
-        except grpc.RpcError as error:
-            if FINISHED_ALREADY not in (error.details() or ""):
-                raise
-
-    def ids(self) -> list[str]:
-        """Of all commits, newest first."""
-        return driver.commits(self.api)
-
-    def contents(self, id: str) -> dict[str, bytes]:
-        """Every file of a commit; each is held against its hash on the way."""
-        if not self.api.ls("/", self.commit(id)):
-            return {}
-        with tarfile.open(fileobj=BytesIO(self.api.tar("/", self.commit(id)))) as archive:
-            found = {member.name: archive.extractfile(member) for member in archive if member.isfile()}
-            return {"/" + name.lstrip("/"): file.read() for name, file in found.items() if file is not None}
-
-    def check(self) -> None:
-        """Every acknowledged commit is there, finished and whole; every other one is finished and can be read."""
-        ids = self.ids()
-        assert set(self.kept) <= set(ids), f"lost: {set(self.kept) - set(ids)}"
-        for id in ids:
-            request = pfs.InspectCommitRequest(commit=self.commit(id), wait=pfs.CommitState.FINISHED)
-            info = self.api.api.InspectCommit(request, timeout=FINISH_SECONDS)
-            assert not info.error, info.error
-            found = self.contents(id)
-            assert found == self.kept.get(id, found), f"{id} of {self.name} does not hold what was written"
-            assert info.details.size_bytes == sum(map(len, found.values()))
+OVER = "over"
 
 
 class Scene:
     """reach: the PFS of now; folder: for files of this scene; draw: gives other contents every time."""
 
+    phases: ClassVar[tuple[str, ...]]
+    """What the work is made of, in order."""
+
     def __init__(self, reach: Reach, folder: Path, draw: random.Random) -> None:
         self.reach, self.folder, self.draw = reach, folder, draw
         self.repo = Repo(reach.channel)
+        self.doing = ""
+        self.reached = {phase: threading.Event() for phase in self.phases}
+        self.times = dict[str, float]()
+        """When each phase began, by the monotonic clock, and OVER."""
+        self._ended = False
         self.prepare()
+
+    @property
+    def repos(self) -> list[Repo]:
+        """All that the scene has made."""
+        return [self.repo]
+
+    def at(self, phase: str) -> None:
+        """The work has come to this phase, or is OVER."""
+        self.doing = phase
+        self.times[phase] = time.monotonic()
+        if phase in self.reached:
+            self.reached[phase].set()
+
+    def seconds(self) -> dict[str, float]:
+        """How long each phase took, of work that has come to its end."""
+        ends = [*list(self.times.values())[1:], 0.0]
+        return {phase: end - began for (phase, began), end in zip(self.times.items(), ends, strict=True) if end}
 
     def prepare(self) -> None:
         """What comes before the work, in peace."""
@@ -109,13 +60,23 @@ class Scene:
 
     def check(self, reach: Reach) -> None:
         """After the restart."""
-        self.reach, self.repo = reach, Repo(reach.channel, self.repo.name, self.repo.kept)
-        self.end()
-        self.repo.check()
+        self.reach = reach
+        for repo in self.repos:
+            repo.move(reach.channel)
+        if not self._ended:
+            self.end()
+            self._ended = True
+        for repo in self.repos:
+            repo.check()
 
     def end(self) -> None:
         """Hold what was acknowledged against what is there, and bring the work to its end."""
         raise NotImplementedError
+
+    def delete(self) -> None:
+        """All that there is of it becomes garbage."""
+        for repo in self.repos:
+            repo.api.api.DeleteRepo(pfs.DeleteRepoRequest(repo=repo.api.wire, force=True))
 
     def files(self, count: int, most_bytes: int) -> dict[str, bytes]:
         """Contents that nobody had before."""
@@ -124,6 +85,8 @@ class Scene:
 
 class Import(Scene):
     """The library puts a folder: packs straight into the store, then entries; and its commit is finished."""
+
+    phases = ("putting", "closing")
 
     def prepare(self) -> None:
         self.wanted = {**self.files(300, 4000), "/big": self.draw.randbytes(6 << 20)}
@@ -135,6 +98,7 @@ class Import(Scene):
         self.put = False
 
     def work(self) -> None:
+        self.at("putting")
         with Client(f"grpc://{self.reach.address}", timeout=60) as client:
             self.id = self.id or client.start_commit(f"{self.repo.name}@master").id
             client.put_folder(self.folder, f"{self.repo.name}@{self.id}:/")
@@ -142,8 +106,10 @@ class Import(Scene):
         self._close()
 
     def _close(self) -> None:
+        self.at("closing")
         self.repo.close(self.id)
         self.repo.kept[self.id] = {"/before": b"1", **self.wanted}
+        self.at(OVER)
 
     def end(self) -> None:
         open_ones = [id for id in self.repo.ids() if id not in self.repo.kept]
@@ -160,6 +126,8 @@ class Import(Scene):
 class Finish(Scene):
     """A big commit is closed, and built."""
 
+    phases = ("closing", "finishing")
+
     def prepare(self) -> None:
         before = self.files(1500, 40)
         self.repo.kept[self.repo.one(before)] = before
@@ -170,9 +138,12 @@ class Finish(Scene):
         self.id, self.wanted = commit.id, {**before, **more}
 
     def work(self) -> None:
+        self.at("closing")
         self.repo.close(self.id)
         self.repo.kept[self.id] = self.wanted
+        self.at("finishing")
         self.repo.api.wait(self.repo.commit(self.id))
+        self.at(OVER)
 
     def end(self) -> None:
         self.repo.close(self.id)
@@ -182,6 +153,7 @@ class Finish(Scene):
 class Squash(Scene):
     """Commits in the middle of a chain are squashed, and the newest ones dropped, one after another."""
 
+    phases = ("squashing", "dropping")
     CHAIN = 8
 
     def prepare(self) -> None:
@@ -189,33 +161,29 @@ class Squash(Scene):
         self.chain: list[str] = []
         for _ in range(self.CHAIN):
             more = self.files(40, 30)
-            changes = [
-                change for path, data in more.items() for change in (driver.delete(path), driver.put(path, data))
-            ]
             commit = self.repo.api.start()
-            self.repo.api.stream(changes, commit)
+            self.repo.api.stream(overwritten(more), commit)
             self.repo.close(commit.id)
             seen = {**seen, **more}
             self.repo.kept[commit.id] = seen
             self.chain.append(commit.id)
         self.repo.api.wait()
         self.gone: list[str] = []
-        self.maybe: dict[str, Files] = {}
+        self.maybe: dict[str, Files] = {}  # asked to be deleted, and not answered yet
 
     def work(self) -> None:
+        self.at("squashing")
         for id in self.chain[1:-3:2]:
             self._delete(id, squash=True)
+        self.at("dropping")
         for id in self.chain[:-3:-1]:
             self._delete(id, squash=False)
+        self.at(OVER)
 
     def _delete(self, id: str, *, squash: bool) -> None:
         files = self.repo.kept.pop(id)  # from now on either way is right
         self.maybe = {id: files}
-        commit = self.repo.commit(id)
-        if squash:
-            self.repo.api.api.SquashCommit(pfs.SquashCommitRequest(commit=commit))
-        else:
-            self.repo.api.api.DropCommit(pfs.DropCommitRequest(commit=commit))
+        self.repo.delete_commit(id, squash=squash)
         self.gone.append(id)
 
     def end(self) -> None:
@@ -223,7 +191,3 @@ class Squash(Scene):
         assert not set(self.gone) & set(there), "a deleted commit is back"
         self.repo.kept |= {id: files for id, files in self.maybe.items() if id in there}
         assert set(there) == set(self.repo.kept)
-
-
-SCENES: tuple[type[Scene], ...] = (Import, Finish, Squash)
-"""All that PFS is killed at."""
