@@ -20,7 +20,7 @@ from services.pfs.domain.names import check_branch_name, is_id
 from services.pfs.operations.dag.change import Change
 from services.pfs.operations.dag.resolve import find_repo, resolve_commit
 from services.pfs.operations.refs.commits import check_clearable, finish_commit, start_commit
-from services.pfs.storage.branches import BranchStore
+from services.pfs.storage.branches import BranchStore, one_at_a_time
 from services.pfs.storage.collection.graves import bury_layers
 from services.pfs.storage.collection.sessions import SessionStore
 from services.pfs.storage.commits import CommitStore
@@ -74,10 +74,12 @@ def find_target(tx: Session, ref: CommitRef) -> Target:
 
 def land(tx: Session, target: Target, landing: Landing, *, id: str, now: datetime) -> None:
     """Make a stream's writes count. id: of the commit, when one has to be made. Raises CommitFinished, OutputBranch."""
-    record_packs(tx, landing, now)
     if target.commit is not None:
+        record_packs(tx, landing, now)
         add_layer(tx, target.commit, landing.parts)
         return
+    one_at_a_time(tx)  # before anything is read: a snapshot from before the wait would be refused after it
+    record_packs(tx, landing, now)
     assert target.branch is not None
     try:
         head: Commit | None = resolve_commit(tx, CommitRef(target.branch.repo, branch=target.branch.name))

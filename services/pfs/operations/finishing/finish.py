@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 
 from services.kit.sortedmap.rows import EMPTY, Root
 from services.kit.storage.leases import drop_lease, take_lease
+from services.kit.time.clock import fresh_id
 from services.pfs.domain.commits import Commit, CommitNumber
 from services.pfs.domain.keys import CommitRef
 from services.pfs.operations.dag.change import Change
@@ -24,6 +25,7 @@ from services.pfs.operations.files.tree_views import layers_of
 from services.pfs.operations.finishing.merge import carry_out, first_trouble, merged_parts
 from services.pfs.operations.refs.commits import finish_commit, mark_finished
 from services.pfs.operations.triggers.firing import fire_triggers
+from services.pfs.storage.branches import one_at_a_time
 from services.pfs.storage.collection.sessions import SessionStore
 from services.pfs.storage.commits import CommitStore
 from services.pfs.storage.content.content_tables import INDEX
@@ -141,6 +143,7 @@ def publish(tx: Session, number: CommitNumber, outcome: Outcome, holder: str | N
 
     holder: of the lease, when one was taken.
     """
+    one_at_a_time(tx)  # before anything is read: a snapshot from before the wait would be refused after it
     if holder is not None:
         drop_lease(tx, duty(number), holder)
     with Change(tx, id=id, now=now) as change:
@@ -156,7 +159,7 @@ def publish(tx: Session, number: CommitNumber, outcome: Outcome, holder: str | N
         )
         if done is None or done.error:
             return  # an errored commit is read as its layers over its base, and nobody builds on it
-        fire_triggers(change, done)
+        fire_triggers(change, done, fresh_id)
         sessions = SessionStore(tx)  # the layers stay for the collector: a running call may have seen them
         sessions.publish(INDEX, [(name, 0) for name in outcome.packs], outcome.session, now)
         if not outcome.packs:

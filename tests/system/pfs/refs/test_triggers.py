@@ -124,6 +124,20 @@ def test_what_derives_from_a_follower_gets_a_fresh_set(a: Repo, b: Repo) -> None
     assert list(a.api.Fsck(pfs.FsckRequest())) == []
 
 
+def test_followers_that_feed_branches_of_one_repo_give_each_a_commit(a: Repo, b: Repo) -> None:
+    grow(a)
+    for name in ("one", "two"):
+        a.api.CreateBranch(pfs.CreateBranchRequest(branch=branch(a, name), head=a.head))
+        follow(a, name, "master", commits=1)
+        edge = pfs.CreateBranchRequest(branch=branch(b, name), provenance=[branch(a, name)])
+        b.api.CreateBranch(edge)
+    before = {name: head_of(b, name) for name in ("one", "two")}
+    id = grow(a)
+    now = {name: head_of(b, name) for name in ("one", "two")}
+    assert [head_of(a, name) for name in before] == [id, id]
+    assert len({*before.values(), *now.values(), id}) == 5
+
+
 def test_only_good_commits_fire_and_only_when_they_finish(a: Repo) -> None:
     a.api.CreateBranch(pfs.CreateBranchRequest(branch=a.branch))
     follow(a, "follower", "master", commits=1)
