@@ -192,8 +192,7 @@ def _engine(url: str, *, pool: int) -> Engine:
     engine = create_engine(
         with_driver(parsed).difference_update_query(["schema"]),
         pool_size=pool,
-        max_overflow=0,
-        pool_pre_ping=True,
+        max_overflow=0,  # a connection that was cut shows at its first statement, and the transaction is repeated
         isolation_level="SERIALIZABLE",
         connect_args={"options": f"-csearch_path={schema}", "connect_timeout": 10},
     )

@@ -46,8 +46,6 @@ _CHILDREN = (
     .where(_COMMIT.c.parent.in_(bindparam("numbers", expanding=True)))
     .order_by(_COMMIT.c.number)
 )
-# Commits of a repo get their numbers one transaction after the other, so that a listener's cursor skips none.
-_LOCK = select(_REPO.c.project, _REPO.c.name, _REPO.c.type).where(_REPO.c.number == bindparam("repo")).with_for_update()
 _ADD = insert(_COMMIT).returning(_COMMIT.c.number)
 _CHANGE = update(_COMMIT).where(_COMMIT.c.number == bindparam("changed"))
 
@@ -148,45 +146,46 @@ class CommitStore:
     def add(
         self,
         *,
-        repo: RepoNumber,
         id: str,
-        branch: Branch | None,
+        branch: Branch,
         parent: CommitNumber | None,
         origin: Origin,
         description: str,
         now: datetime,
-        closed: bool,
+        finishing: datetime | None,
+        finished: datetime | None,
     ) -> Commit:
-        """A new commit; closed means FINISHED at once with an empty tree."""
-        place = self.tx.execute(_LOCK, {"repo": repo}).one()
-        end = now if closed else None
+        """A new commit on a branch; one that is FINISHED at once has an empty tree.
+
+        Called by one change at a time, so that a listener's cursor, which is a number, skips none.
+        """
         values = {
-            "repo_number": repo,
+            "repo_number": branch.repo_number,
             "id": id,
-            "branch_number": None if branch is None else branch.number,
+            "branch_number": branch.number,
             "parent": parent,
             "origin": int(origin),
             "description": description,
             "started": now,
-            "finishing": end,
-            "finished": end,
+            "finishing": finishing,
+            "finished": finished,
             "created_at": now,
             "updated_at": now,
         }
         number = self.tx.execute(_ADD, values).scalar_one()
         return Commit(
             number=CommitNumber(number),
-            repo=RepoKey(place.project, place.name, place.type),
-            repo_number=repo,
+            repo=branch.key.repo,
+            repo_number=branch.repo_number,
             id=id,
-            branch=None if branch is None else branch.key.name,
-            branch_number=None if branch is None else branch.number,
+            branch=branch.key.name,
+            branch_number=branch.number,
             parent=parent,
             origin=origin,
             description=description,
             started=now,
-            finishing=end,
-            finished=end,
+            finishing=finishing,
+            finished=finished,
             created_at=now,
             updated_at=now,
         )

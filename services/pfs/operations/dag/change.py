@@ -29,12 +29,13 @@ T = TypeVar("T")
 
 
 class Change:
-    """A unit of work inside a database transaction. id: of every commit that it makes."""
+    """A unit of work inside a database transaction. id: of every commit that it makes; none has it yet."""
 
     def __init__(self, tx: Session, *, id: str, now: datetime) -> None:
         one_at_a_time(tx)
         self.tx, self.id, self.now = tx, id, now
         self.commits, self.branches = CommitStore(tx), BranchStore(tx)
+        self._has_commit = set[RepoNumber]()
         self._moved: dict[BranchNumber, None] = {}
         self._rewired: dict[BranchNumber, None] = {}
         self._heads_for: str | None = None
@@ -52,35 +53,39 @@ class Change:
 
     def add_commit(
         self,
-        repo: RepoNumber,
-        branch: Branch | None,
+        branch: Branch,
         *,
         origin: Origin,
         parent: CommitNumber | None,
         description: str = "",
-        closed: bool = False,
+        finishing: bool = False,
+        finished: bool = False,
         derived: bool = False,
     ) -> Commit:
-        """Make a commit and, with a branch, its head. closed: FINISHED at once, empty. derived: made from the heads
-        that the branch's provenance has when the change closes. Raises RepoChangedTwice."""
-        if (twin := self.commits.find(repo, self.id)) is not None:
+        """Make a commit, the head of its branch. finishing: closed for writing at once. finished: empty, too.
+        derived: made from the heads that the branch's provenance has when the change closes.
+        Raises RepoChangedTwice."""
+        repo = branch.repo_number
+        if repo in self._has_commit and (twin := self.commits.find(repo, self.id)) is not None:
             older = None if parent is None else self.commits.get(parent)
             raise RepoChangedTwice(twin, repo, older or twin.repo)
+        self._has_commit.add(repo)
         commit = self.commits.add(
-            repo=repo,
             id=self.id,
             branch=branch,
             parent=parent,
             origin=origin,
             description=description,
             now=self.now,
-            closed=closed,
+            finishing=self.now if finishing or finished else None,
+            finished=self.now if finished else None,
         )
-        if branch is not None:
-            self.branches.set_head(branch.number, commit.number, self.now)
-            if derived:
-                self.derive(commit.number, branch.number)
-        self.say_commit("pfs.commit.finished" if closed else "pfs.commit.started", commit)
+        self.branches.set_head(branch.number, commit.number, self.now)
+        if derived:
+            self.derive(commit.number, branch.number)
+        self.say_commit("pfs.commit.finished" if finished else "pfs.commit.started", commit)
+        if finishing:
+            self.say_commit("pfs.commit.finishing", commit)
         return commit
 
     def derive(self, commit: CommitNumber, branch: BranchNumber) -> None:
@@ -136,7 +141,6 @@ class Change:
             if head is not None and head.id == self.id:
                 continue
             self.add_commit(
-                branch.repo_number,
                 branch,
                 origin=Origin.AUTO,
                 parent=None if head is None else head.number,
@@ -147,9 +151,7 @@ class Change:
             # An earlier commit of this change may have been moved past by a later one, and then keeps what it had.
             if (now := self.branches.get(number)) is not None and now.head == commit:
                 self.commits.set_provenance(commit, provenance_of(self.branches, number))
-        outbox = Outbox(self.tx)
-        for (subject, key), facts in self._news.items():
-            outbox.add(subject, key, at=self.now, facts=facts)
+        Outbox(self.tx).add_all([(subject, key, facts) for (subject, key), facts in self._news.items()], at=self.now)
 
 
 def changed(

@@ -12,15 +12,16 @@ from datetime import datetime
 from sqlalchemy import delete, insert
 from sqlalchemy.orm import Session
 
-from services.pfs.domain.commits import Commit
+from services.pfs.domain.commits import Branch, Commit
 from services.pfs.domain.errors import BranchNotFound, CommitFinished, OutputBranch, PickFailed
 from services.pfs.domain.files.file_errors import BadEntry
 from services.pfs.domain.keys import BranchKey, CommitRef
 from services.pfs.domain.names import check_branch_name, is_id
 from services.pfs.operations.dag.change import Change
-from services.pfs.operations.dag.resolve import find_repo, resolve_commit
-from services.pfs.operations.refs.commits import check_clearable, finish_commit, start_commit
-from services.pfs.storage.branches import BranchStore, one_at_a_time
+from services.pfs.operations.dag.resolve import find_repo, head_of, resolve_commit
+from services.pfs.operations.finishing.finish import Work, work_on
+from services.pfs.operations.refs.commits import branch_to_write, check_clearable, start_on
+from services.pfs.storage.branches import BranchStore
 from services.pfs.storage.collection.graves import bury_layers
 from services.pfs.storage.collection.sessions import SessionStore
 from services.pfs.storage.commits import CommitStore
@@ -54,44 +55,43 @@ class Landing:
 
 def find_target(tx: Session, ref: CommitRef) -> Target:
     """Raises RepoNotFound, PickFailed, CommitFinished, OutputBranch, BadName."""
-    branch = _branch_of(ref)
+    key = _branch_of(ref)
+    branch = None if key is None else BranchStore(tx).find(key)
     try:
-        commit = resolve_commit(tx, ref)
+        commit = resolve_commit(tx, ref) if branch is None else head_of(tx, branch)
     except PickFailed:
-        if branch is None:
+        if key is None:
             raise
         find_repo(tx, ref.repo)
-        check_branch_name(branch.name)
-        return Target(None, branch, None)
+        check_branch_name(key.name)
+        return Target(None, key, None)
     exact = CommitRef(commit.repo, commit.id)
     if commit.finishing is None:
         return Target(commit, None, exact)
-    if branch is None:
+    if key is None:
         raise CommitFinished(commit)
-    _check_input(tx, branch)
-    return Target(None, branch, exact)
+    _check_input(tx, key, branch)
+    return Target(None, key, exact)
 
 
-def land(tx: Session, target: Target, landing: Landing, *, id: str, now: datetime) -> None:
-    """Make a stream's writes count. id: of the commit, when one has to be made. Raises CommitFinished, OutputBranch."""
+def land(tx: Session, target: Target, landing: Landing, *, id: str, now: datetime) -> Work | None:
+    """Make a stream's writes count. id: of the commit, when one has to be made; then its finishing is returned, if it
+    can begin. Raises CommitFinished, OutputBranch, BadName."""
     if target.commit is not None:
         record_packs(tx, landing, now)
         add_layer(tx, target.commit, landing.parts)
-        return
-    one_at_a_time(tx)  # before anything is read: a snapshot from before the wait would be refused after it
-    record_packs(tx, landing, now)
+        return None
     assert target.branch is not None
-    try:
-        head: Commit | None = resolve_commit(tx, CommitRef(target.branch.repo, branch=target.branch.name))
-    except PickFailed:
-        head = None
-    if head is not None and head.finishing is None:
-        add_layer(tx, head, landing.parts)  # somebody opened a commit there since the stream began
-        return
-    with Change(tx, id=id, now=now) as change:
-        commit = start_commit(change, target.branch)
-        add_layer(tx, commit, landing.parts)
-        finish_commit(change, CommitRef(commit.repo, commit.id))
+    with Change(tx, id=id, now=now) as change:  # before anything is read: what is seen then stays so
+        record_packs(tx, landing, now)
+        branch = branch_to_write(change, target.branch)
+        head = None if branch is None else head_of(tx, branch)
+        if head is not None and head.finishing is None:
+            _add_layer(tx, head, landing.parts)  # somebody opened a commit there since the stream began
+            return None
+        commit = start_on(change, branch or target.branch, head, closed=True)
+        _add_layer(tx, commit, landing.parts)
+        return work_on(tx, commit, [encode_parts(landing.parts)] if landing.parts else [], base=head)
 
 
 def add_layer(tx: Session, commit: Commit, parts: list[Part]) -> None:
@@ -99,6 +99,10 @@ def add_layer(tx: Session, commit: Commit, parts: list[Part]) -> None:
     now = CommitStore(tx).get(commit.number)
     if now is None or now.finishing is not None:
         raise CommitFinished(commit)
+    _add_layer(tx, commit, parts)
+
+
+def _add_layer(tx: Session, commit: Commit, parts: list[Part]) -> None:
     if parts:
         tx.execute(_ADD_LAYER, {"commit": commit.number, "parts": encode_parts(parts)})
 
@@ -118,7 +122,7 @@ def record_packs(tx: Session, landing: Landing, now: datetime) -> None:
     sessions.publish(INDEX, spilled, landing.session, now)
     if not landing.packs:  # else the packs have shown that the session lives
         sessions.check(landing.session)
-    if not sessions.use(landing.named):
+    if landing.named and not sessions.use(landing.named):
         raise BadEntry("a pack that was named is not sealed, or was given up meanwhile")
 
 
@@ -130,9 +134,8 @@ def _branch_of(ref: CommitRef) -> BranchKey | None:
     return BranchKey(ref.repo, text)
 
 
-def _check_input(tx: Session, branch: BranchKey) -> None:
-    found = BranchStore(tx).find(branch)
-    if found is None:
-        raise BranchNotFound(branch)
-    if BranchStore(tx).upstream([found.number]):
-        raise OutputBranch(branch)
+def _check_input(tx: Session, key: BranchKey, branch: Branch | None) -> None:
+    if branch is None:
+        raise BranchNotFound(key)
+    if BranchStore(tx).upstream([branch.number]):
+        raise OutputBranch(key)

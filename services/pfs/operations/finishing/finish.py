@@ -7,7 +7,7 @@ Elsewhere: who finishes what, and when (duties/finisher.py); merging (merge.py);
 """
 
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -76,7 +76,7 @@ def ready_work(tx: Session, busy: Collection[CommitNumber]) -> tuple[list[Work],
     for commit in CommitStore(tx).closed():
         if commit.number in busy:
             continue
-        work = _work_on(tx, commit)
+        work = work_on(tx, commit)
         if work is None:
             waiting = True
         else:
@@ -91,18 +91,26 @@ def close_and_see(
 
     Raises what `finish_commit` raises.
     """
-    return _work_on(change.tx, finish_commit(change, ref, description=description, error=error, force=force))
+    return work_on(change.tx, finish_commit(change, ref, description=description, error=error, force=force))
 
 
-def _work_on(tx: Session, commit: Commit) -> Work | None:
+def work_on(
+    tx: Session, commit: Commit, layers: Sequence[bytes] | None = None, *, base: Commit | None = None
+) -> Work | None:
+    """What finishing a closed commit takes; None: its base has to be waited for.
+
+    layers: its own, as far as the caller knows them. base: its parent, if the caller knows it.
+    """
     if commit.error:
         return Work(commit.number, commit.key, EMPTY, (), failed=True)  # nobody builds on it: it waits for nothing
-    base = base_of(tx, commit)
+    if base is None or base.error:
+        base = base_of(tx, commit)
     if base is not None and base.finished is None:
         return None
     root = EMPTY if base is None else root_of(base.root, base.size_bytes)
-    layers = tuple(data for _, data in layers_of(tx, commit))
-    return Work(commit.number, commit.key, root, layers, failed=False)
+    if layers is None:
+        layers = [data for _, data in layers_of(tx, commit)]
+    return Work(commit.number, commit.key, root, tuple(layers), failed=False)
 
 
 def claim(tx: Session, number: CommitNumber, holder: str, *, ttl: timedelta, now: datetime) -> bool:

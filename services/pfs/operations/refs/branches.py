@@ -15,10 +15,11 @@ from services.pfs.domain.errors import (
     BranchInUse,
     CycleOfBranches,
     Malformed,
+    PipelineOwned,
     RepoRowNotFound,
     prefixed,
 )
-from services.pfs.domain.keys import BranchKey, CommitRef, RepoKey
+from services.pfs.domain.keys import SPEC, BranchKey, CommitRef, RepoKey
 from services.pfs.domain.names import check_branch_name
 from services.pfs.domain.repos import Repo
 from services.pfs.domain.triggers import Trigger
@@ -136,7 +137,7 @@ def _give_empty_head(change: Change, branch: Branch) -> None:
     if shared is not None and shared.finished is not None and shared.parent is None:
         change.branches.set_head(branch.number, shared.number, change.now)
     else:
-        change.add_commit(branch.repo_number, branch, origin=Origin.AUTO, parent=None, closed=True)
+        change.add_commit(branch, origin=Origin.AUTO, parent=None, finished=True)
 
 
 def _check_cycles(change: Change, branch: Branch, upstream: Sequence[BranchNumber]) -> None:
@@ -164,7 +165,7 @@ def _give_head(change: Change, branch: Branch, target: Commit | None, *, derived
         if older is not None and own and older.finished is None:
             change.derive(older.number, branch.number)  # this change's own commit takes the new edges over
             return
-        change.add_commit(branch.repo_number, branch, origin=Origin.AUTO, parent=head, derived=True)
+        change.add_commit(branch, origin=Origin.AUTO, parent=head, derived=True)
         change.propagate(branch.number)
 
 
@@ -185,9 +186,22 @@ def list_branches(tx: Session, repo: RepoKey | None, *, type: str = "", reverse:
     return sorted(views, key=lambda view: len(view.provenance), reverse=reverse)
 
 
-def delete_branch(change: Change, key: BranchKey, *, force: bool = False) -> None:
-    """Delete a branch; its commits stay. Raises BranchRowNotFound, BranchInUse, BranchFollowed."""
-    remove_branches(change, [find_branch(change.tx, key)], force=force)
+def delete_branch(change: Change, key: BranchKey, *, force: bool = False, owner: bool = False) -> None:
+    """Delete a branch; its commits stay. owner: the caller keeps pipelines and may delete the branches they write to.
+
+    Raises BranchRowNotFound, BranchInUse, BranchFollowed, PipelineOwned.
+    """
+    branch = find_branch(change.tx, key)
+    if not force and not owner and _made_by_pipeline(change, branch):
+        raise PipelineOwned("cannot delete a branch associated with a pipeline - delete the pipeline instead")
+    remove_branches(change, [branch], force=force)
+
+
+def _made_by_pipeline(change: Change, branch: Branch) -> bool:
+    """Whether a branch derives from the spec of the pipeline that its repo belongs to: no more jobs without it."""
+    repo = branch.key.repo
+    above = change.branches.many(change.branches.upstream([branch.number]).get(branch.number, ()))
+    return RepoKey(repo.project, repo.name, SPEC) in {each.key.repo for each in above.values()}
 
 
 def remove_branches(change: Change, branches: Sequence[Branch], *, force: bool) -> None:

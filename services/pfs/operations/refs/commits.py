@@ -34,23 +34,42 @@ def start_commit(
     """
     if branch is None or not branch.name:
         raise Malformed("branch must be specified")
-    check_branch_name(branch.name)
-    found = change.branches.find(branch)
-    repo = find_repo(change.tx, branch.repo).number if found is None else found.repo_number
-    if found is not None and change.branches.upstream([found.number]):
-        raise OutputBranch(branch)
-    older = _parent(change, branch.repo, found, parent)
+    target = branch_to_write(change, branch)
+    older = _parent(change, branch.repo, target, parent)
+    return start_on(change, target or branch, older, description=description)
+
+
+def branch_to_write(change: Change, key: BranchKey) -> Branch | None:
+    """A branch that users commit to; None: still to be made. Raises BadName, RepoNotFound, OutputBranch."""
+    check_branch_name(key.name)
+    branch = change.branches.find(key)
+    if branch is None:
+        find_repo(change.tx, key.repo)
+    elif change.branches.upstream([branch.number]):
+        raise OutputBranch(key)
+    return branch
+
+
+def start_on(
+    change: Change, branch: Branch | BranchKey, older: Commit | None, *, description: str = "", closed: bool = False
+) -> Commit:
+    """Put a commit on top of `older` on a branch, which is made when only its key is given. closed: for writing.
+
+    Raises ParentOpen, CommitForgotten, RepoChangedTwice.
+    """
     if older is not None and older.finishing is None:
         raise ParentOpen(older)
     if older is not None and older.forgotten:
         raise CommitForgotten()
-    target = found or change.branches.add(repo, branch.name, change.now)
+    target = branch
+    if isinstance(target, BranchKey):
+        target = change.branches.add(find_repo(change.tx, target.repo).number, target.name, change.now)
     commit = change.add_commit(
-        repo,
         target,
         origin=Origin.USER,
         parent=None if older is None else older.number,
         description=description,
+        finishing=closed,
     )
     change.propagate(target.number)
     return commit

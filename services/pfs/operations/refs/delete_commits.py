@@ -46,6 +46,8 @@ def _delete(change: Change, commits: Sequence[Commit], *, squash: bool) -> None:
     for commit in commits:
         below = [known[number] for number in children.get(commit.number, ())]
         _check(commit, below, squash=squash)
+        if squash and not commit.error:
+            _check_kept(change, commit, below)
         if commit.parent is not None and above[commit.parent].forgotten:
             _check_shown(commit, below)
     for commit in sorted(commits, key=lambda commit: commit.number, reverse=True):
@@ -68,6 +70,27 @@ def _check(commit: Commit, children: Sequence[Commit], *, squash: bool) -> None:
         if child.finished is None:
             hint = ", consider using WaitCommit" if child.finishing is not None else ""
             raise NotDeletable(f"cannot squash until child commit {child} is finished{hint}")
+
+
+def _check_kept(change: Change, commit: Commit, children: Sequence[Commit]) -> None:
+    """Errored commits hold no data of those before them: the next one on top of them would begin with nothing.
+
+    Raises NotDeletable.
+    """
+    errored = [child for child in children if child.error]
+    while errored:
+        below = change.commits.children(child.number for child in errored)
+        known = change.commits.many(number for numbers in below.values() for number in numbers)
+        for child in errored:
+            if not below.get(child.number):
+                raise NotDeletable(
+                    f"cannot squash commit {commit}: only errored commits follow it, which do not keep its data; "
+                    f"drop commit {child} first"
+                )
+        for each in known.values():
+            if each.finished is None:
+                raise NotDeletable(f"cannot squash until commit {each} is finished, which builds on its data")
+        errored = [each for each in known.values() if each.error]
 
 
 def _check_shown(commit: Commit, children: Sequence[Commit]) -> None:
@@ -100,4 +123,5 @@ def _empty_head(change: Change, commit: Commit, number: BranchNumber) -> None:
         change.branches.set_head(number, shared.number, change.now)
         return
     branch, derived = change.branches.get(number), bool(change.branches.upstream([number]).get(number))
-    change.add_commit(commit.repo_number, branch, origin=Origin.AUTO, parent=None, closed=not derived, derived=derived)
+    assert branch is not None
+    change.add_commit(branch, origin=Origin.AUTO, parent=None, finished=not derived, derived=derived)

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 
 from sqlalchemy.orm import Session
 
-from services.pfs.domain.commits import Branch, BranchNumber, BranchView, Commit, CommitNumber, CommitView
+from services.pfs.domain.commits import Branch, BranchNumber, BranchView, Commit, CommitView
 from services.pfs.domain.keys import BranchKey, CommitRef
 from services.pfs.domain.repos import Repo, RepoView
 from services.pfs.domain.walks import closure
@@ -12,31 +12,25 @@ from services.pfs.operations.dag.propagate import cached
 from services.pfs.operations.dag.resolve import base_of
 from services.pfs.storage.branches import BranchStore
 from services.pfs.storage.commits import CommitStore
+from services.pfs.storage.neighbours import Kin, neighbours
 from services.pfs.storage.repos import RepoStore
 from services.pfs.storage.triggers import TriggerStore
 
 
 def commit_views(tx: Session, commits: Sequence[Commit], *, sizes: bool = False) -> list[CommitView]:
     """Each commit with parent, children, provenance and subvenance; with estimated sizes when asked."""
-    store = CommitStore(tx)
-    numbers = [commit.number for commit in commits]
-    children, up, down = store.children(numbers), store.upstream(numbers), store.downstream(numbers)
-    near: dict[CommitNumber, None] = {}
-    for edges in (children, up, down):
-        near.update((number, None) for some in edges.values() for number in some)
-    near.update((commit.parent, None) for commit in commits if commit.parent is not None)
-    known = store.many(near)
+    near = neighbours(tx, (commit.number for commit in commits))
 
-    def refs(some: Iterable[CommitNumber]) -> tuple[CommitRef, ...]:
-        return tuple(known[number].ref for number in some)
+    def refs(commit: Commit, kin: Kin) -> tuple[CommitRef, ...]:
+        return tuple(near.get((commit.number, kin), ()))
 
     return [
         CommitView(
             commit=commit,
-            parent=None if commit.parent is None else known[commit.parent].ref,
-            children=refs(children.get(commit.number, ())),
-            provenance=refs(up.get(commit.number, ())),
-            subvenance=refs(down.get(commit.number, ())),
+            parent=next(iter(refs(commit, Kin.PARENT)), None),
+            children=refs(commit, Kin.CHILD),
+            provenance=refs(commit, Kin.CAUSE),
+            subvenance=refs(commit, Kin.EFFECT),
             size_upper_bound=_estimate(tx, commit) if sizes else 0,
         )
         for commit in commits

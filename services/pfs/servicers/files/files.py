@@ -41,7 +41,9 @@ class FileRpcs(Rpcs):
             raise BadStream("first message must be a commit")
         target = await self.db.read(find_target, from_wire.commit_ref(first.set_commit))
         landing = await Intake(self.stores, self.views, self.urls, target.seen).take(requests)
-        await self.db.run(land, target, landing, id=fresh_id(), now=self.clock.now())
+        work = await self.db.run(land, target, landing, id=fresh_id(), now=self.clock.now())
+        if work is not None:
+            self.closed(work)
         return Empty()
 
     async def ClearCommit(self, request: pfs.ClearCommitRequest, context: Context) -> Empty:
