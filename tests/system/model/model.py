@@ -274,8 +274,19 @@ class Change:
                 raise Refused("cannot squash until child commit")
             if children and not squash:
                 raise Refused("cannot drop a commit that has children")
+            if squash and not self.model.commits[name].errors:
+                self._check_kept(children)
         for name in sorted(names, key=lambda name: -self.model.commits[name].born):
             self._delete_one(self.model.commits[name])
+
+    def _check_kept(self, children: Sequence[Commit]) -> None:
+        while errored := [child for child in children if child.errors]:
+            below = [self.model.children(child.name) for child in errored]
+            if not all(below):
+                raise Refused("only errored commits follow it")
+            children = [child for some in below for child in some]
+            if not all(child.finished for child in children):
+                raise Refused("which builds on its data")
 
     def _delete_one(self, commit: Commit) -> None:
         for child in self.model.children(commit.name):

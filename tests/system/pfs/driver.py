@@ -59,6 +59,10 @@ class Repo:
     def head(self) -> pfs.Commit:
         return pfs.Commit(branch=self.branch, repo=self.wire)
 
+    def name_of(self, commit: pfs.Commit) -> str:
+        """As sentences name it."""
+        return f"default/{self.name}@{commit.id}"
+
     def start(self) -> pfs.Commit:
         commit: pfs.Commit = self.api.StartCommit(pfs.StartCommitRequest(branch=self.branch))
         return commit

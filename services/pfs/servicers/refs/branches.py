@@ -35,7 +35,8 @@ class BranchRpcs(Rpcs):
     async def DeleteBranch(self, request: pfs.DeleteBranchRequest, context: Context) -> Empty:
         if not request.HasField("branch"):
             raise MissingField("branch")
-        await self.change(branches.delete_branch, from_wire.branch_key(request.branch), force=request.force)
+        key, owner = from_wire.branch_key(request.branch), self.by_service(context)
+        await self.change(branches.delete_branch, key, force=request.force, owner=owner)
         return Empty()
 
 

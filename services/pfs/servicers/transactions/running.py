@@ -62,8 +62,8 @@ def _one(change: Change, request: wire.TransactionRequest, by_service: bool) -> 
     match [field.name for field, _ in request.ListFields()]:
         case ["create_repo"]:
             repo = request.create_repo
-            key = from_wire.some_repo(repo.repo, repo.HasField("repo"))
-            create_repo(change, key, description=repo.description, update=repo.update)
+            made = from_wire.some_repo(repo.repo, repo.HasField("repo"))
+            create_repo(change, made, description=repo.description, update=repo.update)
         case ["delete_repo"]:
             _delete_repo(change, request.delete_repo, by_service)
         case ["start_commit"]:
@@ -79,7 +79,8 @@ def _one(change: Change, request: wire.TransactionRequest, by_service: bool) -> 
             create_branch(change, **branches.asked(request.create_branch))
         case ["delete_branch"]:
             gone = request.delete_branch
-            delete_branch(change, from_wire.some_branch(gone.branch, gone.HasField("branch")), force=gone.force)
+            key = from_wire.some_branch(gone.branch, gone.HasField("branch"))
+            delete_branch(change, key, force=gone.force, owner=by_service)
         case ["stop_job"]:
             _check_job(change, request.stop_job.job)
         case []:

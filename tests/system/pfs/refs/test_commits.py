@@ -101,6 +101,30 @@ def test_squash_keeps_the_data_and_drop_takes_it_back(a: Repo) -> None:
     a.api.DropCommitSet(pfs.DropCommitSetRequest(commit_set=pfs.CommitSet(id=NOBODY)))
 
 
+def test_squash_keeps_data_that_only_errored_commits_follow(a: Repo) -> None:
+    """The next commit would begin without it."""
+
+    def one(path: str, error: str = "") -> pfs.Commit:
+        commit = a.start()
+        a.modify(put(path, b"x"), commit=commit)
+        a.finish(commit, error)
+        return commit
+
+    good, bad, worse = one("/good"), one("/bad", "no good"), one("/worse", "worse")
+    squash = pfs.SquashCommitRequest(commit=good)
+    with refused(
+        UNKNOWN, f"only errored commits follow it, which do not keep its data; drop commit {a.name_of(worse)} first"
+    ):
+        a.api.SquashCommit(squash)
+    later = a.start()
+    with refused(UNKNOWN, f"cannot squash until commit {a.name_of(later)} is finished, which builds on its data"):
+        a.api.SquashCommit(squash)
+    a.finish(later)
+    a.api.SquashCommit(squash)
+    a.api.SquashCommit(pfs.SquashCommitRequest(commit=bad))
+    assert (a.glob("*"), commits(a)) == (["/good"], [later.id, worse.id])
+
+
 def test_dropping_the_only_commit_leaves_an_empty_one(a: Repo, b: Repo) -> None:
     id = finished(a)
     link(b, a)

@@ -6,6 +6,8 @@ import grpc
 import pytest
 
 from datamill.wire import pfs_v2_pb2 as pfs
+from datamill.wire import transaction_v2_pb2 as transactions
+from datamill.wire.transaction_v2_pb2_grpc import APIStub as TransactionStub
 from tests.system.pfs.driver import Repo, at, finished, head, link, refused
 
 UNKNOWN = grpc.StatusCode.UNKNOWN
@@ -123,3 +125,24 @@ def test_a_commit_closed_with_an_error_does_not_wait_for_an_open_one_before_it(a
     below = pfs.Commit(repo=b.wire, id=second)
     assert b.finish(below, error="stopped").error == "stopped"
     assert not at(b, first.commit.id).HasField("finishing")
+
+
+def test_the_branches_of_a_pipeline_stay(a: Repo, b: Repo) -> None:
+    """A branch that derives from its own repo's spec is what a pipeline writes to: without it there are no jobs."""
+    spec = pfs.Repo(name=b.name, type="spec")
+    b.api.CreateRepo(pfs.CreateRepoRequest(repo=spec))
+    of_spec = pfs.Branch(repo=spec, name="master")
+    more = [a.branch, of_spec]
+    b.api.CreateBranch(pfs.CreateBranchRequest(branch=b.branch, provenance=more))
+    delete = pfs.DeleteBranchRequest(branch=b.branch)
+    with refused(UNKNOWN, "cannot delete a branch associated with a pipeline - delete the pipeline instead"):
+        b.api.DeleteBranch(delete)
+    with refused(UNKNOWN, "error running request 1 of 1: cannot delete a branch associated with a pipeline"):
+        request = transactions.TransactionRequest(delete_branch=delete)
+        TransactionStub(b.channel).BatchTransaction(transactions.BatchTransactionRequest(requests=[request]))
+    with refused(UNKNOWN, "it's in the direct provenance of"):
+        b.api.DeleteBranch(pfs.DeleteBranchRequest(branch=of_spec))
+    other = pfs.Branch(repo=b.wire, name="other")
+    b.api.CreateBranch(pfs.CreateBranchRequest(branch=other))
+    b.api.DeleteBranch(pfs.DeleteBranchRequest(branch=other))
+    b.api.DeleteBranch(pfs.DeleteBranchRequest(branch=b.branch, force=True))
