@@ -2,7 +2,7 @@
 
 import logging
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import grpc
@@ -83,6 +83,20 @@ class Repos:
                 return False
             raise
         return True
+
+    async def pairs(self, keys: Sequence[PipelineKey]) -> dict[PipelineKey, dict[str, str]]:
+        """What users keep with pipelines, which PFS has with their spec repos; none of it while PFS is away."""
+        stub, found = pfs_grpc.APIStub(self.channel), dict[PipelineKey, dict[str, str]]()
+        try:
+            if len(keys) == 1:
+                one = await stub.InspectRepo(pfs.InspectRepoRequest(repo=_repo(*keys[0], "spec")), timeout=2)
+                return {keys[0]: dict(one.metadata)}
+            projects = [pfs.Project(name=name) for name in sorted({key.project for key in keys})]
+            async for info in stub.ListRepo(pfs.ListRepoRequest(type="spec", projects=projects), timeout=10):
+                found[PipelineKey(info.repo.project.name, info.repo.name)] = dict(info.metadata)
+        except grpc.aio.AioRpcError as error:
+            log.info("the metadata of pipelines is not known: %s", error.details())
+        return found
 
     async def make_version(self, version: Version, *, create: bool, stopped: bool) -> str:
         """Make or renew a pipeline's repos and branches in one transaction. Returns the spec commit's id.

@@ -182,6 +182,11 @@ class PipelineOwned(Problem):
     """Only the owner of a pipeline's repos and commits may do this to them."""
 
 
+class PipelineNotFound(NotFound):
+    def __init__(self, output: RepoKey) -> None:
+        super().__init__(f'pipeline "{output}" not found')
+
+
 class Malformed(Problem):
     """A request that lacks something, or whose parts contradict one another. Status UNKNOWN."""
 

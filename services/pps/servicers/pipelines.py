@@ -24,8 +24,11 @@ class LookingRpcs(PipelineRpcs):
         pipeline = await self.db.read(reading.pipeline, key_of(self.named(request)))
         asked_by_service = is_service(context, self.service_token)  # Jobs asks here; asking it back would go in circles
         last = 0 if asked_by_service else await self.jobs.last_state(pipeline.key)
+        pairs = {} if asked_by_service else await self.repos.pairs([pipeline.key])
         workers = self.groups.status(pipeline.key)
-        return pipeline_info(pipeline, details=request.details, workers=workers, last_job=last)
+        return pipeline_info(
+            pipeline, details=request.details, workers=workers, last_job=last, pairs=pairs.get(pipeline.key)
+        )
 
     async def ListPipeline(self, request: pps.ListPipelineRequest, context: Context) -> AsyncIterator[pps.PipelineInfo]:
         if later := [name for name in ("jqFilter", "commit_set") if _is_set(request, name)]:
@@ -38,8 +41,9 @@ class LookingRpcs(PipelineRpcs):
         ask = not is_service(context, self.service_token)
         states = await asyncio.gather(*(self.jobs.last_state(key) for key in keys)) if ask else [0] * len(keys)
         last = dict(zip(keys, states, strict=True))
+        pairs = await self.repos.pairs(keys) if ask and keys else {}
         for one in found:
-            yield pipeline_info(one, details=True, last_job=last[one.key])
+            yield pipeline_info(one, details=True, last_job=last[one.key], pairs=pairs.get(one.key))
 
     async def GetClusterDefaults(
         self, request: pps.GetClusterDefaultsRequest, context: Context

@@ -1,5 +1,7 @@
 """Pipelines as the protocol's messages."""
 
+from collections.abc import Mapping
+
 from datamill.wire import pfs_v2_pb2 as pfs
 from datamill.wire import pps_v2_pb2 as pps
 from services.pps.domain import specs
@@ -43,9 +45,14 @@ def pipeline_of(key: PipelineKey) -> pps.Pipeline:
 
 
 def pipeline_info(
-    pipeline: Pipeline, *, details: bool, workers: GroupStatus | None = None, last_job: int = 0
+    pipeline: Pipeline,
+    *,
+    details: bool,
+    workers: GroupStatus | None = None,
+    last_job: int = 0,
+    pairs: Mapping[str, str] | None = None,
 ) -> pps.PipelineInfo:
-    """A pipeline with the version it carries."""
+    """A pipeline with the version it carries. pairs: its metadata."""
     version = pipeline.version
     info = pps.PipelineInfo(
         pipeline=pipeline_of(pipeline.key),
@@ -59,6 +66,7 @@ def pipeline_info(
         user_spec_json=version.user_json,
         effective_spec_json=version.effective_json,
         spec_commit=_spec_commit(version),
+        metadata=pairs,
     )
     if details:
         info.details.CopyFrom(_details(pipeline, workers or NOBODY))

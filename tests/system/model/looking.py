@@ -143,9 +143,8 @@ class Files:
             for info, paths in ((pair.new_file, found[0]), (pair.old_file, found[1])):
                 if info.file_type == pfs.FILE:
                     paths.add(info.file.path)
-        changed = {key for key in {*trees[0], *trees[1]} if trees[0].get(key) != trees[1].get(key)}
-        wanted = tuple({path for path, datum in changed if (path, datum) in tree} for tree in (trees[0], trees[1]))
-        assert found == wanted, f"differences of {new.name} and {old.name}"
+        wanted = _changed(trees[0], trees[1])
+        assert found == wanted, f"differences of {new.name} and {old.name}: {found}, not {wanted}"
 
     def _readable(self, to: Api, model: Model, commit: Commit) -> Tree | None:
         """What is to be seen; None when nothing can be read, which is checked."""
@@ -175,6 +174,18 @@ class Files:
             assert self.contents.setdefault(info.hash, data) == data, f"the hash of {info.file.path} is not its own"
             digest = self.hashes[data] = info.hash
         assert info.hash == digest, f"hash of {info.file.path} in {commit.name}"
+
+
+def _changed(new: Tree, old: Tree) -> tuple[set[str], set[str]]:
+    """The paths that a difference names on each side. Another datum tag alone is no difference."""
+    firsts: list[dict[str, bytes]] = [{}, {}]
+    for key in sorted({*new, *old}):
+        if new.get(key) != old.get(key):
+            for tree, first in zip((new, old), firsts, strict=True):
+                if key in tree:
+                    first.setdefault(key[0], tree[key])
+    same = {path for path in firsts[0] if firsts[0][path] == firsts[1].get(path)}
+    return set(firsts[0]) - same, set(firsts[1]) - same
 
 
 def refusal(call: Callable[[], object]) -> str:

@@ -11,6 +11,8 @@ import grpc
 import psutil
 import pytest
 
+from datamill.wire import metadata_pb2 as metadata
+from datamill.wire import metadata_pb2_grpc as metadata_grpc
 from datamill.wire import pfs_v2_pb2 as pfs
 from datamill.wire import pfs_v2_pb2_grpc as pfs_grpc
 from datamill.wire import pps_v2_pb2 as pps
@@ -270,3 +272,35 @@ def test_a_rejected_spec_leaves_nothing_behind(side: Side, fields: str, code: gr
     with pytest.raises(grpc.RpcError, match="not found"):
         inspect(side, name)
     assert repos(side, name) == set()
+
+
+def test_pairs_that_users_keep_with_a_pipeline(side: Side, pfs_address: str) -> None:
+    source, name = made(side)
+    picker = pps.PipelinePicker(
+        name=pps.PipelinePicker.PipelineName(name=name, project=pfs.ProjectPicker(name="default"))
+    )
+
+    def edit(**op: Any) -> None:
+        with channel(pfs_address) as opened:
+            request = metadata.EditMetadataRequest(edits=[metadata.Edit(pipeline=picker, **op)])
+            metadata_grpc.APIStub(opened).EditMetadata(request)
+
+    def pairs() -> dict[str, str]:
+        info = side.pps.InspectPipeline(pps.InspectPipelineRequest(pipeline=named(name)))
+        listed = {one.pipeline.name: dict(one.metadata) for one in side.pps.ListPipeline(pps.ListPipelineRequest())}
+        assert listed[name] == info.metadata
+        return dict(info.metadata)
+
+    assert pairs() == {}
+    edit(add_key=metadata.Edit.AddKey(key="team", value="vision"))
+    with pytest.raises(grpc.RpcError, match="already exists; use edit_key instead"):
+        edit(add_key=metadata.Edit.AddKey(key="team", value="other"))
+    update = pipeline(name, "false", leaf(source, "/*"))
+    update.update = True
+    side.pps.CreatePipeline(update)
+    assert pairs() == {"team": "vision"}
+    edit(replace=metadata.Edit.Replace(replacement={"a": "b"}))
+    assert pairs() == {"a": "b"}
+    side.pps.DeletePipeline(pps.DeletePipelineRequest(pipeline=named(name)))
+    side.pps.CreatePipeline(pipeline(name, "true", leaf(source, "/*")))
+    assert pairs() == {}

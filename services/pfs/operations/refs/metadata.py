@@ -1,4 +1,4 @@
-"""Editing the pairs of projects, repos, branches, commits and the instance: several edits, all or none.
+"""Editing the pairs of projects, repos, branches, commits, pipelines and the instance: several edits, all or none.
 
 Every edit is tried, also after one that failed, so that a caller hears of all mistakes at once.
 Elsewhere: the ways to edit (domain/metadata.py); where pairs are shown (views.py, servicers).
@@ -10,13 +10,14 @@ from datetime import datetime
 
 from sqlalchemy.orm import Session
 
-from services.pfs.domain.errors import Malformed, Problem
-from services.pfs.domain.keys import BranchKey, CommitRef, RepoKey
+from services.pfs.domain.errors import Malformed, PipelineNotFound, Problem
+from services.pfs.domain.keys import SPEC, BranchKey, CommitRef, RepoKey
 from services.pfs.domain.metadata import Edit, EditsFailed, Pairs
 from services.pfs.operations.dag.resolve import find_branch, find_repo, resolve_commit
 from services.pfs.operations.refs.projects import inspect_project
 from services.pfs.storage import metadata as rows
 from services.pfs.storage.branches import one_at_a_time
+from services.pfs.storage.repos import RepoStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +38,20 @@ class InstanceTarget:
         return "cluster"
 
 
-Target = ProjectTarget | RepoKey | BranchKey | CommitRef | InstanceTarget
+@dataclass(frozen=True, slots=True)
+class PipelineTarget:
+    """A pipeline, by the key of its output repo. Its pairs are those of its spec repo."""
+
+    output: RepoKey
+
+    def __str__(self) -> str:
+        return str(self.output)
+
+
+Target = ProjectTarget | PipelineTarget | RepoKey | BranchKey | CommitRef | InstanceTarget
 KINDS: dict[type, str] = {
     ProjectTarget: "project",
+    PipelineTarget: "pipeline",
     RepoKey: "repo",
     BranchKey: "branch",
     CommitRef: "commit",
@@ -66,6 +78,11 @@ def _edit(tx: Session, target: Target, edit: Edit, now: datetime) -> None:
     match target:
         case ProjectTarget(name):
             rows.keep_project_pairs(tx, name, edit(inspect_project(tx, name).metadata))
+        case PipelineTarget(key):
+            spec = RepoStore(tx).get(RepoKey(key.project, key.name, SPEC))
+            if spec is None:
+                raise PipelineNotFound(key)
+            rows.keep_repo_pairs(tx, spec.number, edit(spec.metadata))
         case RepoKey():
             repo = find_repo(tx, target)
             rows.keep_repo_pairs(tx, repo.number, edit(repo.metadata))

@@ -1,18 +1,18 @@
-"""metadata.API: pairs of text on projects, repos, branches, commits and the instance.
+"""metadata.API: pairs of text on projects, repos, branches, commits, pipelines and the instance.
 
-Those of pipelines belong to another service and are refused by name.
+Those of a pipeline lie with its spec repo, which lives as long as it does; the service of pipelines shows them.
 """
 
 from datamill.wire import metadata_pb2 as wire
 from datamill.wire.metadata_pb2_grpc import APIServicer
-from services.kit.errors import Invalid, Unsupported
+from services.kit.errors import Invalid
 from services.kit.rpc.server import Context
 from services.kit.storage.database import Database
 from services.kit.time.clock import Clock
 from services.pfs.domain import metadata
 from services.pfs.domain.errors import MissingField
 from services.pfs.domain.metadata import Edit
-from services.pfs.operations.refs.metadata import InstanceTarget, ProjectTarget, Target, edit_metadata
+from services.pfs.operations.refs.metadata import InstanceTarget, PipelineTarget, ProjectTarget, Target, edit_metadata
 from services.pfs.servicers.wire import from_wire
 
 
@@ -43,7 +43,7 @@ def _check(edit: wire.Edit, where: str) -> None:
 
 
 def _target(edit: wire.Edit) -> Target:
-    """Raises Malformed, Unsupported."""
+    """Raises Malformed."""
     match edit.WhichOneof("target"):
         case "project":
             return ProjectTarget(from_wire.picked_project(edit.project))
@@ -54,7 +54,7 @@ def _target(edit: wire.Edit) -> Target:
         case "commit":
             return from_wire.picked_commit(edit.commit)
         case "pipeline":
-            raise Unsupported("metadata of pipelines is not supported yet; nothing was changed")
+            return PipelineTarget(from_wire.picked_pipeline(edit.pipeline))
     return InstanceTarget()
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from datamill.wire import pfs_v2_pb2 as pfs
+from datamill.wire import pps_v2_pb2 as pps
 from services.pfs.domain.errors import Malformed, MissingField
 from services.pfs.domain.keys import USER, BranchKey, CommitRef, RepoKey
 from services.pfs.domain.names import DEFAULT_PROJECT, is_id
@@ -107,6 +108,15 @@ def picked_repo(picker: pfs.RepoPicker) -> RepoKey:
     if not picker.name.HasField("project"):
         raise Malformed("project picker cannot be nil")
     return RepoKey(picker.name.project.name or DEFAULT_PROJECT, picker.name.name, picker.name.type or USER)
+
+
+def picked_pipeline(picker: pps.PipelinePicker) -> RepoKey:
+    """The key of the pipeline's own repo. Raises Malformed."""
+    if not picker.HasField("name"):
+        raise Malformed("pipeline picker cannot be nil")
+    if not picker.name.HasField("project"):
+        raise Malformed("project picker cannot be nil")
+    return RepoKey(picker.name.project.name or DEFAULT_PROJECT, picker.name.name)
 
 
 def picked_branch(picker: pfs.BranchPicker) -> BranchKey:

@@ -149,8 +149,14 @@ def test_an_edit_needs_a_target_an_operation_and_keys(edit: Send, a: Repo) -> No
     ):
         with refused(UNKNOWN, text):
             edit(picker)
-    with refused(grpc.StatusCode.UNIMPLEMENTED, "metadata of pipelines"):
+    with refused(UNKNOWN, "pipeline picker cannot be nil"):
         edit(Edit(pipeline=pps.PipelinePicker(), delete_key=Edit.DeleteKey(key="k")))
+    name = pps.PipelinePicker.PipelineName(name=a.name)
+    with refused(UNKNOWN, "project picker cannot be nil"):
+        edit(Edit(pipeline=pps.PipelinePicker(name=name), delete_key=Edit.DeleteKey(key="k")))
+    name.project.name = "default"
+    with refused(UNKNOWN, f'edit #0: edit pipeline default/{a.name}: pipeline "default/{a.name}" not found'):
+        edit(Edit(pipeline=pps.PipelinePicker(name=name), delete_key=Edit.DeleteKey(key="k")))
 
 
 def test_edits_ignore_an_open_transaction(a: Repo, pfs_channel: grpc.Channel) -> None:
