@@ -11,7 +11,7 @@ from grpc import StatusCode
 
 from datamill.wire import pfs_v2_pb2 as pfs
 from datamill.wire import upkeep_v1_pb2 as upkeep
-from datamill.wire.upkeep_v1_pb2_grpc import UpkeepServiceStub
+from tests.support.upkeep import upkeep_of
 from tests.system.pfs import driver
 from tests.system.soak.repo import Files, Repo, overwritten
 from tests.system.soak.scenes import OVER, Scene
@@ -65,6 +65,7 @@ class Writer:
         return self._draw.randbytes(self._draw.choice((0, 100, 5_000, 60_000)))
 
     def _squash(self, id: str) -> None:
+        self.repo.api.wait()  # its children must be finished
         self._maybe = {id: self.repo.kept.pop(id)}
         self.repo.delete_commit(id, squash=True)
         self._maybe = {}
@@ -126,7 +127,7 @@ class Collect(Scene):
     def _collect(self) -> None:
         request = upkeep.CollectGarbageRequest()
         request.hold.SetInParent()  # nobody reads packs by himself here
-        for answer in UpkeepServiceStub(self.reach.channel).CollectGarbage(request, timeout=COLLECT_SECONDS):
+        for answer in upkeep_of(self.reach.channel).CollectGarbage(request, timeout=COLLECT_SECONDS):
             if answer.HasField("report"):
                 self.rewritten += answer.report.rewritten.packs
                 self.deleted += answer.report.deleted.packs

@@ -17,8 +17,8 @@ from datamill.errors import DatamillError
 from datamill.wire import pfs_v2_pb2 as pfs
 from datamill.wire import upkeep_v1_pb2 as upkeep
 from datamill.wire.pfs_v2_pb2_grpc import APIStub
-from datamill.wire.upkeep_v1_pb2_grpc import UpkeepServiceStub
 from tests.support.killable import KillablePfs
+from tests.support.upkeep import upkeep_of
 from tests.system.soak.collecting import Collect
 from tests.system.soak.repo import Reach
 from tests.system.soak.scenes import Finish, Import, Scene, Squash
@@ -115,7 +115,7 @@ def _sound(channel: grpc.Channel) -> None:
     api = APIStub(channel)
     assert [answer.error for answer in api.Fsck(pfs.FsckRequest(), timeout=CHECK_SECONDS)] == []
     api.CheckStorage(pfs.CheckStorageRequest(read_chunk_data=True), timeout=CHECK_SECONDS)
-    answers = list(UpkeepServiceStub(channel).Scrub(upkeep.ScrubRequest(), timeout=CHECK_SECONDS))
+    answers = list(upkeep_of(channel).Scrub(upkeep.ScrubRequest(), timeout=CHECK_SECONDS))
     assert answers[-1].report.damaged == 0, answers
 
 

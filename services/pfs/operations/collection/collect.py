@@ -11,6 +11,7 @@ packs that are mostly garbage (repack.py).
 """
 
 from collections.abc import Collection, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, cast
@@ -41,6 +42,7 @@ from services.pfs.storage.content.layers import Part
 from services.pfs.storage.content.trees import index_key
 from services.pfs.storage.tables import CommitRow, table
 
+AT_ONCE = 8  # objects that a store far away is asked about
 SET_MARGIN = timedelta(minutes=1)  # by which the clocks of processes may differ over when a file set expires
 _PACK, _LAYER, _COMMIT = table(PackRow), table(LayerRow), table(CommitRow)
 
@@ -164,17 +166,21 @@ def doomed(tx: Session, epoch: int, *, hold: timedelta, now: datetime) -> Doomed
 
 def delete_objects(objects: Objects, packs: Iterable[tuple[bytes, str]]) -> int:
     """Delete packs from the store. Blocks. Returns the bytes that they took. May be repeated."""
-    freed = 0
-    for name, kind in packs:
-        for key in _keys(name, kind):
-            freed += objects.size(key) or 0
+
+    def one(key: str) -> int:
+        size = objects.size(key)  # most names that a killed process had reserved were never used
+        if size is not None:
             objects.delete(key)
-    return freed
+        return size or 0
+
+    with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="collect") as pool:
+        return sum(pool.map(one, (key for name, kind in packs for key in _keys(name, kind))))
 
 
 def stored_bytes(objects: Objects, packs: Iterable[tuple[bytes, str]]) -> int:
     """What packs take in the store. Blocks."""
-    return sum(objects.size(key) or 0 for name, kind in packs for key in _keys(name, kind))
+    with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="collect") as pool:
+        return sum(pool.map(lambda key: objects.size(key) or 0, (key for pack in packs for key in _keys(*pack))))
 
 
 def forget(tx: Session, gone: Sequence[tuple[bytes, str]], kept: Sequence[tuple[bytes, str]]) -> None:

@@ -1,12 +1,13 @@
-"""Content in the object store: written in packs of about 16 MiB, read in ranges that are joined over small gaps.
+"""Content in the object store: written in packs of about 16 MiB, read in ranges that bring many blobs.
 
 Whatever is read whole is checked against its hash. All calls block: run them on a thread. A store that is no folder is
-read some spans ahead, and stores full packs while the next one is filled.
-Elsewhere: bytes of a pack (kit/packs.py); which packs count (PackRow, operations/content.py).
+read some windows ahead, and stores full packs while the next one is filled.
+Elsewhere: bytes of a pack (kit/packs.py); what is read together (spans.py); which packs count (PackRow,
+operations/content.py).
 """
 
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from threading import Lock
 
@@ -18,13 +19,13 @@ from services.kit.packs import RAW, BadPack, Blob, Bytes, PackBuilder, decode, p
 from services.kit.time.clock import fresh_name
 from services.pfs.domain.files.entries import Extent
 from services.pfs.storage.collection.moves import Moves
+from services.pfs.storage.content.spans import Span, spans, windows
 
-GAP_BYTES = 256 << 10  # a smaller hole between two blobs is read along
-SPAN_BYTES = 8 << 20  # at most so much in one read
-AHEAD_SPANS, AHEAD_PACKS = 3, 2  # of one reader, of one writer, under way at once
+AHEAD_WINDOWS, AHEAD_PACKS = 3, 2  # of one reader, of one writer, under way at once
 READING = 16  # threads of a process
 DIRECTORY_BLOBS = 100_000  # of so many blobs the places are remembered, by pack
 _STORING = ThreadPoolExecutor(6, thread_name_prefix="store")  # started when first used
+_Blob = tuple[int, memoryview]  # with its number in the window
 
 
 class ContentStore:
@@ -39,28 +40,31 @@ class ContentStore:
 
     def read(self, extents: Iterable[Extent]) -> Iterator[Bytes]:
         """The decoded bytes of each extent, in order. Raises Corrupt."""
-        for span, stored in self._fetched(_spans(map(self.placed, extents))):
-            first, data = span[0], memoryview(stored)
-            for extent in span:
-                start = extent.offset - first.offset
-                yield _checked(data[start : start + extent.stored], extent)
+        for window, reads in self._fetched(windows(map(self.placed, extents))):
+            stored = dict(blob for read in reads for blob in read)
+            for number, extent in enumerate(window):
+                yield _checked(stored.pop(number), extent)
 
-    def _fetched(self, spans: Iterator[list[Extent]]) -> Iterator[tuple[list[Extent], bytes]]:
+    def _fetched(self, found: Iterator[list[Extent]]) -> Iterator[tuple[list[Extent], Iterator[list[_Blob]]]]:
+        """Windows and what was read for them."""
         if self._threads is None:
-            yield from ((span, self._span(span)) for span in spans)
+            for window in found:
+                yield window, (self._span(span, window) for span in spans(window))
             return
-        under_way: deque[tuple[list[Extent], Future[bytes]]] = deque()
-        for span in spans:
-            under_way.append((span, self._threads.submit(self._span, span)))
-            if len(under_way) > AHEAD_SPANS:
-                first, data = under_way.popleft()
-                yield first, data.result()
-        yield from ((span, data.result()) for span, data in under_way)
+        under_way: deque[tuple[list[Extent], list[Future[list[_Blob]]]]] = deque()
+        for window in found:
+            under_way.append((window, [self._threads.submit(self._span, span, window) for span in spans(window)]))
+            if len(under_way) > AHEAD_WINDOWS:
+                first, reads = under_way.popleft()
+                yield first, (read.result() for read in reads)
+        yield from ((window, (read.result() for read in reads)) for window, reads in under_way)
 
-    def _span(self, span: list[Extent]) -> bytes:
-        first, last = span[0], span[-1]
-        key = pack_key(first.pack)
-        return self.objects.get_range(key, first.offset, last.offset + last.stored - first.offset)
+    def _span(self, span: Span, window: Sequence[Extent]) -> list[_Blob]:
+        data = memoryview(self.objects.get_range(pack_key(span.pack), span.begin, span.end - span.begin))
+        wanted = [(number, window[number].offset - span.begin, window[number].stored) for number in span.wanted]
+        sparse = 2 * sum(size for _, _, size in wanted) < len(data)  # then the rest is not kept meanwhile
+        blobs = ((number, data[start : start + size]) for number, start, size in wanted)
+        return [(number, memoryview(bytes(blob)) if sparse else blob) for number, blob in blobs]
 
     def placed(self, extent: Extent) -> Extent:
         """Where an extent's bytes lie now, in case its pack was rewritten. Raises Corrupt."""
@@ -141,22 +145,6 @@ class PackWriter:
         """Until at most so many packs are under way."""
         while len(self._under_way) > count:
             self._under_way.popleft().result()
-
-
-def _spans(extents: Iterable[Extent]) -> Iterator[list[Extent]]:
-    """Runs of extents that one read can bring."""
-    span: list[Extent] = []
-    for extent in extents:
-        if span:
-            first, last = span[0], span[-1]
-            gap = extent.offset - last.offset - last.stored
-            fits = extent.offset + extent.stored - first.offset <= SPAN_BYTES
-            if extent.pack != last.pack or not 0 <= gap < GAP_BYTES or not fits:
-                yield span
-                span = []
-        span.append(extent)
-    if span:
-        yield span
 
 
 def _checked(stored: memoryview, extent: Extent) -> Bytes:
