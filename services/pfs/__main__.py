@@ -85,7 +85,8 @@ async def main(settings: Settings) -> None:
         collector = Collector(db, stores, presence, keeper, clock, every=settings.gc_every, hold=settings.gc_hold)
         views = Views(db, bus, stores, clock)
         content = await ContentService.start(db=db, stores=stores, views=views, clock=clock)
-        token, upkeep = settings.service_token, UpkeepService(db, stores, collector)
+        token = settings.service_token
+        upkeep = UpkeepService(db, stores, collector, token=token)
         ticker = Ticker(db, bus, clock)
         finisher = Finisher(db, bus, stores, clock, presence, replica=settings.replica)
         api = PfsApi(
@@ -128,7 +129,7 @@ def _registrations(api: PfsApi, content: ContentService, views: Views) -> list[R
         version_grpc.add_APIServicer_to_server(VersionApi(), server)
         add_auth(server)
         content_grpc.add_ContentServiceServicer_to_server(content, server)
-        trees_grpc.add_TreeServiceServicer_to_server(TreeService(views), server)
+        trees_grpc.add_TreeServiceServicer_to_server(TreeService(views, api.db), server)
 
     return [everything]
 

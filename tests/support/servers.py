@@ -27,6 +27,7 @@ ROOT = Path(__file__).parents[2]
 SERVING = r'serving on ([^\s"]+)'  # the kit's log line is JSON: the address ends at a quote
 START_SECONDS = 30.0
 STOP_SECONDS = 10.0
+SERVICE_TOKEN = secrets.token_hex(16)
 MAX_MESSAGE_BYTES = 20 << 20
 PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None)
@@ -243,7 +244,7 @@ def nats_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def service_token() -> str:
     """What lets a caller act as one of datamill's own services."""
-    return secrets.token_hex(16)
+    return SERVICE_TOKEN
 
 
 @pytest.fixture(scope="session")

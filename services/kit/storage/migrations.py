@@ -157,7 +157,7 @@ def upgrade() -> None:
 '''
 
 
-def _tables_of(storage: str) -> MetaData:
+def tables_of(storage: str) -> MetaData:
     """The tables of a service: `Base` of its `tables` module, after every module that may add to it is imported."""
     package = importlib.import_module(storage)
     for module in pkgutil.walk_packages(package.__path__, f"{storage}."):
@@ -169,4 +169,4 @@ def _tables_of(storage: str) -> MetaData:
 if __name__ == "__main__":
     storage, name = sys.argv[1:3]
     folder = Path(importlib.import_module(storage).__path__[0]) / "migrations"
-    print(write_revision(folder, KitBase.metadata, _tables_of(storage), name=name))
+    print(write_revision(folder, KitBase.metadata, tables_of(storage), name=name))

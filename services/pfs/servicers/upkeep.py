@@ -18,7 +18,7 @@ from services.kit.errors import Invalid
 from services.kit.objects.address import BadAddress, Folder, parse
 from services.kit.objects.opening import open_store
 from services.kit.objects.port import Objects
-from services.kit.rpc.server import Context
+from services.kit.rpc.server import Context, require_service
 from services.kit.storage.database import Database
 from services.pfs.domain.keys import CommitRef
 from services.pfs.operations.collection import scrub
@@ -45,12 +45,15 @@ class Collections(Protocol):
 
 
 class UpkeepService(UpkeepServiceServicer):
-    def __init__(self, db: Database, stores: Stores, collections: Collections) -> None:
-        self._db, self._stores, self._collections = db, stores, collections
+    """For whoever runs the instance: every call needs the service token."""
+
+    def __init__(self, db: Database, stores: Stores, collections: Collections, *, token: str) -> None:
+        self._db, self._stores, self._collections, self._token = db, stores, collections, token
 
     async def CollectGarbage(
         self, request: wire.CollectGarbageRequest, context: Context
     ) -> AsyncIterator[wire.CollectGarbageResponse]:
+        require_service(context, self._token)
         hold = _duration(request.hold, "hold") if request.HasField("hold") else None
         if hold is not None and not timedelta(0) <= hold <= timedelta(days=365):
             raise Invalid("hold must be between nothing and a year")
@@ -72,6 +75,7 @@ class UpkeepService(UpkeepServiceServicer):
             running.cancel()  # whoever asked has gone: every step can be the last
 
     async def Scrub(self, request: wire.ScrubRequest, context: Context) -> AsyncIterator[wire.ScrubResponse]:
+        require_service(context, self._token)
         other = await asyncio.to_thread(_copy_at, request.repair_from) if request.repair_from else None
         run = scrub.Scrub(self._stores, other, request.rate_bytes, lambda pack: self._db.run_here(scrub.counts, pack))
         packs = await self._db.read(scrub.packs_to_scrub)
@@ -86,6 +90,7 @@ class UpkeepService(UpkeepServiceServicer):
     async def HoldCollection(
         self, request: wire.HoldCollectionRequest, context: Context
     ) -> wire.HoldCollectionResponse:
+        require_service(context, self._token)
         ttl = _duration(request.ttl, "ttl")
         if len(request.id) < SHORTEST_ID or not timedelta(0) < ttl <= LONGEST_HOLD:
             raise Invalid(f"a hold needs an id of at least {SHORTEST_ID} characters and a ttl of at most an hour")
@@ -96,6 +101,7 @@ class UpkeepService(UpkeepServiceServicer):
     async def ReleaseCollection(
         self, request: wire.ReleaseCollectionRequest, context: Context
     ) -> wire.ReleaseCollectionResponse:
+        require_service(context, self._token)
         await self._db.run(lambda tx: SessionStore(tx).close(f"hold/{request.id}"))
         return wire.ReleaseCollectionResponse()
 

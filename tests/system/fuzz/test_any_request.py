@@ -28,7 +28,7 @@ from datamill.wire import (
     work_v1_pb2,
 )
 from datamill.wire import pfs_v2_pb2 as pfs
-from tests.support.servers import Spine, channel, spine_running
+from tests.support.servers import SERVICE_TOKEN, Spine, channel, spine_running
 from tests.system.fuzz.messages import random_message, request_class
 from tests.system.pfs.driver import Repo, put
 
@@ -44,6 +44,7 @@ SERVICES = [
     ("jobs", pps_v2_pb2),
     ("jobs", work_v1_pb2),
     ("pfs", upkeep_v1_pb2),
+    ("jobs", upkeep_v1_pb2),
 ]
 LEFT_OUT = {"RestartPachyderm"}
 FALLEN = {grpc.StatusCode.INTERNAL, grpc.StatusCode.UNAVAILABLE}
@@ -106,7 +107,8 @@ def _answer(opened: grpc.Channel, method: MethodDescriptor, request: Message) ->
     shape = "_".join("stream" if one else "unary" for one in (method.client_streaming, method.server_streaming))
     call = getattr(opened, shape)(path, type(request).SerializeToString, bytes)
     given = iter([request, request]) if method.client_streaming else request
-    metadata = (("datamill-service-token", "wrong"),)
+    ours = method.containing_service.file.package == upkeep_v1_pb2.DESCRIPTOR.package
+    metadata = (("datamill-service-token", SERVICE_TOKEN if ours else "wrong"),)
     try:
         answer = call(given, timeout=SECONDS, metadata=metadata)
         if method.server_streaming:

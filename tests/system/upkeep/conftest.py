@@ -13,7 +13,8 @@ from datamill.wire import upkeep_v1_pb2 as wire
 from datamill.wire import upkeep_v1_pb2_grpc
 from tests.support.postgres import Postgres
 from tests.support.seaweed import Seaweed
-from tests.support.servers import SERVING, Running, channel, running, service_command, settings, unique
+from tests.support.servers import SERVICE_TOKEN, SERVING, Running, channel, running, service_command, settings, unique
+from tests.support.upkeep import upkeep_of
 
 AT_ONCE = timedelta(0)
 
@@ -28,7 +29,7 @@ class Alone:
 
     @property
     def upkeep(self) -> upkeep_v1_pb2_grpc.UpkeepServiceStub:
-        return upkeep_v1_pb2_grpc.UpkeepServiceStub(self.channel)
+        return upkeep_of(self.channel)
 
     @property
     def store(self) -> Path:
@@ -48,7 +49,7 @@ class Alone:
 
 @contextmanager
 def pfs_alone(root: Path, nats_url: str) -> Iterator[Alone]:
-    env = settings("pfs", root, nats_url=nats_url, token="t") | {
+    env = settings("pfs", root, nats_url=nats_url, token=SERVICE_TOKEN) | {
         "PFS_REPLICA": "one",
         "PFS_GC_EVERY": "0s",
     }
@@ -73,7 +74,11 @@ def in_cluster(tmp_path: Path, nats_url: str, postgres: Postgres, seaweed: Seawe
     with ExitStack() as up:
         found = []
         for name in ("one", "two"):
-            env = settings("pfs", tmp_path / name, nats_url=nats_url, token="t") | shared | {"PFS_REPLICA": name}
+            env = (
+                settings("pfs", tmp_path / name, nats_url=nats_url, token=SERVICE_TOKEN)
+                | shared
+                | {"PFS_REPLICA": name}
+            )
             process = up.enter_context(running(service_command("pfs"), env=env, ready=SERVING))
             found.append(Alone(process, up.enter_context(channel(process[1])), tmp_path / name))
         yield found[0], found[1]

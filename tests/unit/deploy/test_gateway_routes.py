@@ -24,7 +24,6 @@ OWNERS = {
     "storage_pb2": "pfs",
     "content_v1_pb2": "pfs",
     "trees_v1_pb2": "pfs",
-    "upkeep_v1_pb2": "pfs",
     "logs_pb2": "jobs",
     "work_v1_pb2": "jobs",
 }
@@ -80,6 +79,8 @@ def test_others() -> None:
     assert _route("/opentelemetry.proto.collector.trace.v1.TraceService/Export") == "jobs"
     assert _route("/grpc.health.v1.Health/Check") == "pfs"
     assert _route("/license_v2.API/Activate") is None
+    assert _route("/datamill.upkeep.v1.UpkeepService/CollectGarbage") is None, "whoever runs it asks the services"
+    assert _route("/datamill.upkeep.v1.JobUpkeepService/CollectGarbage") is None
     assert _route("/pps_v2.API/InspectJobX") == "pps"  # unknown there, and answered as such
     assert _route("/") is None
 

@@ -83,9 +83,10 @@ class SessionStore:
         row.until, row.quiet = self.now() + ttl, quiet
 
     def hold(self, id: str, *, ttl: timedelta) -> None:
-        """Keep every collection waiting for `ttl` from now."""
+        """Keep every collection waiting for `ttl` from now; one that has begun elsewhere condemns nothing any more."""
         until, row = self.now() + ttl, self.tx.get(SessionRow, id)
         if row is None:
+            self.begin_epoch()
             self.tx.add(SessionRow(id=id, replica="", quiet=-1, until=until))
         else:
             row.until = until

@@ -22,21 +22,14 @@ DATA_DIR = click.option(
     help="Where everything is kept. [default: DATAMILL_HOME or ~/.datamill]",
 )
 
-
-@verbs.root.command("up")
-@DATA_DIR
-@click.option(
-    "--port", type=int, metavar="N", help="Where clients find it; 0: any free one. [default: as before, at first 30650]"
-)
-@click.option("--detach", is_flag=True, help="Come back once it is ready, and leave it running.")
-@click.option(
+DATABASE_URL = click.option(
     "--database-url",
     default="",
     envvar="DATAMILL_DATABASE_URL",
     metavar="URL",
     help="A PostgreSQL server, postgresql://USER:PASSWORD@HOST/DATABASE, instead of SQLite. [default: as before]",
 )
-@click.option(
+STORE = click.option(
     "--store",
     default="",
     envvar="DATAMILL_STORE",
@@ -44,6 +37,16 @@ DATA_DIR = click.option(
     help="An S3 bucket, s3://HOST:PORT/BUCKET/PREFIX?region=R&secure=false, instead of a folder; credentials are taken "
     "from AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY. [default: as before]",
 )
+
+
+@verbs.root.command("up")
+@DATA_DIR
+@click.option(
+    "--port", type=int, metavar="N", help="Where clients find it; 0: any free one. [default: as before, at first 30650]"
+)
+@click.option("--detach", is_flag=True, help="Come back once it is ready, and leave it running.")
+@DATABASE_URL
+@STORE
 @click.option(
     "--listen",
     default="127.0.0.1",

@@ -1,0 +1,1 @@
+"""Looking after an instance on this machine: calls that need its token, backups, restoring one."""
