@@ -6,6 +6,7 @@ Elsewhere: rows of two ranges (rowdiff.py).
 from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from services.kit.sortedmap.cursor import top_of
 from services.kit.sortedmap.encoding.chunks import Leaf, Node
@@ -17,6 +18,17 @@ from services.kit.sortedmap.tree import build, scan, span_of, total_of
 
 Difference = tuple[bytes, Row | None, Row | None]
 """A key, and its row on either side."""
+
+
+class Summary(NamedTuple):
+    """A part of a map as a whole."""
+
+    rows: int
+    size_bytes: int
+    id: bytes
+
+
+NOTHING = Summary(0, 0, EMPTY.id)
 _NOWHERE = Place(NO_PACK, 0, 0)
 _Leveled = tuple[int, Child]
 _Part = tuple[Child, "list[_Part] | None"]
@@ -38,42 +50,22 @@ def diff(reader: Reader, a: Root, b: Root, low: bytes = b"", high: bytes | None 
     yield from _differences(_Rows(reader, left, low, high), _Rows(reader, right, low, high))
 
 
-def totals(reader: Reader, root: Root, low: bytes = b"", high: bytes | None = None) -> tuple[int, int]:
-    """Rows and bytes in low <= key < high, from node sums and at most two ranges."""
-    if root.place is None:
-        return 0, 0
-    rows = size = 0
-    pending = [top_of(reader, root)[1]]
-    while pending:
-        child = pending.pop()
-        if child.key < low or (high is not None and child.first >= high):
-            continue
-        if child.first >= low and (high is None or child.key < high):
-            rows, size = rows + child.rows, size + child.size_bytes
-            continue
-        chunk = reader.chunk(child.id, child.place)
-        if isinstance(chunk, Leaf):
-            start, stop = span_of(chunk, low, high)
-            rows, size = rows + stop - start, size + sum(chunk.sizes[start:stop])
-        else:
-            pending += chunk.children
-    return rows, size
-
-
-def range_digest(reader: Reader, root: Root, low: bytes = b"", high: bytes | None = None) -> bytes:
-    """The id that a map of just the rows in low <= key < high has: it depends on them alone.
+def summary(reader: Reader, root: Root, low: bytes = b"", high: bytes | None = None) -> Summary:
+    """How many rows and bytes there are in low <= key < high, and the id that a map of just them has.
 
     Opens at most two ranges, unless an edge lies in a run that chosen names made too long: that part is read whole.
     """
     if root.place is None:
-        return EMPTY.id
+        return NOTHING
     top, child = top_of(reader, root)
     cutting = _Cutting(reader, low, high, child.key)
     part, level = cutting.restricted(child, top.level), top.level
     if part is None:
-        return EMPTY.id
+        return NOTHING
+    whole = part[0]
     if cutting.in_long_run:
-        return build(scan(reader, root, low, high), PackSink(lambda _name, _data: None)).id
+        built = build(scan(reader, root, low, high), PackSink(lambda _name, _data: None))
+        return Summary(whole.rows, whole.size_bytes, built.id)
     made, items = part
     while level > 0:
         if items is None:
@@ -83,7 +75,7 @@ def range_digest(reader: Reader, root: Root, low: bytes = b"", high: bytes | Non
         if len(items) > 1:
             break
         (made, items), level = items[0], level - 1
-    return made.id
+    return Summary(whole.rows, whole.size_bytes, made.id)
 
 
 def _top(reader: Reader, root: Root) -> list[_Leveled]:

@@ -1,35 +1,72 @@
 """datamill.trees.v1: many files in one message, for planners.
 
-Elsewhere: matching (operations/files/read.py, domain/files/globs.py).
+Elsewhere: matching and comparing (operations/files/read.py, operations/files/diff.py, domain/files/globs.py).
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 
 from datamill.wire import trees_v1_pb2 as wire
 from datamill.wire.trees_v1_pb2_grpc import TreeServiceServicer
 from services.kit.rpc.server import Context
-from services.pfs.domain.files.globs import compile_glob
-from services.pfs.operations.files.read import Reading, Visit
-from services.pfs.operations.files.tree_views import Views
+from services.kit.sortedmap.rows import EMPTY
+from services.kit.storage.database import Database
+from services.pfs.domain.files.globs import Glob, compile_glob
+from services.pfs.operations.files.diff import Pair, matching
+from services.pfs.operations.files.read import FileStat, Reading
+from services.pfs.operations.files.tree_views import Views, parent_of
 from services.pfs.servicers.files.batches import batches
 from services.pfs.servicers.wire import from_wire
 
+EVERYTHING = "**"
+
 
 class TreeService(TreeServiceServicer):
-    def __init__(self, views: Views) -> None:
-        self._views = views
+    def __init__(self, views: Views, db: Database) -> None:
+        self._views, self._db = views, db
 
     async def GlobTree(self, request: wire.GlobTreeRequest, context: Context) -> AsyncIterator[wire.GlobTreeResponse]:
         ref = from_wire.commit_ref(request.commit if request.HasField("commit") else None)
         glob = compile_glob(request.pattern)
         reading = Reading(await self._views.open(ref))
-
-        def entry(visit: Visit) -> wire.TreeEntry:
-            stat = reading.stat(visit)
-            captures = None
-            if glob.expression.groups:
-                captures = glob.captures(stat.path if stat.row is not None else stat.path[:-1])
-            return wire.TreeEntry(path=stat.path.decode(), size_bytes=stat.size, digest=stat.digest, captures=captures)
-
-        async for batch in batches(lambda: map(entry, reading.glob(glob))):
+        entry = _entries(glob)
+        async for batch in batches(lambda: map(entry, map(reading.stat, reading.glob(glob)))):
             yield wire.GlobTreeResponse(entries=batch)
+
+    async def DiffTree(self, request: wire.DiffTreeRequest, context: Context) -> AsyncIterator[wire.DiffTreeResponse]:
+        ref = from_wire.commit_ref(request.new_commit if request.HasField("new_commit") else None)
+        glob = compile_glob(request.pattern or EVERYTHING)
+        new = Reading(await self._views.open(ref))
+        old = await self._before(request, new)
+        entry = _entries(glob)
+
+        def change(pair: Pair) -> wire.TreeChange:
+            now, was = pair
+            return wire.TreeChange(
+                new_entry=None if now is None else entry(now), old_entry=None if was is None else entry(was)
+            )
+
+        async for batch in batches(lambda: map(change, matching(new, old, glob))):
+            yield wire.DiffTreeResponse(changes=batch)
+
+    async def _before(self, request: wire.DiffTreeRequest, new: Reading) -> Reading:
+        if request.HasField("old_commit"):
+            return Reading(await self._views.open(from_wire.commit_ref(request.old_commit)))
+        parent = await self._db.read(parent_of, new.view.ref)
+        if parent is None:
+            return Reading(replace(new.view, root=EMPTY))
+        return Reading(await self._views.open(parent))
+
+
+def _entries(glob: Glob) -> Callable[[FileStat], wire.TreeEntry]:
+    """Makes the entry of each match."""
+    captured = glob.captures if glob.expression.groups else None
+
+    def entry(stat: FileStat) -> wire.TreeEntry:
+        path = stat.path
+        captures = None
+        if captured is not None:
+            captures = captured(path if stat.row is not None else path[:-1])
+        return wire.TreeEntry(path=path.decode(), size_bytes=stat.size, digest=stat.digest, captures=captures)
+
+    return entry

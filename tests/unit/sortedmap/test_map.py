@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from services.kit.sortedmap import chunking, rows
 from services.kit.sortedmap.change import apply
-from services.kit.sortedmap.compare import diff, range_digest, totals
+from services.kit.sortedmap.compare import Summary, diff, summary
 from services.kit.sortedmap.encoding import codec
 from services.kit.sortedmap.encoding.chunks import BadRow, Leaf, Node
 from services.kit.sortedmap.encoding.codec import CorruptRange
@@ -95,8 +95,7 @@ def _check_contents(memory: Memory, root: Root, content: dict[bytes, int], low: 
     assert list(scan(reader, root, reverse=True)) == wanted[::-1]
     inside = {key: value for key, value in content.items() if low <= key < high}
     assert list(scan(reader, root, low, high)) == [row(key, inside[key]) for key in sorted(inside)]
-    assert totals(reader, root, low, high) == (len(inside), sum(inside.values()))
-    assert range_digest(reader, root, low, high) == made(memory, inside).id
+    assert summary(reader, root, low, high) == Summary(len(inside), sum(inside.values()), made(memory, inside).id)
     for key in (low, high):
         found = get(reader, root, key)
         assert found == (row(key, content[key]) if key in content else None)
@@ -194,14 +193,14 @@ def test_directory_totals_open_two_ranges_and_digests_ignore_neighbours() -> Non
     root = made(memory, content)
     low, high = b"/class_00023/", b"/class_000230"
     reader = Reader(memory)
-    assert totals(reader, root, low, high) == (1000, sum(range(23_000, 24_000)))
-    digest = range_digest(reader, root, low, high)
+    found = summary(reader, root, low, high)
+    assert found[:2] == (1000, sum(range(23_000, 24_000)))
     assert sum(isinstance(chunk, Leaf) for chunk, _ in reader._kept.values()) in (1, 2)
     neighbours = {key: value for key, value in content.items() if key < b"/class_00030" or key > b"/class_00040"}
     other = made(memory, {**neighbours, b"/class_00022/zzz\x00default": 1})
-    assert range_digest(Reader(memory), other, low, high) == digest
+    assert summary(Reader(memory), other, low, high) == found
     alone = made(memory, {key: value for key, value in content.items() if low <= key < high})
-    assert alone.id == digest
+    assert alone.id == found.id
 
 
 def test_an_edit_that_changes_nothing_keeps_root_and_places() -> None:

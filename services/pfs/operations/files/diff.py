@@ -8,8 +8,9 @@ from collections.abc import Iterator
 
 from services.kit.sortedmap.compare import diff
 from services.kit.sortedmap.rows import Row
+from services.pfs.domain.files.globs import Glob
 from services.pfs.domain.files.paths import at, below, canonical
-from services.pfs.operations.files.read import FileStat, Page, Reading, file_stat
+from services.pfs.operations.files.read import FileStat, Page, Reading, after, file_stat
 
 Pair = tuple[FileStat | None, FileStat | None]
 """The new and the old side; None where there is nothing."""
@@ -19,26 +20,39 @@ def changes(new: Reading, old: Reading, new_path: str, old_path: str) -> Iterato
     """Differences below the two paths. Raises Collision."""
     new.check()
     old.check()
-    if canonical(new_path) != canonical(old_path) or new.datum or old.datum:
+    path = canonical(new_path)
+    if path != canonical(old_path) or new.datum or old.datum:
         return _walked(new, old, new_path, old_path)
-    return _mapped(new, old, canonical(new_path))
+    whole = below(path)
+    return _mapped(new, old, [whole] if path == "/" else [at(path), whole], whole[0], None)
 
 
-def _mapped(new: Reading, old: Reading, path: str) -> Iterator[Pair]:
-    low, high = below(path)
-    spans = [(low, high)] if path == "/" else [at(path), (low, high)]
+def matching(new: Reading, old: Reading, glob: Glob) -> Iterator[Pair]:
+    """Differences among the files and directories that the pattern matches. Raises Collision."""
+    new.check()
+    old.check()
+    start = glob.prefix or b"/"
+    return _mapped(new, old, [(start, after(start))], b"/", glob)
+
+
+def _mapped(
+    new: Reading, old: Reading, spans: list[tuple[bytes, bytes]], top: bytes, glob: Glob | None
+) -> Iterator[Pair]:
+    """Differences in the spans. top: directories are told from this one on, with its "/"."""
     opened: set[bytes] = set()
     for start, stop in spans:
-        for before, after in _by_path(new, old, start, stop):
-            either = before or after
+        for before, after_it in _by_path(new, old, start, stop):
+            either = before or after_it
             assert either is not None
-            for directory in _above(either.path, low):
+            for directory in _above(either.path, top):
                 if directory not in opened:
                     opened = {kept for kept in opened if directory.startswith(kept)} | {directory}
-                    pair = _directory(new, directory), _directory(old, directory)
-                    if pair[0] is None or pair[1] is None or pair[0].digest != pair[1].digest:
-                        yield pair
-            yield after, before
+                    if glob is None or glob.matches(directory[:-1]):
+                        pair = new.directory(directory), old.directory(directory)
+                        if pair[0] is None or pair[1] is None or pair[0].digest != pair[1].digest:
+                            yield pair
+            if glob is None or glob.matches(either.path):
+                yield after_it, before
 
 
 def _by_path(new: Reading, old: Reading, low: bytes, high: bytes) -> Iterator[tuple[FileStat | None, FileStat | None]]:
@@ -83,11 +97,6 @@ def _differ(before: FileStat | None, after: FileStat | None) -> bool:
     if before is None or after is None:
         return before is not after
     return before.digest != after.digest
-
-
-def _directory(reading: Reading, path: bytes) -> FileStat | None:
-    low, high = path, path[:-1] + b"0"
-    return None if next(reading.rows(low, high), None) is None else reading.directory(path)
 
 
 def _above(path: bytes, top: bytes) -> list[bytes]:

@@ -12,7 +12,8 @@ from itertools import chain, islice, takewhile
 
 from blake3 import blake3
 
-from services.kit.sortedmap.compare import range_digest, totals
+from services.kit.sortedmap.compare import summary
+from services.kit.sortedmap.encoding.chunks import Leaf
 from services.kit.sortedmap.rows import Row
 from services.kit.sortedmap.tree import ranges, scan
 from services.pfs.domain.files.collisions import Collision
@@ -22,6 +23,7 @@ from services.pfs.domain.files.paths import at, below, canonical
 from services.pfs.operations.files.tree_views import TreeView
 
 MOST_A_PAGE = 100_000
+ALONE = 8  # rows of one range that are read one by one
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,25 +79,27 @@ class Reading:
             row = next(self.rows(*at(clean)), None)
             if row is not None:
                 return file_stat(row)
-        if next(self.rows(*below(clean)), None) is None:
-            return None
         return self.directory(clean.rstrip("/").encode() + b"/")
 
-    def directory(self, path: bytes) -> FileStat:
-        """A directory that has files. path: with its "/"."""
+    def directory(self, path: bytes) -> FileStat | None:
+        """A directory; None when nothing lies in it. path: with its "/"."""
         low, high = path, path[:-1] + b"0"
         if self.datum:
-            digest, size = blake3(), 0
+            digest, size, row = blake3(), 0, None
             for row in self.rows(low, high):
                 digest.update(row.key + row.digest)
                 size += row.size
-            return FileStat(path, size, digest.digest())
-        reader, root = self.view.reader, self.view.root
-        return FileStat(path, totals(reader, root, low, high)[1], range_digest(reader, root, low, high))
+            return None if row is None else FileStat(path, size, digest.digest())
+        found = summary(self.view.reader, self.view.root, low, high)
+        return FileStat(path, found.size_bytes, found.id) if found.rows else None
 
     def stat(self, visit: Visit) -> FileStat:
         path, row = visit
-        return self.directory(path) if row is None else file_stat(row)
+        if row is not None:
+            return file_stat(row)
+        found = self.directory(path)
+        assert found is not None, "what is visited has files"
+        return found
 
     def children(self, path: str, page: Page) -> Iterator[FileStat]:
         """Of a directory, or the file itself; nothing when the path is missing. Raises BadPage, Collision."""
@@ -134,11 +138,11 @@ class Reading:
         """What matches, in order, within low <= path < high (empty: no bound). Raises Collision."""
         self.check()
         match: Callable[[bytes], object] = glob.expression.fullmatch if glob.ways <= 1 else glob.matches
-        start, stop = glob.prefix or b"/", _after(glob.prefix or b"/")
-        for path, row in self._visits(max(start, low), stop, glob.depth):
+        start, stop = glob.prefix or b"/", after(glob.prefix or b"/")
+        for path, row in self._visits(max(start, low), stop, glob.depth, match):
             if high and path >= high:
                 return
-            if path >= low and match(path if row is not None else path[:-1]):
+            if path >= low and (row is not None or match(path[:-1])):
                 yield path, row
 
     def glob_below(self, glob: Glob, low: bytes = b"", high: bytes = b"") -> Iterator[Visit]:
@@ -180,39 +184,43 @@ class Reading:
             visits = (visit for visit in visits if visit[0] > page.marker)
         return map(self.stat, islice(visits, page.number or None))
 
-    def _visits(self, low: bytes, high: bytes, depth: int | None) -> Iterator[Visit]:
+    def _visits(
+        self, low: bytes, high: bytes, depth: int | None, match: Callable[[bytes], object] | None = None
+    ) -> Iterator[Visit]:
         """Files of a span in order, each after the directories that it opens.
 
         depth: what lies deeper than so many names is passed over; its directory at that depth is still given.
+        match: files for which it says no are passed over, before their row is read.
         """
         suffix = b"\0" + self.datum.encode() if self.datum else b""
         parent, position = b"\xff", low
         while True:
             again = None
             for leaf in ranges(self.view.reader, self.view.root, position, high):
-                keys = leaf.keys
+                keys, rows = leaf.keys, _Rows(leaf)
                 index, stop = bisect_left(keys, position), bisect_left(keys, high)
                 while index < stop:
                     key = keys[index]
+                    index += 1
                     if suffix and not key.endswith(suffix):
-                        index += 1
                         continue
                     end = key.index(0)
                     here = key[: key.rindex(b"/", 0, end)]
-                    if depth is not None and here.count(b"/") >= depth:
-                        here = b"/".join(here.split(b"/")[: depth + 1])
-                        yield from _opened(parent, here)
-                        parent, position = here, here + b"0"
-                        index = bisect_left(keys, position, index)
-                        if index < stop:
-                            continue
-                        again = position
-                        break
                     if here != parent:
+                        if depth is not None and here.count(b"/") >= depth:
+                            here = b"/".join(here.split(b"/")[: depth + 1])
+                            yield from _opened(parent, here)
+                            parent, position = here, here + b"0"
+                            index = bisect_left(keys, position, index - 1)
+                            if index < stop:
+                                continue
+                            again = position
+                            break
                         yield from _opened(parent, here)
                         parent = here
-                    yield key[:end], leaf.row(index)
-                    index += 1
+                    path = key[:end]
+                    if match is None or match(path):
+                        yield path, rows[index - 1]
                 if again is not None:
                     break
             if again is None:
@@ -278,6 +286,23 @@ class Reading:
                 break
 
 
+class _Rows:
+    """Rows of a range: the first few one by one, then the rest of them together, which costs each of them less."""
+
+    def __init__(self, leaf: Leaf) -> None:
+        self._leaf, self._asked = leaf, 0
+        self._rest: list[Row] = []
+
+    def __getitem__(self, index: int) -> Row:
+        if self._rest:
+            return self._rest[index - len(self._leaf.keys)]
+        self._asked += 1
+        if self._asked > ALONE:
+            self._rest = list(self._leaf.rows(index))
+            return self._rest[0]
+        return self._leaf.row(index)
+
+
 def file_stat(row: Row) -> FileStat:
     path, _, datum = row.key.partition(b"\0")
     return FileStat(path, row.size, row.digest, datum.decode(), row)
@@ -303,6 +328,6 @@ def _above(path: bytes, top: bytes) -> list[bytes]:
     return list(takewhile(lambda part: len(part) < len(path), found))
 
 
-def _after(prefix: bytes) -> bytes:
+def after(prefix: bytes) -> bytes:
     """The first bytes that follow everything that begins with `prefix`."""
     return prefix[:-1] + bytes([prefix[-1] + 1])

@@ -5,6 +5,8 @@ Elsewhere: repos, branches and commits on the wire (from_wire.py, to_wire.py).
 
 from datetime import datetime
 
+from google.protobuf.timestamp_pb2 import Timestamp
+
 from datamill.wire import content_v1_pb2 as content_wire
 from datamill.wire import pfs_v2_pb2 as pfs
 from services.pfs.domain.files.entries import Content, Extent
@@ -24,22 +26,23 @@ def _repo(key: RepoKey) -> pfs.Repo:
 
 
 class FileInfos:
-    """Makes the FileInfo of each file of one commit."""
+    """Makes the FileInfo of each file of one commit. What all of them share is made once."""
 
     def __init__(self, ref: CommitRef, committed: datetime | None) -> None:
-        self._commit, self._committed = bare_commit(ref), committed
+        self._commit = bare_commit(ref)
+        self._committed: Timestamp | None = None
+        if committed is not None:
+            self._committed = Timestamp()
+            self._committed.FromDatetime(committed)
 
     def __call__(self, stat: FileStat) -> pfs.FileInfo:
-        is_file = stat.row is not None
-        info = pfs.FileInfo(
+        return pfs.FileInfo(
             file=pfs.File(commit=self._commit, path=stat.path.decode(), datum=stat.datum),
-            file_type=pfs.FileType.FILE if is_file else pfs.FileType.DIR,
+            file_type=pfs.FileType.DIR if stat.row is None else pfs.FileType.FILE,
             size_bytes=stat.size,
             hash=stat.digest,
+            committed=self._committed,
         )
-        if self._committed is not None:
-            info.committed.FromDatetime(self._committed)
-        return info
 
 
 def entry(message: content_wire.Entry) -> Entry:

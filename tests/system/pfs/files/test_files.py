@@ -270,6 +270,33 @@ def test_differences_name_files_and_directories(repo: Repo) -> None:
     assert [one.new_file.file.path or one.old_file.file.path for one in found] == ["/bar", "/foo"]
 
 
+def test_differences_in_batches_name_what_a_pattern_matches(repo: Repo) -> None:
+    repo.modify(put("a/x", b"1"), put("a/y", b"2"), put("b/x", b"3"), put("c/d/x", b"4"), put("e/x", b"5"))
+    first = repo.wait().commit
+    repo.modify(delete("a/x"), put("a/x", b"11"), delete("b/x"), put("c/d/z", b"6"))
+    repo.wait()
+
+    def named(pattern: str, old: pfs.Commit | None = None, new: pfs.Commit | None = None) -> list[tuple[str, str]]:
+        asked = trees.DiffTreeRequest(new_commit=new or repo.head, old_commit=old, pattern=pattern)
+        found = [change for answer in repo.trees.DiffTree(asked) for change in answer.changes]
+        for change in found:
+            assert change.new_entry.digest != change.old_entry.digest
+        return [(change.old_entry.path, change.new_entry.path) for change in found]
+
+    assert named("/*") == [("/a/", "/a/"), ("/b/", ""), ("/c/", "/c/")]
+    assert named("/*/x") == [("/a/x", "/a/x"), ("/b/x", "")]
+    assert named("/c/**", first) == [("/c/d/", "/c/d/"), ("", "/c/d/z")]
+    assert named("/*", repo.head, first) == [("/a/", "/a/"), ("", "/b/"), ("/c/", "/c/")]
+    assert named("", repo.head) == []
+    assert named("/a/*", new=first) == [("", "/a/x"), ("", "/a/y")]
+    answers = repo.trees.DiffTree(trees.DiffTreeRequest(new_commit=repo.head, pattern="/(*)/(*)"))
+    changes = [change for answer in answers for change in answer.changes]
+    assert [list(change.new_entry.captures) for change in changes] == [["a", "x"], [], ["c", "d"]]
+    assert changes[0].new_entry.digest == blake3(b"11").digest()
+    with refused(NOT_FOUND, "not found"):
+        named("/*", pfs.Commit(repo=repo.wire, id="0" * 32))
+
+
 def test_copies_share_content_and_do_not_follow_later_writes(repo: Repo) -> None:
     other = Repo(repo.channel)
     repo.modify(put("d/a", b"1"), put("d/e/b", b"2"), put("f", b"3"))
