@@ -65,10 +65,7 @@ def give(source: Path, url: str, schema: Schema) -> None:
                 _unchecked(db, writing)
                 with writing.begin():
                     _refuse_full(writing, schema)
-                    for table in schema.tables:
-                        _insert(writing, table, _rows(reading, table))
-                        _check_count(reading, writing, table)
-                        _go_on_from(writing, table, _last_number(reading, table))
+                    _copied(reading, writing, schema)
         except DBAPIError as error:
             raise Unavailable(f"the database cannot be filled: {error.orig}") from error
 
@@ -103,17 +100,19 @@ def _settled(path: Path) -> None:
 
 def _taken(db: Database, new: Database, schema: Schema) -> None:
     with _reading(db) as reading, new.engine.connect() as writing:
-        mine, theirs = _revision(writing), _revision(reading)
-        if mine != theirs:
-            raise Refused(
-                f"the database has schema revision {theirs}, this release {mine}: start it with this one first"
-            )
         _unchecked(new, writing)
         with writing.begin():
-            for table in schema.tables:
-                _insert(writing, table, _rows(reading, table))
-                _check_count(reading, writing, table)
-                _go_on_from(writing, table, _last_number(reading, table))
+            mine, theirs = _revision(writing), _revision(reading)
+            if mine != theirs:
+                raise Refused(f"the database has schema revision {theirs}, this release {mine}: start it with this one")
+            _copied(reading, writing, schema)
+
+
+def _copied(reading: Connection, writing: Connection, schema: Schema) -> None:
+    for table in schema.tables:
+        _insert(writing, table, _rows(reading, table))
+        _check_count(reading, writing, table)
+        _go_on_from(writing, table, _last_number(reading, table))
 
 
 def _reading(db: Database) -> Connection:
