@@ -23,6 +23,7 @@ from services.kit.errors import Corrupt
 TARGET_BYTES = 16 << 20  # a writer starts another pack once this one is so full
 BIG_FILE_BYTES = 4 << 20  # files over this are cut into chunks
 CHUNK_AVERAGE, CHUNK_MIN, CHUNK_MAX = 1 << 20, 256 << 10, 4 << 20
+PIECE_BYTES = 64 << 10  # so long a blob is not worth copying
 NAME_BYTES = 16
 DIGEST_BYTES = 32
 RAW, ZSTD = 0, 1
@@ -61,19 +62,17 @@ def digest_of(data: Bytes) -> bytes:
 
 
 class PackBuilder:
-    """A pack in memory. Equal blobs are kept once."""
+    """A pack in memory. Equal blobs are kept once; big ones are not copied, so that nobody may change them."""
 
     def __init__(self) -> None:
-        self._body = bytearray()
+        self._pieces: list[Bytes] = []
+        self._small = bytearray()  # blobs at the end, too short to be pieces of their own
         self._blobs: dict[bytes, Blob] = {}
-
-    @property
-    def size_bytes(self) -> int:
-        return len(self._body)
+        self.size_bytes = 0
 
     @property
     def full(self) -> bool:
-        return len(self._body) >= TARGET_BYTES
+        return self.size_bytes >= TARGET_BYTES
 
     def __len__(self) -> int:
         return len(self._blobs)
@@ -83,13 +82,23 @@ class PackBuilder:
         digest = blake3(data).digest()
         blob = self._blobs.get(digest)
         if blob is None:
-            blob = self._blobs[digest] = Blob(digest, len(self._body), len(data), RAW)
-            self._body += data
+            blob = self._blobs[digest] = Blob(digest, self.size_bytes, len(data), RAW)
+            self.size_bytes += len(data)
+            if len(data) < PIECE_BYTES:
+                self._small += data
+            else:
+                self._pieces += (self._small, data) if self._small else (data,)
+                self._small = bytearray()
         return blob
 
+    def pieces(self) -> list[Bytes]:
+        """The whole pack, trailer included, in pieces."""
+        end = trailer(self._blobs.values())
+        return [*self._pieces, self._small, end] if self._small else [*self._pieces, end]
+
     def finish(self) -> bytes:
-        """The whole pack, trailer included."""
-        return b"".join((self._body, trailer(self._blobs.values())))
+        """The same at once."""
+        return b"".join(self.pieces())
 
 
 def trailer(blobs: Iterable[Blob]) -> bytes:

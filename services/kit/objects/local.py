@@ -10,7 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from services.kit.errors import Corrupt, Exhausted
-from services.kit.objects.port import ObjectMissing
+from services.kit.objects.port import Data, ObjectMissing, pieces_of
 
 
 class LocalObjects:
@@ -33,11 +33,11 @@ class LocalObjects:
             _sync_folder(self._root / prefix)
         _sync_folder(self._root)
 
-    def put(self, key: str, data: bytes) -> None:
+    def put(self, key: str, data: Data) -> None:
         temp = self._incoming / secrets.token_hex(12)
         try:
             with open(temp, "xb") as file:
-                file.write(data)
+                file.writelines(pieces_of(data))
                 file.flush()
                 os.fsync(file.fileno())
             self._publish(temp, key)

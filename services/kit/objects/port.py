@@ -5,11 +5,16 @@ never seen half-written. Keys are relative paths of [a-z0-9/_.-]. A store that i
 every call raises Unavailable.
 """
 
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Protocol
 
 from services.kit.errors import Corrupt
+
+Piece = bytes | bytearray | memoryview
+Data = bytes | Sequence[Piece]
+"""What an object is made of: its bytes, or pieces of them in order, which nobody changes meanwhile."""
 
 
 class ObjectMissing(Corrupt):
@@ -31,7 +36,7 @@ class Objects(Protocol):
         """Be ready for many objects "<prefix>/<two hex digits>/…"."""
         ...
 
-    def put(self, key: str, data: bytes) -> None:
+    def put(self, key: str, data: Data) -> None:
         """Store `data` durably. The same key with the same bytes again is no error. Raises Exhausted."""
         ...
 
@@ -70,3 +75,8 @@ class Objects(Protocol):
     def signed_get(self, key: str, lifetime: timedelta) -> str | None:
         """A URL that whoever has it may GET this object from; None when the store has no such thing."""
         ...
+
+
+def pieces_of(data: Data) -> Sequence[Piece]:
+    """What `put` was given, as pieces."""
+    return (data,) if isinstance(data, bytes) else data

@@ -1,4 +1,4 @@
-"""Objects in an S3 bucket, through the minio client: one PUT each, or in parts when they are big.
+"""Objects in an S3 bucket, through the minio client: one PUT each (whole.py), or in parts when they are big.
 
 A call that meets no answer, a broken one or a status of 5xx is made again, after pauses that grow, as long as
 the address allows; then it raises Unavailable. Objects travel with a checksum that the store holds them against;
@@ -10,12 +10,10 @@ import io
 import logging
 import random
 import time
-import zlib
-from base64 import b64encode
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 import urllib3
 from minio import Minio
@@ -27,7 +25,8 @@ from urllib3.exceptions import HTTPError
 from services.kit.config import ConfigError
 from services.kit.errors import Corrupt, Exhausted, Unavailable
 from services.kit.objects.address import ACCESS_KEY, SECRET_KEY, Bucket
-from services.kit.objects.port import ObjectMissing
+from services.kit.objects.port import Data, ObjectMissing, pieces_of
+from services.kit.objects.whole import SEND_BYTES, WholePuts
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -36,7 +35,6 @@ WHOLE_BYTES = 32 << 20  # a pack is a little over 16 MiB: two parts would take f
 CONNECTIONS = 32
 CONNECT_SECONDS, ANSWER_SECONDS = 5.0, 20.0
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0
-SEND_BYTES = 256 << 10
 FULL = {"XMinioStorageFull", "XMinioAdminBucketQuotaExceeded", "QuotaExceeded", "InsufficientStorage", "StorageFull"}
 AGAIN = {"BadDigest", "IncompleteBody", "InternalError", "RequestTimeout", "ServiceUnavailable", "SlowDown"}
 AGAIN |= {"OperationAborted", "XAmzContentSHA256Mismatch", "NoSuchUpload"}  # an upload that is gone is begun anew
@@ -55,18 +53,21 @@ class S3Objects:
 
     def __init__(self, where: Bucket) -> None:
         self._where = where
+        credentials = ChainedProvider([EnvAWSProvider(), AWSConfigProvider()])
+        http = _Connections(
+            maxsize=CONNECTIONS,
+            timeout=urllib3.Timeout(connect=CONNECT_SECONDS, read=ANSWER_SECONDS),
+            retries=urllib3.Retry(0, redirect=False),
+            blocksize=SEND_BYTES,
+        )
         self._client = Minio(
             where.endpoint,
             secure=where.secure,
             region=where.region or None,
-            credentials=ChainedProvider([EnvAWSProvider(), AWSConfigProvider()]),
-            http_client=_Connections(
-                maxsize=CONNECTIONS,
-                timeout=urllib3.Timeout(connect=CONNECT_SECONDS, read=ANSWER_SECONDS),
-                retries=urllib3.Retry(0, redirect=False),
-                blocksize=SEND_BYTES,
-            ),
+            credentials=credentials,
+            http_client=http,
         )
+        self._whole = WholePuts(self._client, http, credentials, bucket=where.name, prefix=where.prefix)
 
     @property
     def root(self) -> Path | None:
@@ -86,14 +87,18 @@ class S3Objects:
     def spread(self, *prefixes: str) -> None:
         """Nothing: keys need no folders."""
 
-    def put(self, key: str, data: bytes) -> None:
-        self._persist(lambda: self._put(key, io.BytesIO(data), len(data)), key)
+    def put(self, key: str, data: Data) -> None:
+        pieces = pieces_of(data)
+        if (size := sum(map(len, pieces))) <= WHOLE_BYTES:
+            self._persist(lambda: self._whole.put(key, pieces), key)
+        else:
+            self._persist(lambda: self._in_parts(key, io.BytesIO(b"".join(pieces)), size), key)
 
     def adopt(self, key: str, path: Path) -> None:
         if self.size(key) is None:
             with open(path, "rb") as file:
                 size = path.stat().st_size
-                self._persist(lambda: self._put(key, file, size), key)
+                self._persist(lambda: self._adopted(key, file, size), key)
         path.unlink(missing_ok=True)
 
     def move(self, source: str, key: str) -> None:
@@ -146,17 +151,15 @@ class S3Objects:
         sign = self._client.get_presigned_url
         return self._persist(lambda: str(sign(method, self._where.name, self._name(key), lifetime)), key)
 
-    def _put(self, key: str, data: Any, size: int) -> None:
-        data.seek(0)
+    def _adopted(self, key: str, file: BinaryIO, size: int) -> None:
         if size <= WHOLE_BYTES:
-            body = data.read()
-            check: dict[str, str | list[str] | tuple[str]] = {
-                "x-amz-checksum-crc32": b64encode(zlib.crc32(body).to_bytes(4, "big")).decode()
-            }
-            self._client.put_object(
-                self._where.name, self._name(key), io.BytesIO(body), size, metadata=check, part_size=WHOLE_BYTES
-            )
-            return
+            file.seek(0)
+            self._whole.put(key, (file.read(),))
+        else:
+            self._in_parts(key, file, size)
+
+    def _in_parts(self, key: str, data: BinaryIO, size: int) -> None:
+        data.seek(0)
         parts = _Parts(data)
         stream: Any = parts
         done = self._client.put_object(self._where.name, self._name(key), stream, size, part_size=PART_BYTES)

@@ -132,7 +132,7 @@ class PackWriter:
         self._wait(0)
 
     def _send(self) -> None:
-        key, data = pack_key(self._name), self._pack.finish()
+        key, data = pack_key(self._name), self._pack.pieces()
         self.packs.append((self._name, len(self._pack)))
         self._pack = PackBuilder()
         if self._far:
