@@ -5,14 +5,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, bindparam, delete, func, insert, select, update
+from sqlalchemy import Row, bindparam, collate, delete, insert, select, update
 from sqlalchemy.orm import Session
 
-from services.pfs.domain.commits import RepoNumber
+from services.pfs.domain.commits import CommitNumber, RepoNumber
 from services.pfs.domain.keys import RepoKey
 from services.pfs.domain.repos import Project, Repo
 from services.pfs.storage.tables import BranchRow, CommitRow, InstanceRow, ProjectRow, RepoRow, table
 
+SOME = 500  # numbers that one question names
 _REPO = table(RepoRow)
 _OF_NAME = (
     select(_REPO)
@@ -87,7 +88,10 @@ class RepoStore:
         self, *, type: str = "", projects: Sequence[str] = (), skip: int = 0, limit: int | None = None
     ) -> list[Repo]:
         """By project, then name, then type."""
-        rows = select(_REPO).order_by(RepoRow.project, RepoRow.name, RepoRow.type).offset(skip).limit(limit)
+        # Byte by byte, whatever order the database's language has: pages hold the same repos everywhere.
+        how = "C" if self.tx.get_bind().dialect.name == "postgresql" else "BINARY"
+        order = [collate(column, how) for column in (_REPO.c.project, _REPO.c.name, _REPO.c.type)]
+        rows = select(_REPO).order_by(*order).offset(skip).limit(limit)
         if type:
             rows = rows.where(RepoRow.type == type)
         if projects:
@@ -98,27 +102,19 @@ class RepoStore:
         """Repos of every type with this name."""
         return [_repo_of(row) for row in self.tx.execute(_OF_NAME, {"project": project, "name": name})]
 
-    def sizes(self, numbers: Sequence[RepoNumber]) -> dict[RepoNumber, int]:
-        """Size of the FINISHED head of "master" of each repo; repos without one are left out."""
+    def heads(self, numbers: Sequence[RepoNumber]) -> dict[RepoNumber, tuple[CommitNumber, int | None]]:
+        """The head of "master" of each repo that has one, and its size; None while it is not FINISHED."""
         rows = (
-            select(BranchRow.repo_number, CommitRow.size_bytes)
+            select(BranchRow.repo_number, CommitRow.number, CommitRow.size_bytes, CommitRow.finished)
             .join(CommitRow, CommitRow.number == BranchRow.head)
-            .where(BranchRow.repo_number.in_(numbers), BranchRow.name == "master", CommitRow.finished.is_not(None))
+            .where(BranchRow.name == "master")
         )
-        return {RepoNumber(number): size for number, size in self.tx.execute(rows)}
-
-    def user_totals(self, project: str) -> tuple[int, int]:
-        """How many user repos a project has, and the sum of their sizes."""
-        count = self.tx.scalar(
-            select(func.count()).select_from(RepoRow).where(RepoRow.project == project, RepoRow.type == "user")
-        )
-        size = self.tx.scalar(
-            select(func.sum(CommitRow.size_bytes))
-            .join(BranchRow, BranchRow.head == CommitRow.number)
-            .join(RepoRow, RepoRow.number == BranchRow.repo_number)
-            .where(RepoRow.project == project, RepoRow.type == "user", BranchRow.name == "master")
-        )
-        return count or 0, int(size or 0)
+        found = dict[RepoNumber, tuple[CommitNumber, int | None]]()
+        for start in range(0, len(numbers), SOME):
+            some = BranchRow.repo_number.in_(numbers[start : start + SOME])
+            for repo, head, size, finished in self.tx.execute(rows.where(some)):
+                found[RepoNumber(repo)] = CommitNumber(head), None if finished is None else size
+        return found
 
 
 def instance_fact(tx: Session, name: str) -> str | None:

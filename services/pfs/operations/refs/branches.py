@@ -175,15 +175,16 @@ def inspect_branch(tx: Session, key: BranchKey) -> BranchView:
 
 
 def list_branches(tx: Session, repo: RepoKey | None, *, type: str = "", reverse: bool = False) -> list[BranchView]:
-    """Of a repo, newest first; of a project (a key without a name) or of everything, fewest inputs first.
+    """Of a repo, of a project (a key without a name) or of everything: newest first.
 
+    Of those that one change made, the ones with fewest inputs come first. reverse: all the other way round.
     type: narrows a project's repos to one type.  Raises RepoNotFound.
     """
     if repo is not None and repo.name:
         found = BranchStore(tx).of_repo(find_repo(tx, repo).number)
         return branch_views(tx, found if reverse else found[::-1])
     views = branch_views(tx, BranchStore(tx).listed(project=repo.project if repo else "", type=type))
-    return sorted(views, key=lambda view: len(view.provenance), reverse=reverse)
+    return sorted(views, key=lambda view: (view.branch.created_at, -len(view.provenance)), reverse=not reverse)
 
 
 def delete_branch(change: Change, key: BranchKey, *, force: bool = False, owner: bool = False) -> None:

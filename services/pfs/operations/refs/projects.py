@@ -6,8 +6,10 @@ from sqlalchemy.orm import Session
 
 from services.kit.time.clock import fresh_id
 from services.pfs.domain.errors import ProjectExists, ProjectNotEmpty, ProjectNotFound, prefixed
+from services.pfs.domain.keys import USER
 from services.pfs.domain.names import DEFAULT_PROJECT, check_project_name
 from services.pfs.domain.repos import Project, ProjectSummary
+from services.pfs.operations.refs.views import repo_sizes
 from services.pfs.storage.repos import ProjectStore, RepoStore, instance_fact, keep_instance_fact
 
 
@@ -58,8 +60,12 @@ def delete_project(tx: Session, name: str) -> None:
 
 def summarise_projects(tx: Session, names: list[str]) -> list[ProjectSummary]:
     """What each project holds, in this order; projects without user repos are left out."""
-    summaries = [ProjectSummary(name, *RepoStore(tx).user_totals(name)) for name in names]
-    return [summary for summary in summaries if summary.user_repos]
+    found = list[ProjectSummary]()
+    for name in names:
+        if repos := RepoStore(tx).listed(type=USER, projects=[name]):
+            sizes = repo_sizes(tx, [repo.number for repo in repos])
+            found.append(ProjectSummary(name, len(repos), sum(sizes.values())))
+    return found
 
 
 def instance_ids(tx: Session) -> tuple[str, str]:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 
 from sqlalchemy.orm import Session
 
-from services.pfs.domain.commits import Branch, BranchNumber, BranchView, Commit, CommitView
+from services.pfs.domain.commits import Branch, BranchNumber, BranchView, Commit, CommitView, RepoNumber
 from services.pfs.domain.keys import BranchKey, CommitRef
 from services.pfs.domain.repos import Repo, RepoView
 from services.pfs.domain.walks import closure
@@ -84,5 +84,12 @@ def repo_views(tx: Session, repos: Sequence[Repo]) -> list[RepoView]:
     """Each repo with its branches and size."""
     numbers = [repo.number for repo in repos]
     branches = BranchStore(tx).of_repos(numbers)
-    sizes = RepoStore(tx).sizes(numbers)
+    sizes = repo_sizes(tx, numbers)
     return [RepoView(repo, tuple(branches.get(repo.number, ())), sizes.get(repo.number, 0)) for repo in repos]
+
+
+def repo_sizes(tx: Session, repos: Sequence[RepoNumber]) -> dict[RepoNumber, int]:
+    """What the heads of "master" hold; while one is being written, what it is written on."""
+    heads, commits = RepoStore(tx).heads(repos), CommitStore(tx)
+    unfinished = commits.many(head for head, size in heads.values() if size is None)
+    return {repo: _estimate(tx, unfinished[head]) if size is None else size for repo, (head, size) in heads.items()}
