@@ -3,9 +3,10 @@
 Elsewhere: rows of two ranges (rowdiff.py).
 """
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import NamedTuple
 
 from services.kit.sortedmap.cursor import top_of
@@ -30,9 +31,10 @@ class Summary(NamedTuple):
 
 NOTHING = Summary(0, 0, EMPTY.id)
 _NOWHERE = Place(NO_PACK, 0, 0)
+_by_first = attrgetter("first")
 _Leveled = tuple[int, Child]
-_Part = tuple[Child, "list[_Part] | None"]
-"""A chunk cut down to the wanted keys, with its own parts when it had to be made anew."""
+_Part = tuple[Child, int, bool]
+"""A chunk cut down to the wanted keys, its level, and whether it was made anew: then it has several children."""
 
 
 def diff(reader: Reader, a: Root, b: Root, low: bytes = b"", high: bytes | None = None) -> Iterator[Difference]:
@@ -59,23 +61,20 @@ def summary(reader: Reader, root: Root, low: bytes = b"", high: bytes | None = N
         return NOTHING
     top, child = top_of(reader, root)
     cutting = _Cutting(reader, low, high, child.key)
-    part, level = cutting.restricted(child, top.level), top.level
+    part = cutting.restricted(child, top.level)
     if part is None:
         return NOTHING
-    whole = part[0]
+    found, level, is_made = part
     if cutting.in_long_run:
         built = build(scan(reader, root, low, high), PackSink(lambda _name, _data: None))
-        return Summary(whole.rows, whole.size_bytes, built.id)
-    made, items = part
-    while level > 0:
-        if items is None:
-            node = reader.chunk(made.id, made.place)
-            assert not isinstance(node, Leaf)
-            items = [(item, None) for item in node.children]
-        if len(items) > 1:
+        return Summary(found.rows, found.size_bytes, built.id)
+    while level > 0 and not is_made:
+        node = reader.chunk(found.id, found.place)
+        assert isinstance(node, Node)
+        if len(node.children) > 1:
             break
-        (made, items), level = items[0], level - 1
-    return Summary(whole.rows, whole.size_bytes, made.id)
+        found, level = node.children[0], level - 1
+    return Summary(found.rows, found.size_bytes, found.id)
 
 
 def _top(reader: Reader, root: Root) -> list[_Leveled]:
@@ -163,37 +162,45 @@ class _Cutting:
     in_long_run: bool = False
 
     def restricted(self, child: Child, level: int) -> _Part | None:
-        """What is left of a chunk of `level`."""
-        if not self._overlaps(child):
+        """What is left of a chunk of `level`; of one that keeps an only child, that child."""
+        if child.key < self.low or (self.high is not None and child.first >= self.high):
             return None
         if child.first >= self.low and (self.high is None or child.key < self.high):
-            return child, None
+            return child, level, False
         chunk = self.reader.chunk(child.id, child.place)
         if isinstance(chunk, Leaf):
             start, stop = span_of(chunk, self.low, self.high)
-            return (_cut(chunk.part(start, stop)), None) if start < stop else None
-        inside = [index for index, item in enumerate(chunk.children) if self._overlaps(item)]
-        if not inside:
+            return (_cut(chunk.part(start, stop)), 0, True) if start < stop else None
+        start, stop = bisect_left(chunk.keys, self.low), len(chunk.keys)
+        if self.high is not None:
+            stop = bisect_left(chunk.children, self.high, start, key=_by_first)
+        if start == stop:
             return None
-        self._look_at(chunk.children, inside[0], level - 1)
-        self._look_at(chunk.children, inside[-1], level - 1)
-        found = (self.restricted(chunk.children[index], level - 1) for index in inside)
+        self._look_at(chunk.children, start, level - 1)
+        self._look_at(chunk.children, stop - 1, level - 1)
+        found = (self.restricted(item, level - 1) for item in chunk.children[start:stop])
         parts = [part for part in found if part is not None]
-        if not parts:
-            return None
-        items = [item for item, _ in parts]
-        rows, size = total_of(items)
-        made = Child(items[-1].key, items[0].first, node_id(level, items), _NOWHERE, rows, size, NO_PACK)
-        return made, parts
-
-    def _overlaps(self, child: Child) -> bool:
-        return child.key >= self.low and (self.high is None or child.first < self.high)
+        if len(parts) < 2:
+            return parts[0] if parts else None
+        return _over([_raised(item, at, level - 1) for item, at, _ in parts], level), level, True
 
     def _look_at(self, siblings: list[Child], index: int, level: int) -> None:
         """A chunk at the edge must be a whole run: cut down, a longer run might not be cut where it is now."""
         begins = index == 0 or ends_chunk(siblings[index - 1].key, level)
         ends = siblings[index].key == self.end or ends_chunk(siblings[index].key, level)
         self.in_long_run = self.in_long_run or not (begins and ends)
+
+
+def _over(items: list[Child], level: int) -> Child:
+    rows, size = total_of(items)
+    return Child(items[-1].key, items[0].first, node_id(level, items), _NOWHERE, rows, size, NO_PACK)
+
+
+def _raised(child: Child, level: int, to: int) -> Child:
+    """The chunk of level `to` that has nothing but this one below it."""
+    for above in range(level + 1, to + 1):
+        child = _over([child], above)
+    return child
 
 
 def _cut(leaf: Leaf) -> Child:

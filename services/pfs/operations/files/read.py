@@ -9,6 +9,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain, islice, takewhile
+from typing import NamedTuple
 
 from blake3 import blake3
 
@@ -26,8 +27,7 @@ MOST_A_PAGE = 100_000
 ALONE = 8  # rows of one range that are read one by one
 
 
-@dataclass(frozen=True, slots=True)
-class FileStat:
+class FileStat(NamedTuple):
     """A file or directory. path: a directory's ends in "/". row: of a file."""
 
     path: bytes
@@ -304,8 +304,9 @@ class _Rows:
 
 
 def file_stat(row: Row) -> FileStat:
-    path, _, datum = row.key.partition(b"\0")
-    return FileStat(path, row.size, row.digest, datum.decode(), row)
+    key, _, size, digest, _ = row
+    path, _, datum = key.partition(b"\0")
+    return FileStat(path, size, digest, datum.decode(), row)
 
 
 def _opened(before: bytes, now: bytes) -> Iterator[Visit]:

@@ -5,8 +5,6 @@ Elsewhere: repos, branches and commits on the wire (from_wire.py, to_wire.py).
 
 from datetime import datetime
 
-from google.protobuf.timestamp_pb2 import Timestamp
-
 from datamill.wire import content_v1_pb2 as content_wire
 from datamill.wire import pfs_v2_pb2 as pfs
 from services.pfs.domain.files.entries import Content, Extent
@@ -29,20 +27,20 @@ class FileInfos:
     """Makes the FileInfo of each file of one commit. What all of them share is made once."""
 
     def __init__(self, ref: CommitRef, committed: datetime | None) -> None:
-        self._commit = bare_commit(ref)
-        self._committed: Timestamp | None = None
+        self._file = pfs.FileInfo(file=pfs.File(commit=bare_commit(ref)), file_type=pfs.FileType.FILE)
         if committed is not None:
-            self._committed = Timestamp()
-            self._committed.FromDatetime(committed)
+            self._file.committed.FromDatetime(committed)
+        self._folder = pfs.FileInfo()
+        self._folder.CopyFrom(self._file)
+        self._folder.file_type = pfs.FileType.DIR
 
     def __call__(self, stat: FileStat) -> pfs.FileInfo:
-        return pfs.FileInfo(
-            file=pfs.File(commit=self._commit, path=stat.path.decode(), datum=stat.datum),
-            file_type=pfs.FileType.DIR if stat.row is None else pfs.FileType.FILE,
-            size_bytes=stat.size,
-            hash=stat.digest,
-            committed=self._committed,
-        )
+        info = pfs.FileInfo()
+        info.CopyFrom(self._folder if stat.row is None else self._file)
+        file = info.file
+        file.path, file.datum = stat.path.decode(), stat.datum
+        info.size_bytes, info.hash = stat.size, stat.digest
+        return info
 
 
 def entry(message: content_wire.Entry) -> Entry:
