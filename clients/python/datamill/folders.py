@@ -130,12 +130,13 @@ class Folders(Repos, Commits, Files):
         if not importlib.util.find_spec("blake3"):
             return None
         download: Any = importlib.import_module("datamill.bulk.fetching.download")
+        places: Any = importlib.import_module("datamill.bulk.fetching.places")
         reading: Any = importlib.import_module("datamill.bulk.fetching.reading")
         try:
             reach = store.reach(self)
         except Unsupported:
             return None
-        place = download.below(*to) if isinstance(to, tuple) else lambda _path: to
+        place = places.below(*to) if isinstance(to, tuple) else lambda _path: os.path.abspath(to)
         try:
             return int(download.fetch(self, where, reach, place, progress))
         except (Unsupported, reading.NotPlain):

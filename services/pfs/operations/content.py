@@ -15,7 +15,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from services.kit.errors import Invalid
-from services.kit.packs import NAME_BYTES
+from services.kit.packs import DIGEST_BYTES, NAME_BYTES
 from services.kit.sortedmap.tree import get, ranges, span_of
 from services.pfs.domain.files.entries import NO_BYTES_DIGEST, REPLACE, Content, Extent, Op, removal, size_of
 from services.pfs.domain.files.file_errors import BadEntry
@@ -27,7 +27,7 @@ from services.pfs.storage.collection.sessions import SessionStore
 from services.pfs.storage.content.content_tables import CONTENT, LIVE, WRITING, PackRow
 from services.pfs.storage.content.layers import Part
 
-_DIGEST = struct.Struct("32s")
+_COUNT = struct.Struct(">Q")
 
 
 def reserve_pack(tx: Session, name: bytes, *, now: datetime) -> None:
@@ -79,20 +79,18 @@ def same_at(reading: Reading, files: Iterable[tuple[bytes, bytes]]) -> list[int]
 def same_runs(reading: Reading, runs: Iterable[tuple[bytes, bytes, bytes]]) -> list[int]:
     """The numbers of those runs, given as (low, high, digest), whose rows are exactly those that were digested.
 
-    A run is every row with low <= key < high; digested are the key and the digest of each, in order. Blocks.
+    A run is every row with low <= key < high; digested are how many there are, their keys, their digests. Blocks.
     """
     return [number for number, (low, high, digest) in enumerate(runs) if _run_digest(reading, low, high) == digest]
 
 
 def _run_digest(reading: Reading, low: bytes, high: bytes) -> bytes:
-    hasher, view = blake3(), reading.view
+    keys, digests, view = list[bytes](), list[bytes](), reading.view
     for leaf in ranges(view.reader, view.root, low, high):
         start, stop = span_of(leaf, low, high)
-        digests = _DIGEST.iter_unpack(leaf.digests[_DIGEST.size * start : _DIGEST.size * stop])
-        hasher.update(
-            b"".join(part for key, (digest,) in zip(leaf.keys[start:stop], digests) for part in (key, digest))
-        )
-    return hasher.digest()
+        keys += leaf.keys[start:stop]
+        digests.append(leaf.digests[DIGEST_BYTES * start : DIGEST_BYTES * stop])
+    return blake3(b"".join((_COUNT.pack(len(keys)), *(key + b"\0" for key in keys), *digests))).digest()
 
 
 def check_name(name: bytes) -> None:
@@ -101,8 +99,7 @@ def check_name(name: bytes) -> None:
         raise Invalid(f"a pack's name has {NAME_BYTES} bytes, not {len(name)}")
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """A change as a caller states it. content None: the file goes away."""
 
     key: bytes
@@ -116,16 +113,17 @@ class Entries:
         self._stores = stores
         self._draft = Draft()
         self._parts: list[Part] = []
+        self._pack, self._directory = b"", dict[bytes, Blob]()  # of the pack that was named last
         self.taken = 0
 
     def take(self, entries: Iterable[Entry]) -> None:
         """Raises BadEntry."""
-        for entry in entries:
-            if entry.content is None:
-                self._draft.write(removal(entry.key))
+        for key, content in entries:
+            if content is None:
+                self._draft.write(removal(key))
             else:
-                self._check(entry.key, entry.content)
-                self._draft.write(Op(entry.key, REPLACE, entry.content.extents, entry.content.digest))
+                self._check(key, content)
+                self._draft.write(Op(key, REPLACE, content.extents, content.digest))
             self.taken += 1
             if len(self._draft) >= SPILL_OPS:
                 self._spill()
@@ -141,19 +139,23 @@ class Entries:
             self._draft.clear()
 
     def _check(self, key: bytes, content: Content) -> None:
-        if size_of(content.extents) != content.size:
-            raise BadEntry(f"{_named(key)}: its extents hold {size_of(content.extents)} bytes, not {content.size}")
-        if len(content.digest) != len(NO_BYTES_DIGEST):
+        size, digest, extents = content
+        held = extents[0].size if len(extents) == 1 else size_of(extents)
+        if held != size:
+            raise BadEntry(f"{_named(key)}: its extents hold {held} bytes, not {size}")
+        if len(digest) != len(NO_BYTES_DIGEST):
             raise BadEntry(f"{_named(key)}: a digest has {len(NO_BYTES_DIGEST)} bytes")
-        if not content.extents and content.digest != NO_BYTES_DIGEST:
+        if not extents and digest != NO_BYTES_DIGEST:
             raise BadEntry(f"{_named(key)}: it is empty, but its digest is not that of nothing")
-        if len(content.extents) == 1 and content.extents[0].digest != content.digest:
+        if len(extents) == 1 and extents[0].digest != digest:
             raise BadEntry(f"{_named(key)}: its digest is not that of its only extent")
-        for extent in content.extents:
+        for extent in extents:
             self._check_extent(key, extent)
 
     def _check_extent(self, key: bytes, extent: Extent) -> None:
-        blob = self._stores.content.directory(extent.pack).get(extent.digest)
+        if extent.pack != self._pack:
+            self._pack, self._directory = extent.pack, self._stores.content.directory(extent.pack)
+        blob = self._directory.get(extent.digest)
         if blob is None or (blob.offset, blob.stored_bytes, blob.codec) != extent[1:4]:
             raise BadEntry(f"{_named(key)}: pack {extent.pack.hex()} holds no such blob at byte {extent.offset}")
         if extent.size == 0 or (extent.codec == 0 and extent.size != extent.stored):

@@ -40,7 +40,7 @@ from services.pfs.operations.files.stores import Stores
 from services.pfs.operations.files.tree_views import TreeView, Views
 from services.pfs.servicers.files.batches import batches
 from services.pfs.servicers.wire import from_wire
-from services.pfs.servicers.wire.file_wire import content_message, entry
+from services.pfs.servicers.wire.file_wire import content_message, entries
 from services.pfs.storage.content.content_tables import LIVE
 from services.pfs.storage.content.incoming import Incoming, write
 
@@ -111,18 +111,18 @@ class ContentService(ContentServiceServicer):
     async def PutEntries(
         self, requests: AsyncIterator[wire.PutEntriesRequest], context: Context
     ) -> wire.PutEntriesResponse:
-        entries, live = Entries(self._stores), set[bytes]()
+        taken, live = Entries(self._stores), set[bytes]()
         async for request in requests:
-            named = await asyncio.to_thread(_packs_of, request)
+            some, named = await asyncio.to_thread(entries, request.entries)
             if unseen := named - live:
                 live |= (found := await self._db.read(live_among, unseen))
                 if missing := unseen - found:
                     raise BadEntry(f"pack {min(missing).hex()} is not sealed")
-            await asyncio.to_thread(_take, entries, request)
-        parts = await asyncio.to_thread(entries.finish)
+            await asyncio.to_thread(taken.take, some)
+        parts = await asyncio.to_thread(taken.finish)
         id = fresh_id()
         await self._db.run(create_file_set, id, Landing(parts, [], self._stores.session, live), now=self._clock.now())
-        answer = wire.PutEntriesResponse(file_set_id=id, entries=entries.taken)
+        answer = wire.PutEntriesResponse(file_set_id=id, entries=taken.taken)
         answer.ttl.FromTimedelta(TTL)
         return answer
 
@@ -206,14 +206,6 @@ def _same(reading: Reading, request: wire.FindContentsRequest) -> list[int]:
 def _same_runs(reading: Reading, request: wire.FindContentsRequest) -> list[int]:
     spans = ((at(file_path(run.first_path))[0], at(file_path(run.last_path))[1], run.digest) for run in request.runs)
     return same_runs(reading, spans)
-
-
-def _packs_of(request: wire.PutEntriesRequest) -> set[bytes]:
-    return {extent.pack_id for entry in request.entries for extent in entry.content.extents}
-
-
-def _take(entries: Entries, request: wire.PutEntriesRequest) -> None:
-    entries.take(map(entry, request.entries))
 
 
 def _resolving(

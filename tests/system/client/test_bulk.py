@@ -13,7 +13,7 @@ import pytest
 import datamill
 from datamill import errors
 from datamill.bulk import local
-from datamill.bulk.fetching import landing, reading
+from datamill.bulk.fetching import copying, landing
 from datamill.bulk.sending import columns, filling, memory, questions, storing, upload
 from datamill.wire import content_v1_pb2 as content
 from tests.support.servers import eventually, unique
@@ -279,26 +279,27 @@ def test_a_download_that_was_cut_off_goes_on(
     with monkeypatch.context() as patch:
         write = landing.Partial.write
 
-        def cut(self: landing.Partial, data: bytes) -> None:
+        def cut(self: landing.Partial, data: bytes, at: int) -> None:
             taken[0] += 1
             if taken[0] > 10:
                 raise KeyboardInterrupt
-            write(self, data)
+            write(self, data, at)
 
         patch.setattr(landing.Partial, "write", cut)
+        patch.setattr(copying, "THREADS", 1)
         with pytest.raises(KeyboardInterrupt):
             client.get_folder(f"{repo}@master:/in", out)
     assert not (out / "big").exists()
     partial = [path for path in out.iterdir() if path.name.endswith(".part")]
     assert len(partial) == 1
     fetched: list[int] = []
-    extent = reading.FromFolder._extent
+    read = copying._Reader.read
 
-    def seen(self: reading.FromFolder, wanted: content.Extent) -> bytes:
+    def seen(self: copying._Reader, wanted: content.Extent) -> memoryview:
         fetched.append(wanted.size_bytes)
-        return extent(self, wanted)
+        return read(self, wanted)
 
-    monkeypatch.setattr(reading.FromFolder, "_extent", seen)
+    monkeypatch.setattr(copying._Reader, "read", seen)
     client.get_folder(f"{repo}@master:/in", out)
     assert tree(out) == tree(folder)
     assert sum(fetched) < 35 * MIB
@@ -308,8 +309,14 @@ def test_bytes_that_are_damaged_never_come_under_a_name(
     client: datamill.Client, repo: str, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put(client, repo, folder)
-    pread = os.pread
-    monkeypatch.setattr(os, "pread", lambda *args: pread(*args)[:-1] + b"\0")
+    preadv = os.preadv
+
+    def damaged(handle: int, buffers: list[memoryview], offset: int) -> int:
+        count = preadv(handle, buffers, offset)
+        buffers[0][-1] ^= 1
+        return count
+
+    monkeypatch.setattr(os, "preadv", damaged)
     with pytest.raises(errors.Corrupt):
         client.get_folder(f"{repo}@master:/in", tmp_path / "out")
     for name, data in tree(tmp_path / "out").items():
@@ -322,4 +329,4 @@ def test_one_big_file_comes_under_the_name_asked_for(
     put(client, repo, folder)
     assert client.get_straight(f"{repo}@master:/in/big", tmp_path / "copy")
     assert (tmp_path / "copy").read_bytes() == (folder / "big").read_bytes()
-    assert landing.is_there(tmp_path / "copy", content.Content()) is False
+    assert landing.is_there(str(tmp_path / "copy"), content.Content()) is False

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
 
 from datamill.cli.verbs import root
@@ -127,10 +128,13 @@ def test_a_reader_that_leaves_is_no_error(tmp_path: Path) -> None:
         assert process.stderr.read() == b""
 
 
-def _commands(group: "object", path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
-    for name, found in getattr(group, "commands", {}).items():
+def _commands(group: click.Group, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    context = click.Context(group)
+    for name in group.list_commands(context):
         yield (*path, name)
-        yield from _commands(found, (*path, name))
+        found = group.get_command(context, name)
+        if isinstance(found, click.Group):
+            yield from _commands(found, (*path, name))
 
 
 def test_every_command_explains_itself(tmp_path: Path) -> None:

@@ -26,11 +26,11 @@ class Folder:
         return walk(self.path)
 
 
-def walk(folder: Path) -> Iterator[LocalFile]:
-    """Every file below, in order of path; links are followed. Raises Invalid, OSError."""
+def walk(folder: Path, prefix: str = "") -> Iterator[LocalFile]:
+    """Every file below, in order of path; links are followed. Paths begin with `prefix`. Raises Invalid, OSError."""
     if not folder.is_dir():
         raise Invalid(f"{folder} is not a folder")
-    yield from _below(str(folder), "", (os.path.realpath(folder),))
+    yield from _below(str(folder), prefix, (os.path.realpath(folder),))
 
 
 def _below(folder: str, prefix: str, above: tuple[str, ...]) -> Iterator[LocalFile]:

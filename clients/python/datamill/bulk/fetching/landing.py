@@ -10,7 +10,6 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from pathlib import Path
 
 from blake3 import blake3
 
@@ -20,9 +19,12 @@ from datamill.wire import content_v1_pb2 as content
 WRITERS = 4  # making a file takes the system longer than filling it
 WAITING, WAITING_BYTES = 256, 64 << 20
 HASH_BYTES = 1 << 20
+TELL_FILES, TELL_BYTES = 200, 4 << 20  # progress is told once so much was done
+
+Seen = Callable[[int, int], None]
 
 
-def is_there(path: Path, wanted: content.Content) -> bool:
+def is_there(path: str, wanted: content.Content) -> bool:
     """Whether the file is on this machine already."""
     try:
         found = os.lstat(path)
@@ -31,29 +33,51 @@ def is_there(path: Path, wanted: content.Content) -> bool:
     if not stat.S_ISREG(found.st_mode) or found.st_size != wanted.size_bytes:
         return False
     with suppress(OSError), open(path, "rb", 0) as file:
-        hasher, buffer = blake3(), memoryview(bytearray(HASH_BYTES))
+        hasher = blake3(max_threads=blake3.AUTO if found.st_size > HASH_BYTES else 1)
+        buffer = memoryview(bytearray(min(HASH_BYTES, found.st_size + 1)))
         while count := file.readinto(buffer):
             hasher.update(buffer[:count])
         return hasher.digest() == wanted.digest
     return False
 
 
+class Told:
+    """Progress, told now and then."""
+
+    def __init__(self, seen: Seen) -> None:
+        self._seen = seen
+        self._files = self._bytes = 0
+
+    def __call__(self, files: int, size: int) -> None:
+        self._files += files
+        self._bytes += size
+        if self._files >= TELL_FILES or self._bytes >= TELL_BYTES:
+            self.rest()
+
+    def rest(self) -> None:
+        self._seen(self._files, self._bytes)
+        self._files = self._bytes = 0
+
+
 class Partial:
-    """A big file beside its place. done: how many of its extents are good already."""
+    """A big file beside its place. done: how many of its extents are good already; missing: of parts still to come."""
 
-    def __init__(self, path: Path, wanted: content.Content) -> None:
+    def __init__(self, path: str, wanted: content.Content) -> None:
+        folder, _, name = path.rpartition("/")
         self._path, self._wanted = path, wanted
-        self._beside = path.with_name(f".{path.name[:200]}.{wanted.digest.hex()[:16]}.part")
+        self._beside = f"{folder}/.{name[:200]}.{wanted.digest.hex()[:16]}.part"
         self._handle = os.open(self._beside, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
+        self.missing = 0
         self.done = self._good()
-        self._at = sum(extent.size_bytes for extent in wanted.extents[: self.done])
-        os.ftruncate(self._handle, self._at)
+        self.at = sum(extent.size_bytes for extent in wanted.extents[: self.done])
+        os.ftruncate(self._handle, self.at)
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes | memoryview, at: int) -> None:
+        """Put bytes at their place; the next try begins before the first that is missing."""
         view = memoryview(data)
         while view:
-            written = os.pwrite(self._handle, view, self._at)
-            view, self._at = view[written:], self._at + written
+            written = os.pwrite(self._handle, view, at)
+            view, at = view[written:], at + written
 
     def finish(self) -> None:
         os.close(self._handle)
@@ -78,14 +102,14 @@ class Partial:
 class Writers:
     """Small files on their way to disk, on threads. An error is raised at a later call, at the latest by `settle`."""
 
-    def __init__(self, seen: Callable[[int, int], None]) -> None:
+    def __init__(self, seen: Seen) -> None:
         self._seen = seen
         self._threads = ThreadPoolExecutor(WRITERS, thread_name_prefix="write")
         self._under_way: deque[tuple[Future[None], int]] = deque()
         self._bytes = 0
 
-    def write(self, path: Path, data: bytes) -> None:
-        self._under_way.append((self._threads.submit(_write, path, data), len(data)))
+    def write(self, path: str, data: bytes) -> None:
+        self._under_way.append((self._threads.submit(save, path, data), len(data)))
         self._bytes += len(data)
         while len(self._under_way) > WAITING or self._bytes > WAITING_BYTES:
             self._one()
@@ -104,14 +128,17 @@ class Writers:
         self._seen(1, size)
 
 
-def _write(path: Path, data: bytes) -> None:
+def save(path: str, data: bytes | memoryview) -> None:
+    """Write a small file."""
     beside = beside_of(path)
     try:
         handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
         try:
-            view = memoryview(data)
-            while view:
-                view = view[os.write(handle, view) :]
+            written = os.write(handle, data)
+            if written < len(data):
+                view = memoryview(data)[written:]
+                while view:
+                    view = view[os.write(handle, view) :]
         finally:
             os.close(handle)
         os.replace(beside, path)

@@ -1,14 +1,12 @@
-"""Extents read from packs in the order asked, as files of a shared folder or by ranges from signed URLs.
+"""Extents read from packs in the order asked, by ranges from signed URLs.
 
 Over the network a request is dear: neighbours in a pack are read together over small gaps, and several requests are
-under way ahead of the one that is wanted next. Needs the package blake3.
+under way ahead of the one that is wanted next. Needs the package blake3. Elsewhere: packs in a folder (copying.py).
 """
 
-import os
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from pathlib import Path
 from typing import TypeVar
 
 from blake3 import blake3
@@ -17,7 +15,6 @@ from datamill.bulk.signed import NotGiven, Signed
 from datamill.errors import Corrupt
 from datamill.wire import content_v1_pb2 as content
 
-PACKS_OPEN = 64
 PLAIN = 0  # the codec of bytes as they are
 GAP_BYTES = 256 << 10
 SPAN_BYTES = 4 << 20
@@ -35,41 +32,6 @@ Check = Callable[[bytes, content.Extent], bytes]
 
 class NotPlain(Exception):
     """Something is stored so that only the service can read it, or lies where only the service can reach it."""
-
-
-class FromFolder:
-    """Keeps the packs used last open."""
-
-    def __init__(self, root: Path) -> None:
-        self._root = root
-        self._open: OrderedDict[bytes, int] = OrderedDict()
-
-    def learn(self, packs: Iterable[content.PackUrl]) -> None:
-        """Nothing: a pack's name says where it lies."""
-
-    def read(self, parts: Iterable[Part[Of]]) -> Iterator[Read[Of]]:
-        """The bytes of each part. Raises NotPlain, Corrupt."""
-        for file, extent in parts:
-            yield file, None if extent is None else self._extent(extent)
-
-    def close(self) -> None:
-        while self._open:
-            os.close(self._open.popitem()[1])
-
-    def _extent(self, extent: content.Extent) -> bytes:
-        handle = self._open.get(extent.pack_id)
-        if handle is None:
-            name = extent.pack_id.hex()
-            try:
-                handle = os.open(self._root / name[:2] / name, os.O_RDONLY | os.O_CLOEXEC)
-            except OSError as error:  # perhaps not ours to read; the service says what is wrong, if anything is
-                raise NotPlain from error
-            self._open[extent.pack_id] = handle
-            if len(self._open) > PACKS_OPEN:
-                os.close(self._open.popitem(last=False)[1])
-        else:
-            self._open.move_to_end(extent.pack_id)
-        return checked(os.pread(handle, extent.stored_bytes, extent.offset_bytes), extent)
 
 
 class FromUrls:

@@ -45,19 +45,19 @@ def unpack(pieces: Iterator[bytes], folder: Path, *, below: str, seen: Callable[
     Only files and folders inside `folder` are ever written: no links, no devices, no "..". Raises Corrupt.
     """
     files = 0
-    made: set[Path] = set()
+    made: set[str] = set()
     folder.mkdir(parents=True, exist_ok=True)
     with (
         io.BufferedReader(Stream(pieces, seen), PIECE_BYTES) as raw,
         tarfile.open(fileobj=raw, mode="r|") as archive,
     ):
         for member in archive:
-            target = inside(folder, member.name, below)
+            target = inside(str(folder), member.name, below)
             if target is None:
                 continue
-            parent = target if member.isdir() else target.parent
+            parent = target if member.isdir() else os.path.dirname(target)
             if parent not in made:
-                parent.mkdir(parents=True, exist_ok=True)
+                os.makedirs(parent, exist_ok=True)
                 made.add(parent)
             if member.isreg():
                 content = archive.extractfile(member)
@@ -70,7 +70,7 @@ def unpack(pieces: Iterator[bytes], folder: Path, *, below: str, seen: Callable[
     return files
 
 
-def _save(content: IO[bytes], target: Path) -> None:
+def _save(content: IO[bytes], target: str) -> None:
     beside = beside_of(target)
     try:
         with open(beside, "xb") as file:

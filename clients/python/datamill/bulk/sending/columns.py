@@ -10,6 +10,7 @@ import os
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from operator import eq
 from typing import NamedTuple
 
 _HEAD = struct.Struct("<II")
@@ -99,13 +100,17 @@ class Table:
             self._wholes[before + number] = data[end - length : end]
         self.rows.update(zip(paths, range(before, before + count), strict=True))
 
-    def digest(self, row: int) -> bytes:
-        return bytes(self._digests[_DIGEST * row : _DIGEST * (row + 1)])
+    def digests(self, rows: Sequence[int]) -> list[bytes]:
+        """Of each of these files, or all of them in one piece."""
+        if rows and rows[-1] - rows[0] == len(rows) - 1 and all(map(eq, rows, range(rows[0], rows[-1] + 1))):
+            return [bytes(self._digests[_DIGEST * rows[0] : _DIGEST * (rows[-1] + 1)])]
+        return [bytes(self._digests[_DIGEST * row : _DIGEST * (row + 1)]) for row in rows]
 
     def known(self, row: int) -> Known:
         spot = bytes(self._places[_PLACE.size * row : _PLACE.size * (row + 1)])
         look = Look(*self.looks[row])
-        return Known(self.paths[row], look, self.digest(row), spot, self._wholes.get(row, b""))
+        digest = bytes(self._digests[_DIGEST * row : _DIGEST * (row + 1)])
+        return Known(self.paths[row], look, digest, spot, self._wholes.get(row, b""))
 
     def encoded(self, rows: Sequence[int]) -> bytes:
         """These files as one run of bytes."""

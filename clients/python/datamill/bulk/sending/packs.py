@@ -6,6 +6,7 @@ digest); count u64, magic 8, BLAKE3-256 of directory + count + magic. Blobs are 
 Needs the package blake3. Elsewhere: how packs travel (upload.py).
 """
 
+import mmap
 import os
 import struct
 from dataclasses import dataclass
@@ -32,8 +33,7 @@ class Pack:
     """A pack being filled. Equal contents are kept once."""
 
     def __init__(self) -> None:
-        self._body = bytearray(TARGET_BYTES + WHOLE_BYTES + 1)
-        self._view = memoryview(self._body)
+        self._view = memoryview(mmap.mmap(-1, TARGET_BYTES + WHOLE_BYTES + 1))  # takes memory as it is filled
         self._used = 0
         self._blobs: dict[bytes, Blob] = {}
 

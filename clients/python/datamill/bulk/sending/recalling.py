@@ -7,21 +7,23 @@ Elsewhere: the memory (memory.py); the questions (questions.py).
 """
 
 import os
-from collections.abc import Iterator
+import struct
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 from blake3 import blake3
 
 from datamill.bulk.local import LocalFile
-from datamill.bulk.sending.columns import Known, Table, look_of, pack_and_offset
+from datamill.bulk.sending.columns import Known, Table, pack_and_offset
 from datamill.bulk.sending.memory import Chunk, Memory
 from datamill.bulk.sending.questions import Questions
 from datamill.wire import content_v1_pb2 as content
 
 RUN_FILES = 1000
 BATCH = 4096
-DATUM = b"\0default"
+DATUM = "\0default\0"
+_COUNT = struct.Struct(">Q")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +42,6 @@ class Recall:
     def __init__(self, questions: Questions, memory: Memory | None, thread: ThreadPoolExecutor) -> None:
         self._questions, self._memory = questions, memory
         self._table = Table() if memory is None else memory.table
-        self._rows = self._table.rows
         self._here: list[LocalFile | None] = [None] * len(self._table.paths)
         self._chunks: dict[bytes, Chunk] | None = None
         self._order = self._table.in_order()
@@ -48,16 +49,18 @@ class Recall:
         if questions.aim.held is not None and self._order:
             self._same = thread.submit(questions.same_runs, list(self._runs()))
 
-    def takes(self, file: LocalFile) -> bool:
-        """Whether the file was sent before and is unchanged; then it need not be read, unless it comes back."""
-        row = self._rows.get(file.path)
-        if row is None:
-            return False
-        if look_of(os.stat(file.source)) != self._table.looks[row]:
-            self._here[row] = None  # for who names two files alike
-            return False
-        self._here[row] = file
-        return True
+    def changed(self, files: Iterable[LocalFile]) -> Iterator[LocalFile]:
+        """Those of the files that must be read; the others were sent before and are unchanged."""
+        rows, looks, here, stat = self._table.rows, self._table.looks, self._here, os.stat
+        for file in files:  # as little as can be for each of what may be millions of files
+            row = rows.get(file.path)
+            if row is not None:
+                found = stat(file.source)
+                if (found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino) == looks[row]:
+                    here[row] = file
+                    continue
+                here[row] = None  # for who names two files alike
+            yield file
 
     def chunk(self, digest: bytes) -> Chunk | None:
         """Where a chunk of a big file lies already."""
@@ -66,7 +69,7 @@ class Recall:
         return self._chunks.get(digest)
 
     def settle(self) -> Iterator[Settled]:
-        """All files that were taken, in parts. Call it once, after the last of them."""
+        """All unchanged files, in parts. Call it once, after `changed` has come to its end."""
         same_runs = set[int]() if self._same is None else self._same.result()
         asked: list[int] = []
         gone = set[int]()
@@ -87,13 +90,13 @@ class Recall:
             self._memory.tidy(gone)
 
     def _runs(self) -> Iterator[content.KnownRun]:
-        table, top = self._table, self._questions.aim.top
+        top, between = self._questions.aim.top, f"{DATUM}{self._questions.aim.top}"
         for start in range(0, len(self._order), RUN_FILES):
             rows = self._order[start : start + RUN_FILES]
-            named = [top + table.paths[row] for row in rows]
-            parts = (name.encode() + DATUM + table.digest(row) for name, row in zip(named, rows, strict=True))
-            digest = blake3(b"".join(parts)).digest()
-            yield content.KnownRun(first_path=named[0], last_path=named[-1], digest=digest)
+            paths = [self._table.paths[row] for row in rows]
+            named = f"{top}{between.join(paths)}{DATUM}".encode()
+            digest = blake3(b"".join((_COUNT.pack(len(rows)), named, *self._table.digests(rows)))).digest()
+            yield content.KnownRun(first_path=top + paths[0], last_path=top + paths[-1], digest=digest)
 
     def _compared(self, rows: list[int]) -> Settled:
         """Of these files what the target lacks."""

@@ -70,9 +70,8 @@ class _Upload:
 
     def _full(self, files: Iterable[LocalFile], recall: Recall, filling: Filling) -> Iterator[Filled]:
         """Every pack to be stored."""
-        for file in files:
-            if not recall.takes(file):
-                yield from filling.read(file)
+        for file in recall.changed(files):
+            yield from filling.read(file)
         again: list[LocalFile] = []
         for settled in recall.settle():
             self._entries.add(settled.entries)

@@ -169,8 +169,7 @@ def _named(
             if not recursive:
                 raise click.UsageError(f"{source} is a folder: use -r to write all that is in it")
             top = path.strip("/")
-            for one in local.walk(Path(source)):
-                yield LocalFile(f"{top}/{one.path}" if top else one.path, one.source)
+            yield from local.walk(Path(source), f"{top}/" if top else "")
             continue
         if not os.path.exists(source):
             raise click.UsageError(f"there is no file {source}")
