@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from services.pfs.domain.errors import BadAncestry
 
 _FORM = re.compile(
-    r"(?P<base>[^.^~]*)(?:\.(?P<nth>\d+))?(?:(?P<run>\^+|~+)|[\^~](?P<steps>\d+))?",
+    r"(?P<base>[^.^~]*)(?:\.(?P<nth>[0-9]{1,18}))?(?:(?P<run>\^+|~+)|[\^~](?P<steps>[0-9]{1,18}))?",
 )
 
 

@@ -38,9 +38,9 @@ def check_repo_name(name: str) -> None:
 
 
 def check_branch_name(name: str) -> None:
-    """A branch must not look like an id: references could not tell them apart. Raises BadName."""
+    """A branch must not look like an id, in capitals or not: references could not tell them apart. Raises BadName."""
     check_name(name)
-    if is_id(name):
+    if is_id(name.lower()):
         raise BadName("branch name cannot be a UUID V4")
 
 

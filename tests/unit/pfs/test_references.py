@@ -34,7 +34,21 @@ def test_steps_are_read(text: str, wanted: Ancestry) -> None:
     assert parse_ancestry(text) == wanted
 
 
-@pytest.mark.parametrize("text", ["master^~", "master^1^", "master..", "master.x", "master.0", "master.2^2", "a^b"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "master^~",
+        "master^1^",
+        "master..",
+        "master.x",
+        "master.0",
+        "master.2^2",
+        "a^b",
+        "m^\u0663",
+        "m~" + "9" * 30,
+        "m." + "9" * 5000,
+    ],
+)
 def test_steps_that_make_no_sense_are_refused(text: str) -> None:
     with pytest.raises(BadAncestry):
         parse_ancestry(text)
@@ -84,8 +98,9 @@ def test_a_branch_must_not_look_like_an_id() -> None:
     assert is_id(ID)
     assert not is_id(ID.replace("4", "5"))
     check_branch_name(ID[:-1])
-    with pytest.raises(BadName, match="branch name cannot be a UUID V4"):
-        check_branch_name(ID)
+    for id in (ID, ID.upper()):
+        with pytest.raises(BadName, match="branch name cannot be a UUID V4"):
+            check_branch_name(id)
 
 
 def test_a_prefix_keeps_the_kind_of_a_problem() -> None:

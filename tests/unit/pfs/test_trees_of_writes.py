@@ -8,6 +8,7 @@ import tarfile
 from io import BytesIO
 from itertools import pairwise
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 from blake3 import blake3
@@ -26,6 +27,7 @@ from services.pfs.operations.files.stores import Stores
 from services.pfs.operations.files.tree_views import TreeView
 from services.pfs.operations.files.upload import Delete, Put, Upload, Write
 from services.pfs.operations.finishing.merge import carry_out, first_trouble, merged_parts
+from services.pfs.storage.content import layers
 from services.pfs.storage.content.layers import Part, decode_parts, encode_parts
 from services.pfs.storage.content.trees import Overlay
 
@@ -106,6 +108,39 @@ def test_layers_make_the_tree_that_the_writes_make(stores: Stores, steps: list[S
         assert contents(stores, view) == model
     at_once = grown(stores, empty(stores), every)
     assert at_once.root.id == view.root.id
+
+
+def test_a_stream_may_delete_many_directories_that_it_wrote_itself(
+    stores: Stores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each is looked for where its keys may lie, and not among all that was written."""
+    monkeypatch.setattr("services.pfs.operations.files.upload.SPILL_OPS", 2000)
+    monkeypatch.setattr(layers, "FRAME_OPS", 100)
+    decompressed = Mock(wraps=layers._decompressed)
+    monkeypatch.setattr(layers, "_decompressed", decompressed)
+    names = [f"/{number:06}" for number in range(4000)]
+    stream = Upload(stores)
+    stream.apply([put(f"{name}/{file}", "default", b"") for name in names for file in "abc"])
+    stream.apply([put("/000001/kept", "other", b"")])
+    stream.apply([Delete(name, "default", recursive=True) for name in names[:-1]])
+    assert decompressed.call_count < 1000
+    model = contents(stores, grown(stores, empty(stores), stream.finish()))
+    assert set(model) == {("/000001/kept", "other"), *((f"{names[-1]}/{file}", "default") for file in "abc")}
+
+
+def test_a_difference_from_an_open_commit_costs_the_change(stores: Stores) -> None:
+    below = empty(stores)
+    sink = stores.trees.sink()
+    ops = merged_parts(stores, upload(stores, [("put", f"/{at:06}", "default", b"x") for at in range(20_000)], None))
+    root, _ = carry_out(stores, stores.trees.reader, stores.trees.content, below.root, ops, sink)
+    base = TreeView(REF, root, stores.trees.reader, stores.trees.content)
+    overlay = Overlay(stores.trees)
+    view = TreeView(REF, root, overlay, overlay.content)
+    view = grown(stores, view, upload(stores, [("put", "/000005", "default", b"y")], None))
+    opened = stores.trees.reader.opened
+    found = [pair[0].path for pair in changes(Reading(view), Reading(base), "/", "/") if pair[0] is not None]
+    assert found == [b"/", b"/000005"]
+    assert stores.trees.reader.opened - opened < 20
 
 
 def directories(model: Model) -> set[str]:

@@ -4,10 +4,11 @@ Elsewhere: what an op does (entries.py); where runs are kept (storage/content/la
 """
 
 import heapq
+from bisect import bisect_left, insort
 from collections.abc import Iterable, Iterator, Sequence
 from operator import itemgetter
 
-from services.pfs.domain.files.entries import APPEND, REPLACE, Op, fold, removal
+from services.pfs.domain.files.entries import Op, fold
 
 
 def merged(runs: Sequence[Iterable[Op]]) -> Iterator[Op]:
@@ -33,6 +34,7 @@ class Draft:
 
     def __init__(self) -> None:
         self._ops: dict[bytes, Op] = {}
+        self._order: list[bytes] | None = None  # their keys, ascending, once spans were asked for
 
     def __len__(self) -> int:
         return len(self._ops)
@@ -40,27 +42,18 @@ class Draft:
     def write(self, op: Op) -> None:
         before = self._ops.get(op.key)
         self._ops[op.key] = op if before is None else fold(before, op)
+        if before is None and self._order is not None:
+            insort(self._order, op.key)
 
-    def remove_below(self, low: bytes, high: bytes, tag: bytes, visible: Iterable[bytes]) -> None:
-        """Remove every key of a span whose datum tag is `tag`.
-
-        visible: the keys that readers of the target see in the span, whatever their tag.
-        """
-        suffix = b"\0" + tag
-        own = [key for key in self._ops if low <= key < high and key.endswith(suffix)]
-        for key in own:
-            self._ops[key] = removal(key)
-        for key in visible:
-            if key.endswith(suffix):
-                self._ops[key] = removal(key)
+    def keys(self, low: bytes, high: bytes) -> list[bytes]:
+        """Those written to in low <= key < high, ascending."""
+        if self._order is None:
+            self._order = sorted(self._ops)
+        return self._order[bisect_left(self._order, low) : bisect_left(self._order, high)]
 
     def sorted_ops(self) -> list[Op]:
         return sorted(self._ops.values(), key=itemgetter(0))
 
     def clear(self) -> None:
         self._ops.clear()
-
-
-def settled(op: Op) -> Op:
-    """The op as it is when nothing lies below it: an append makes the file."""
-    return op._replace(kind=REPLACE) if op.kind == APPEND else op
+        self._order = None

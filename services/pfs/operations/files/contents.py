@@ -9,6 +9,7 @@ from itertools import islice
 
 from services.kit.packs import Bytes
 from services.kit.sortedmap.rows import Row
+from services.pfs.domain.errors import Malformed
 from services.pfs.domain.files.entries import Content
 from services.pfs.domain.files.file_errors import FileNotFound, NotARegularFile, SeveralFiles
 from services.pfs.domain.files.globs import SPECIAL, compile_glob
@@ -43,11 +44,13 @@ def only_file(reading: Reading, pattern: str, asked: CommitRef, low: str = "", h
 
 
 def file_bytes(stores: Stores, content: Content, offset: int = 0) -> Iterator[bytes]:
-    """A file's bytes from `offset` on, in pieces of at most MESSAGE_BYTES. Raises Corrupt."""
-    skip, extents = offset, content.extents
-    while extents and skip >= extents[0].size:
-        skip, extents = skip - extents[0].size, extents[1:]
-    for data in stores.content.read(extents):
+    """A file's bytes from `offset` on, in pieces of at most MESSAGE_BYTES. Raises Malformed, Corrupt."""
+    if offset < 0:
+        raise Malformed("offset must not be negative")
+    skip, first = offset, 0
+    while first < len(content.extents) and skip >= content.extents[first].size:
+        skip, first = skip - content.extents[first].size, first + 1
+    for data in stores.content.read(islice(content.extents, first, None)):
         view = memoryview(data)[skip:]
         skip = 0
         for start in range(0, len(view), MESSAGE_BYTES):

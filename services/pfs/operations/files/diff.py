@@ -11,6 +11,7 @@ from services.kit.sortedmap.rows import Row
 from services.pfs.domain.files.globs import Glob
 from services.pfs.domain.files.paths import at, below, canonical
 from services.pfs.operations.files.read import FileStat, Page, Reading, after, file_stat
+from services.pfs.storage.content.trees import Overlay
 
 Pair = tuple[FileStat | None, FileStat | None]
 """The new and the old side; None where there is nothing."""
@@ -71,10 +72,11 @@ def _by_path(new: Reading, old: Reading, low: bytes, high: bytes) -> Iterator[tu
 
 
 def _differences(new: Reading, old: Reading, low: bytes, high: bytes) -> Iterator[tuple[bytes, Row | None, Row | None]]:
-    reader = new.view.reader
-    if reader is old.view.reader:
+    readers = {new.view.reader, old.view.reader}
+    reader = next((one for one in readers if isinstance(one, Overlay)), new.view.reader)  # it reads what is stored, too
+    if all(one is reader or not isinstance(one, Overlay) for one in readers):
         return diff(reader, old.view.root, new.view.root, low, high)
-    return _merged(old.rows(low, high), new.rows(low, high))  # one of them lies in memory
+    return _merged(old.rows(low, high), new.rows(low, high))  # each lies in a memory of its own
 
 
 def _merged(left: Iterator[Row], right: Iterator[Row]) -> Iterator[tuple[bytes, Row | None, Row | None]]:

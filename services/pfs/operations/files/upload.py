@@ -7,6 +7,7 @@ Elsewhere: what becomes of the layer (landing.py, filesets.py); packs (kit/packs
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from threading import Event
 
 from blake3 import blake3
@@ -21,7 +22,7 @@ from services.pfs.domain.files.layers import Draft
 from services.pfs.domain.files.paths import BadPath, at, below, check_path, file_path, key_of
 from services.pfs.operations.files.stores import Stores
 from services.pfs.operations.files.tree_views import TreeView
-from services.pfs.operations.finishing.merge import keys_between, merged_parts
+from services.pfs.operations.finishing.merge import keys_between
 from services.pfs.storage.content.layers import Part
 
 BATCH_BYTES = 8 << 20
@@ -169,11 +170,12 @@ class Upload:
             self._write(removal(key_of(write.path, write.datum)))
             return
         low, high = below(write.path)
-        visible: list[bytes] = []
-        if write.visible is not None:
-            visible += _keys(write.visible, low, high)
-        visible += [op.key for op in merged_parts(self._stores, self._parts) if low <= op.key < high]
-        self._draft.remove_below(low, high, write.datum.encode(), visible)
+        suffix = b"\0" + write.datum.encode()
+        stored = [self._stores.layers.keys(part, low, high) for part in self._parts]
+        visible = () if write.visible is None else _keys(write.visible, low, high)
+        for key in chain(self._draft.keys(low, high), *stored, visible):
+            if key.endswith(suffix):
+                self._write(removal(key))
 
     def _copy(self, write: Copy) -> None:
         kind = APPEND if write.append else REPLACE

@@ -6,7 +6,11 @@ Elsewhere: merging (domain/files/layers.py); rows (content_tables.py).
 """
 
 import struct
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
+from itertools import accumulate, pairwise
+from operator import itemgetter
 
 import msgspec
 import zstandard
@@ -22,6 +26,7 @@ from services.pfs.storage.content.trees import TreeStore, index_key
 FRAME_OPS = 2048
 INLINE_BYTES = 64 << 10
 READ_BYTES = 1 << 20
+FRAMES_KEPT = 64  # whose keys were asked for last; about 10 MB
 _LENGTH = struct.Struct(">I")
 
 
@@ -32,11 +37,12 @@ class Inline(msgspec.Struct, frozen=True, array_like=True, tag="inline"):
 
 
 class Spilled(msgspec.Struct, frozen=True, array_like=True, tag="spilled"):
-    """A long run, in an object."""
+    """A long run, in an object. frames: the first key of each and where it begins, then what follows the last key."""
 
     name: bytes
     stored: int
     ops: int
+    frames: tuple[tuple[bytes, int], ...]
 
 
 class Whole(msgspec.Struct, frozen=True, array_like=True, tag="whole"):
@@ -80,6 +86,7 @@ class LayerStore:
 
     def __init__(self, objects: Objects, trees: TreeStore, name: Callable[[], bytes] = fresh_name) -> None:
         self._objects, self._trees, self._name = objects, trees, name
+        self._frame_keys = lru_cache(FRAMES_KEPT)(self._read_frame_keys)
 
     def write(self, ops: Sequence[Op]) -> Part:
         """Store a run; ops are sorted and unique by key. Durable when it returns, unless it is inline."""
@@ -87,9 +94,11 @@ class LayerStore:
         if len(frames) == 1 and len(frames[0]) <= INLINE_BYTES:
             return Inline(frames[0])
         name = self._name()
+        starts = [*accumulate((_LENGTH.size + len(frame) for frame in frames), initial=0)]
+        keys = [*(ops[at].key for at in range(0, len(ops), FRAME_OPS)), ops[-1].key + b"\0"]
         data = b"".join(_LENGTH.pack(len(frame)) + frame for frame in frames)
         self._objects.put(index_key(name), data)
-        return Spilled(name, len(data), len(ops))
+        return Spilled(name, len(data), len(ops), tuple(zip(keys, starts, strict=True)))
 
     def read(self, part: Part) -> Iterator[Op]:
         """The ops of a part, ascending by key. Raises Corrupt."""
@@ -101,6 +110,21 @@ class LayerStore:
                 yield Op(row.key, APPEND, content.extents, content.digest)
         else:
             yield from self._spilled(part)
+
+    def keys(self, part: Part, low: bytes, high: bytes) -> Iterator[bytes]:
+        """Keys of a part that was written here, in low <= key < high. Raises Corrupt."""
+        if not isinstance(part, Spilled):
+            yield from (op.key for op in self.read(part) if low <= op.key < high)
+            return
+        first = max(0, bisect_right(part.frames, low, key=itemgetter(0)) - 1)
+        end = min(bisect_left(part.frames, high, key=itemgetter(0)), len(part.frames) - 1)
+        for (_, start), (_, stop) in pairwise(part.frames[first : end + 1]):
+            keys = self._frame_keys(part.name, start, stop)
+            yield from keys[bisect_left(keys, low) : bisect_left(keys, high)]
+
+    def _read_frame_keys(self, name: bytes, start: int, stop: int) -> list[bytes]:
+        begin = start + _LENGTH.size
+        return [op.key for op in _decompressed(self._objects.get_range(index_key(name), begin, stop - begin))]
 
     def _spilled(self, part: Spilled) -> Iterator[Op]:
         key, buffer, at = index_key(part.name), b"", 0

@@ -139,6 +139,8 @@ def test_get_file_wants_exactly_one_regular_file(repo: Repo) -> None:
     repo.wait()
     assert repo.read("/*/a") == b"1"
     assert repo.read("c", offset=7) == b""
+    with refused(UNKNOWN, "offset must not be negative"):
+        repo.read("c", offset=-1)
     with refused(UNKNOWN, "cannot get directory or non-regular file. Use GetFileTAR instead"):
         repo.read("d")
     with refused(UNKNOWN, "cannot get directory or non-regular file. Use GetFileTAR instead"):
