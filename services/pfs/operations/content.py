@@ -7,15 +7,15 @@ Elsewhere: the bytes of a pack on their way (storage/content/incoming.py); becom
 
 import struct
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 from blake3 import blake3
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from services.kit.errors import Invalid
-from services.kit.packs import DIGEST_BYTES, NAME_BYTES
+from services.kit.packs import DIGEST_BYTES, NAME_BYTES, Blob
 from services.kit.sortedmap.tree import get, ranges, span_of
 from services.pfs.domain.files.entries import NO_BYTES_DIGEST, REPLACE, Content, Extent, Op, removal, size_of
 from services.pfs.domain.files.file_errors import BadEntry
@@ -123,7 +123,8 @@ class Entries:
                 self._draft.write(removal(key))
             else:
                 self._check(key, content)
-                self._draft.write(Op(key, REPLACE, content.extents, content.digest))
+                stated = None if len(content.extents) == 1 else content.digest  # else its only extent says it
+                self._draft.write(Op(key, REPLACE, content.extents, stated))
             self.taken += 1
             if len(self._draft) >= SPILL_OPS:
                 self._spill()

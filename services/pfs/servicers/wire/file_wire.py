@@ -3,6 +3,7 @@
 Elsewhere: repos, branches and commits on the wire (from_wire.py, to_wire.py).
 """
 
+from collections.abc import Iterable
 from datetime import datetime
 
 from datamill.wire import content_v1_pb2 as content_wire
@@ -43,18 +44,26 @@ class FileInfos:
         return info
 
 
-def entry(message: content_wire.Entry) -> Entry:
-    """Raises BadPath."""
-    key = key_of(file_path(message.path), datum_tag(message.datum))
-    return Entry(key, content(message.content) if message.WhichOneof("change") == "content" else None)
+def entries(messages: Iterable[content_wire.Entry]) -> tuple[list[Entry], set[bytes]]:
+    """The entries, and the packs that they name. Raises BadPath."""
+    found, packs = list[Entry](), set[bytes]()
+    pack: bytes | None = None
+    for message in messages:
+        key = key_of(file_path(message.path), datum_tag(message.datum))
+        if message.WhichOneof("change") != "content":
+            found.append(Entry(key, None))
+            continue
+        said = message.content
+        extents = tuple(map(_extent, said.extents))
+        for extent in extents:
+            if extent.pack != pack:
+                packs.add(pack := extent.pack)
+        found.append(Entry(key, Content(said.size_bytes, said.digest, extents)))
+    return found, packs
 
 
-def content(message: content_wire.Content) -> Content:
-    extents = tuple(
-        Extent(each.pack_id, each.offset_bytes, each.stored_bytes, each.codec, each.size_bytes, each.digest)
-        for each in message.extents
-    )
-    return Content(message.size_bytes, message.digest, extents)
+def _extent(said: content_wire.Extent) -> Extent:
+    return Extent(said.pack_id, said.offset_bytes, said.stored_bytes, said.codec, said.size_bytes, said.digest)
 
 
 def content_message(found: Content) -> content_wire.Content:
