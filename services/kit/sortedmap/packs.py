@@ -34,6 +34,8 @@ class PackSink:
         self._parts: list[bytes] = []
         self._length = 0
         self.packs: list[bytes] = []
+        self.sizes: list[int] = []
+        """Bytes of each of the packs."""
         self.written_bytes = 0
         self.written_ranges = 0
 
@@ -55,6 +57,7 @@ class PackSink:
         if self._parts:
             self._store(self._pack, b"".join(self._parts))
             self.packs.append(self._pack)
+            self.sizes.append(self._length)
             self._parts, self._length = [], 0
 
 

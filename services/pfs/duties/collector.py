@@ -6,7 +6,7 @@ Elsewhere: the steps and why nothing is lost (operations/collection/collect.py, 
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -14,10 +14,11 @@ from services.kit.errors import Problem, Refused
 from services.kit.storage.database import Database
 from services.kit.time.clock import Clock
 from services.pfs.duties.presence_keeper import PresenceKeeper
-from services.pfs.operations.collection import collect, repack
+from services.pfs.operations.collection import collect, repack, repack_index
 from services.pfs.operations.collection.collect import Pack, Snapshot
-from services.pfs.operations.collection.marking import Marker, Marks, mark
+from services.pfs.operations.collection.marking import Marker, mark
 from services.pfs.operations.collection.presence import Presence
+from services.pfs.operations.collection.repack import Moved
 from services.pfs.operations.collection.report import Report, Tally
 from services.pfs.operations.files.stores import Stores
 from services.pfs.storage.content.content_tables import CONTENT, INDEX
@@ -79,14 +80,15 @@ class Collector:
             report.expired_file_sets, report.carried_out_layers = begun.file_sets, begun.layers
             report.abandoned.packs = begun.abandoned
             await self._quiet(begun.epoch)
-            found, marks = await self._marked(hold, tell, lately=True)
+            found, marker = await self._marked(hold, tell, lately=True)
+            marks = marker.marks
             gone, moved = collect.unreached(found, marks)
             names = [pack.name for pack in gone]
             dying = await self.db.run(collect.condemn, names, moved, begun.epoch, self.clock.now())
             gone = [pack for pack in gone if pack.name in dying]
             await self._count(report, found, gone)
             tell("rewriting packs")
-            await self._rewrite(report, found, marks, begun.epoch)
+            await self._rewrite(report, found, marker, begun.epoch)
             tell("deleting")
             await self._delete(report, begun.epoch, hold)
             return report
@@ -95,10 +97,12 @@ class Collector:
         """What a collection would find now; nothing is changed. What calls that are running write may be among it."""
         hold = self.hold if hold is None else hold
         report = Report()
-        found, marks = await self._marked(hold, tell, lately=False)
+        found, marker = await self._marked(hold, tell, lately=False)
+        marks = marker.marks
         gone, _ = collect.unreached(found, marks)
         await self._count(report, found, gone)
-        for one in await asyncio.to_thread(lambda: list(repack.sparse(self.stores, found.packs, marks))):
+        contents = await asyncio.to_thread(lambda: list(repack.sparse(self.stores, found.packs, marks)))
+        for one in (*contents, *repack_index.sparse(found.packs, marks)):
             report.rewritten.add(1, one.body_bytes - one.live_bytes)
         now = self.clock.now()
         waiting = await self.db.read(collect.doomed, 1 << 60, hold=hold, now=now)
@@ -119,7 +123,7 @@ class Collector:
             await asyncio.sleep(pause)
             pause = min(1.0, 2 * pause)
 
-    async def _marked(self, hold: timedelta, tell: Tell, *, lately: bool) -> tuple[Snapshot, Marks]:
+    async def _marked(self, hold: timedelta, tell: Tell, *, lately: bool) -> tuple[Snapshot, Marker]:
         marker = Marker(self.stores)
         found = await self.db.read(collect.snapshot, marker, lately=lately, hold=hold, now=self.clock.now())
         tell(f"looking at {len(found.trees)} commits")
@@ -129,7 +133,7 @@ class Collector:
                 pass
 
         await asyncio.to_thread(walk)
-        return found, marker.marks
+        return found, marker
 
     async def _count(self, report: Report, found: Snapshot, gone: Sequence[Pack]) -> None:
         for kind, tally in ((CONTENT, report.unreferenced_content), (INDEX, report.unreferenced_index)):
@@ -138,10 +142,9 @@ class Collector:
         report.kept = Tally(len(found.packs) - len(gone))
         report.unsettled_packs = found.unsettled
 
-    async def _rewrite(self, report: Report, found: Snapshot, marks: Marks, epoch: int) -> None:
+    async def _rewrite(self, report: Report, found: Snapshot, marker: Marker, epoch: int) -> None:
         with self.presence.call():
-            packs = await asyncio.to_thread(lambda: list(repack.sparse(self.stores, found.packs, marks)))
-            writing = repack.rewrite(self.stores, packs)
+            writing = self._rewriting(found, marker)
             while (one := await asyncio.to_thread(next, writing, None)) is not None:
                 session, now = self.stores.session, self.clock.now()
                 moved = set(await self.db.run(repack.publish, one, session, epoch, now))
@@ -149,6 +152,12 @@ class Collector:
                     if old.name in moved:
                         report.rewritten.add(1, old.body_bytes - old.live_bytes)
             await self.keeper.beat()
+
+    def _rewriting(self, found: Snapshot, marker: Marker) -> Iterator[Moved]:
+        """Write new packs, of contents and of trees. Blocks."""
+        yield from repack.rewrite(self.stores, list(repack.sparse(self.stores, found.packs, marker.marks)))
+        packs = list(repack_index.sparse(found.packs, marker.marks))
+        yield from repack_index.rewrite(self.stores, packs, marker.ranges({pack.name for pack in packs}))
 
     async def _delete(self, report: Report, epoch: int, hold: timedelta) -> None:
         doomed = await self.db.read(collect.doomed, epoch, hold=hold, now=self.clock.now())

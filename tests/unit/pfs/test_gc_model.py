@@ -1,9 +1,9 @@
 """The collector's protocol (docs/adr/0009), small enough to try every order of events.
 
 Two writers in processes of their own, one pack that both may find in a commit or be told of by their caller, a pack
-of each writer's own, commits that are deleted, sessions that run out, and two collections. Nothing that counts may
-refer to a pack that is gone, and neither may a call that is still running; without any one of the guards something
-does.
+of each writer's own, commits that are deleted, sessions that run out, and two collections, which may rewrite the first
+pack: then another one stands for it. Nothing that counts may refer to a pack that is gone, and neither may a call that
+is still running, nor to one whose stand-in its process does not know; without any one of the guards something does.
 """
 
 from collections import deque
@@ -14,8 +14,10 @@ from typing import Literal
 import pytest
 
 WRITING, LIVE, DYING, GONE = "writing", "live", "dying", "gone"
+MOVING, MOVED = "moving", "moved"  # another pack stands for it, and its object is there still, or is deleted
 SHARED = 0  # the pack of the first commit; pack i belongs to writer i
-GUARDS = ("wait before marking", "graves", "live at publishing", "in use", "fence", "own packs")
+STANDS_IN = 3  # what the first pack was rewritten to
+GUARDS = ("wait before marking", "graves", "live at publishing", "in use", "fence", "own packs", "a collection later")
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,7 @@ class Writer:
     told: bool = False  # whether its caller named the shared pack
     seen: int = 0  # the epoch that its process knows of
     quiet: int = 0  # as its process last wrote it down: nothing older is running
+    knows: bool = False  # that the first pack was rewritten
     out: bool = False  # the session's lease ran out
     fenced: bool = False  # the collector has taken the session away
 
@@ -33,8 +36,8 @@ class Writer:
 @dataclass(frozen=True)
 class State:
     epoch: int = 0
-    packs: tuple[str, ...] = (LIVE, WRITING, WRITING)
-    used: int = -1  # the epoch in which a caller last named the shared pack
+    packs: tuple[str, ...] = (LIVE, WRITING, WRITING, GONE)
+    used: int = -1  # the epoch in which a caller last named the shared pack, or it was rewritten
     roots: tuple[frozenset[int] | None, ...] = (frozenset({SHARED}), None, None)
     graves: frozenset[int] = frozenset()
     writers: tuple[Writer, Writer] = (Writer(), Writer())
@@ -54,12 +57,15 @@ class State:
 
 
 def trouble(state: State) -> str | None:
-    gone = {number for number, pack in enumerate(state.packs) if pack == GONE}
+    gone = {number for number, pack in enumerate(state.packs) if pack == GONE} - {STANDS_IN}
+    if state.packs[SHARED] == MOVED and state.packs[STANDS_IN] == GONE:
+        gone |= {SHARED}
     for number, packs in enumerate(state.roots):
         if packs and packs & gone:
             return f"commit {number} refers to a pack that is gone"
     for writer in state.writers:
-        if writer.step == "running" and not writer.fenced and writer.held & gone:
+        lost = gone | ({SHARED} if state.packs[SHARED] == MOVED and not writer.knows else set[int]())
+        if writer.step == "running" and not writer.fenced and writer.held & lost:
             return "a running call refers to a pack that is gone"
     return None
 
@@ -71,6 +77,7 @@ DONE = {
     "told": False,
     "seen": 0,
     "quiet": 0,
+    "knows": False,
     "out": True,
     "fenced": False,
 }
@@ -101,8 +108,9 @@ def of_writer(state: State, index: int, without: str) -> Iterator[State]:
         yield state.writer(index, **DONE)
     if writer.step != "done":
         quiet = min(writer.tag, state.epoch) if writer.step == "running" else state.epoch
-        if (writer.seen, writer.quiet) != (state.epoch, quiet):
-            yield state.writer(index, seen=state.epoch, quiet=quiet)
+        knows = state.packs[SHARED] in (MOVING, MOVED)
+        if (writer.seen, writer.quiet, writer.knows) != (state.epoch, quiet, knows):
+            yield state.writer(index, seen=state.epoch, quiet=quiet, knows=knows)
         if not writer.out:
             yield state.writer(index, out=True)
 
@@ -133,16 +141,24 @@ def of_collector(state: State, without: str) -> Iterator[State]:
     if state.collector == "waiting" and (quiet or without == "wait before marking"):
         reached = state.graves.union(*(packs for packs in state.roots if packs))
         may_go = {LIVE, WRITING} if without == "own packs" else {LIVE}
+        reached |= {STANDS_IN} if SHARED in reached else set()
         left = {number for number, pack in enumerate(state.packs) if pack in may_go and number not in reached}
+        if state.packs[SHARED] == MOVED and SHARED not in reached:
+            left |= {SHARED}  # nothing names it: its row can go
         yield replace(state, collector="marked", candidates=frozenset(left))
     if state.collector == "marked":
         condemned = replace(state, collector="condemned", candidates=frozenset())
         for number in state.candidates:
             if number != SHARED or state.used < state.epoch or without == "in use":
-                condemned = condemned.pack(number, DYING)
+                condemned = condemned.pack(number, GONE if state.packs[number] == MOVED else DYING)
         yield condemned
+        if SHARED not in state.candidates and state.packs[SHARED] == LIVE and state.used < state.epoch:
+            moved = condemned.pack(SHARED, MOVING).pack(STANDS_IN, LIVE)
+            yield replace(moved, used=state.epoch)
     if state.collector == "condemned":  # nobody can hold one of these any more: there is nothing to wait for
         packs = tuple(GONE if pack == DYING else pack for pack in state.packs)
+        if packs[SHARED] == MOVING and (state.used < state.epoch or without == "a collection later"):
+            packs = (MOVED, *packs[1:])
         yield replace(state, packs=packs, collector="idle", runs=state.runs + 1)
 
 

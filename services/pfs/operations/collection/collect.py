@@ -39,7 +39,7 @@ from services.pfs.storage.content.content_tables import (
 from services.pfs.storage.content.filesets import FileSetStore
 from services.pfs.storage.content.incoming import incoming_key
 from services.pfs.storage.content.layers import Part
-from services.pfs.storage.content.trees import index_key
+from services.pfs.storage.content.ranges import index_key
 from services.pfs.storage.tables import CommitRow, table
 
 AT_ONCE = 8  # objects that a store far away is asked about
@@ -123,7 +123,7 @@ def snapshot(tx: Session, marker: Marker, *, lately: bool, hold: timedelta, now:
 def unreached(found: Snapshot, marks: Marks) -> tuple[list[Pack], list[bytes]]:
     """Packs that nothing refers to, and rows of moved packs that nothing names any more."""
     gone = [one for one in found.packs if one.name not in (marks.index if one.kind == INDEX else marks.content)]
-    return gone, [name for name in found.moved if name not in marks.content]
+    return gone, [name for name in found.moved if name not in marks.content and name not in marks.index]
 
 
 def condemn(tx: Session, packs: Collection[bytes], moved: Collection[bytes], epoch: int, now: datetime) -> set[bytes]:

@@ -6,7 +6,7 @@ Elsewhere: what is done about the rest (collect.py).
 
 import time
 from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from sqlalchemy import select
@@ -47,7 +47,8 @@ class Marker:
     def __init__(self, stores: Stores) -> None:
         self._stores = stores
         self._reader = Reader(stores.trees.source, limit_bytes=DECODED_BYTES)
-        self._known = set[bytes]()  # places that were walked
+        self._known = dict[bytes, int]()  # places that are referred to, and their lengths
+        self._bases = set[bytes]()  # those that deltas are read from, and that were not walked themselves (yet)
         self._limits = dict[bytes, int]()
         self.marks = Marks()
         self._working_since = time.monotonic()
@@ -88,7 +89,7 @@ class Marker:
 
     def _leaf(self, leaf: Leaf) -> None:
         if leaf.base is not None:
-            self._first_time(leaf.base[1])
+            self._base(leaf.base[1])
         for index, (kind, place) in enumerate(zip(leaf.kinds, leaf.places.all(), strict=True)):
             if place is None:
                 continue
@@ -128,13 +129,37 @@ class Marker:
             time.sleep(PAUSE_SECONDS)
             self._working_since = time.monotonic()
 
+    def _base(self, place: Place) -> None:
+        """A delta is read from it: what the delta replaces is not referred to by that, as long as no tree has it."""
+        key = _key(place)
+        if key not in self._known:
+            self._first_time(place)
+            self._bases.add(key)
+
     def _first_time(self, place: Place) -> bool:
-        key = place.pack + place.offset.to_bytes(8, "big")
+        key = _key(place)
         if key in self._known:
-            return False
-        self._known.add(key)
-        self.marks.index[place.pack] = self.marks.index.get(place.pack, 0) + place.stored
+            if key not in self._bases:
+                return False
+            self._bases.remove(key)
+            return True
+        self._known[key] = place.stored
+        for pack in {place.pack, self._stores.trees.places.pack(place)}:  # the old pack's row says where the new one is
+            self.marks.index[pack] = self.marks.index.get(pack, 0) + place.stored
         return True
+
+    def ranges(self, packs: Collection[bytes]) -> dict[bytes, list[Place]]:
+        """The ranges that these index packs hold now, as trees name them, in the order in which they lie there."""
+        found = {pack: list[Place]() for pack in packs}
+        for key, stored in sorted(self._known.items()):
+            place = Place(key[:16], int.from_bytes(key[16:], "big"), stored)
+            if (pack := self._stores.trees.places.pack(place)) in found:
+                found[pack].append(place)
+        return found
+
+
+def _key(place: Place) -> bytes:
+    return place.pack + place.offset.to_bytes(8, "big")
 
 
 def roots(tx: Session, marker: Marker, *, lately: bool) -> tuple[list[Root], list[Part]]:

@@ -20,7 +20,7 @@ from services.pfs.storage.collection.sessions import SessionStore
 TTL = timedelta(minutes=10)
 A_BATCH = 256  # names are reserved so many at a time, so that a commit of one file pays for none
 LOW = 64
-TRACKED = ("/pfs_v2.API/", "/datamill.content.v1.", "/datamill.trees.v1.", "/transaction_v2.API/")
+HOLDING_NOTHING = ("/datamill.upkeep.v1.", "/datamill.staging.v1.", "/grpc.")  # these are not waited for
 WAITING = ("SubscribeCommit", "InspectCommit", "InspectCommitSet")  # they may last for days, and hold nothing
 
 
@@ -61,8 +61,8 @@ class Presence:
 
     @contextmanager
     def around(self, method: str) -> Iterator[None]:
-        """The same for a call of the API, if it is one that reads or writes content."""
-        if not method.startswith(TRACKED) or method.endswith(WAITING):
+        """The same for a call of any service, unless it is known to hold nothing."""
+        if method.startswith(HOLDING_NOTHING) or method.endswith(WAITING):
             yield
             return
         with self.call():

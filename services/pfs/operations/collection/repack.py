@@ -1,7 +1,7 @@
 """Content packs of which less than half is referred to: what is goes into a new pack, and a row says where.
 
 Commits keep naming the old pack, so that nothing of them changes; readers look for the blob's digest in the new one.
-Elsewhere: reading through moves (storage/content/packs.py, storage/collection/moves.py).
+Elsewhere: index packs (repack_index.py); reading through moves (storage/content/packs.py, storage/collection/moves.py).
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -26,7 +26,7 @@ _PACK = table(PackRow)
 
 @dataclass(frozen=True)
 class Sparse:
-    """A pack, and the blobs of it that are referred to."""
+    """A pack, and the blobs of it that are referred to; none of an index pack, which has ranges."""
 
     name: bytes
     live: tuple[Blob, ...]
@@ -38,6 +38,7 @@ class Sparse:
 class Moved:
     """What was rewritten into one new pack."""
 
+    kind: str
     new: bytes
     blobs: int
     old: tuple[Sparse, ...]
@@ -60,15 +61,20 @@ def sparse(stores: Stores, packs: Iterable[Pack], marks: Marks) -> Iterator[Spar
 
 def rewrite(stores: Stores, packs: Iterable[Sparse]) -> Iterator[Moved]:
     """Write new packs, each of whole old ones. Blocks. Raises Corrupt, Exhausted."""
+    return (_rewritten(stores, group) for group in groups(packs))
+
+
+def groups(packs: Iterable[Sparse]) -> Iterator[list[Sparse]]:
+    """Packs that fit into a new one together."""
     group, size = list[Sparse](), 0
     for pack in packs:
         if group and size + pack.live_bytes > TARGET_BYTES:
-            yield _rewritten(stores, group)
+            yield group
             group, size = [], 0
         group.append(pack)
         size += pack.live_bytes
     if group:
-        yield _rewritten(stores, group)
+        yield group
 
 
 def _rewritten(stores: Stores, group: Sequence[Sparse]) -> Moved:
@@ -79,7 +85,7 @@ def _rewritten(stores: Stores, group: Sequence[Sparse]) -> Moved:
             writer.add(data)
     writer.flush()
     ((new, blobs),) = writer.packs
-    return Moved(new, blobs, tuple(group))
+    return Moved(CONTENT, new, blobs, tuple(group))
 
 
 def publish(tx: Session, moved: Moved, session: str, epoch: int, now: datetime) -> list[bytes]:
@@ -90,7 +96,7 @@ def publish(tx: Session, moved: Moved, session: str, epoch: int, now: datetime) 
     unused = (_PACK.c.name.in_(names), _PACK.c.state == LIVE, _PACK.c.used < epoch)
     mine = list(tx.scalars(select(_PACK.c.name).where(*unused)))
     if mine:
-        SessionStore(tx).publish(CONTENT, [(moved.new, moved.blobs)], session, now)
+        SessionStore(tx).publish(moved.kind, [(moved.new, moved.blobs)], session, now)
         moving = update(_PACK).where(_PACK.c.name.in_(mine))
         tx.execute(moving.values(state=MOVING, moved_to=moved.new, used=epoch, at=now))
         earlier = update(_PACK).where(_PACK.c.moved_to.in_(mine))  # so that one step always leads to the blobs

@@ -26,7 +26,8 @@ from services.pfs.storage.commits import COMMITS, commit_of
 from services.pfs.storage.content.content_tables import CONTENT, LIVE, LayerRow, PackRow
 from services.pfs.storage.content.incoming import incoming_key
 from services.pfs.storage.content.layers import Inline, Part, Spilled, Whole, decode_parts
-from services.pfs.storage.content.trees import content_of, index_key, root_of
+from services.pfs.storage.content.ranges import index_key
+from services.pfs.storage.content.trees import content_of, root_of
 from services.pfs.storage.tables import CommitRow
 
 DECODED_BYTES = 32 << 20
@@ -187,8 +188,8 @@ class Scrub:
         try:
             chunk = self._reader.chunk(id, place)
         except Corrupt as problem:
-            bad = getattr(problem, "place", place)
-            yield from self._bad_index(commit, bad.pack, str(problem))
+            bad = self.stores.trees.places.pack(getattr(problem, "place", place))
+            yield from self._bad_index(commit, bad, str(problem))
             try:
                 chunk = self._reader.chunk(id, place)
             except Corrupt:
@@ -225,7 +226,7 @@ class Scrub:
                 if again:
                     yield DamagedFile(commit, path, place.pack)
                 else:
-                    yield from self._bad_index(commit, place.pack, str(problem))
+                    yield from self._bad_index(commit, self.stores.trees.places.pack(place), str(problem))
                 continue
             yield from self._extents(commit, path, extents)
             return
@@ -294,7 +295,8 @@ class _Counted:
     scrub: Scrub
 
     def read(self, place: Place) -> bytes:
-        data = self.scrub.stores.objects.get_range(index_key(place.pack), place.offset, place.stored)
+        at = self.scrub.stores.trees.places.now(place)
+        data = self.scrub.stores.objects.get_range(index_key(at.pack), at.offset, at.stored)
         self.scrub.spent(len(data))
         return data
 

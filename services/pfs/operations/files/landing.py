@@ -118,7 +118,7 @@ def record_packs(tx: Session, landing: Landing, now: datetime) -> None:
     """Let the packs of a stream count. Raises SessionLost, BadEntry."""
     sessions = SessionStore(tx)
     sessions.publish(CONTENT, landing.packs, landing.session, now)
-    spilled = [(part.name, 0) for part in landing.parts if isinstance(part, Spilled)]
+    spilled = [(part.name, part.stored) for part in landing.parts if isinstance(part, Spilled)]
     sessions.publish(INDEX, spilled, landing.session, now)
     if not landing.packs:  # else the packs have shown that the session lives
         sessions.check(landing.session)

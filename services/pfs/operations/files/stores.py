@@ -28,7 +28,7 @@ class Stores:
     def over(
         cls, objects: Objects, *, moves: Moves | None = None, name: Callable[[], bytes] = fresh_name, session: str = ""
     ) -> "Stores":
-        trees = TreeStore(objects, name)
+        trees = TreeStore(objects, name, moves)
         content = ContentStore(objects, moves)
         return cls(objects, content, trees, LayerStore(objects, trees, name), name, session)
 

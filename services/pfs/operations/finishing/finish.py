@@ -60,7 +60,7 @@ class Outcome:
     root: Root = EMPTY
     size_bytes: int = 0
     error: str = ""
-    packs: tuple[bytes, ...] = ()
+    packs: tuple[tuple[bytes, int], ...] = ()
     session: str = ""
     compacting: timedelta = timedelta(0)
     validating: timedelta = timedelta(0)
@@ -139,7 +139,7 @@ def finish(stores: Stores, work: Work) -> Outcome:
         root=root,
         size_bytes=root.size_bytes,
         error="" if trouble is None else trouble.text,
-        packs=tuple(sink.packs),
+        packs=tuple(zip(sink.packs, sink.sizes, strict=True)),
         session=stores.session,
         compacting=timedelta(seconds=merged - began),
         validating=timedelta(seconds=time.monotonic() - merged),
@@ -169,6 +169,6 @@ def publish(tx: Session, number: CommitNumber, outcome: Outcome, holder: str | N
             return  # an errored commit is read as its layers over its base, and nobody builds on it
         fire_triggers(change, done, fresh_id)
         sessions = SessionStore(tx)  # the layers stay for the collector: a running call may have seen them
-        sessions.publish(INDEX, [(name, 0) for name in outcome.packs], outcome.session, now)
+        sessions.publish(INDEX, outcome.packs, outcome.session, now)
         if not outcome.packs:
             sessions.check(outcome.session)

@@ -19,6 +19,7 @@ CONTENT, INDEX = "content", "index"
 class PackRow(Base):
     """A pack in the object store. One that is still `writing` may be referred to by nobody.
 
+    blobs: how many it holds; of an index pack, its bytes.
     session: whose writing it is (collection_tables.py); NULL: a caller's of the content service.
     used: the epoch in which a caller last referred to it by name. moved_to: where a MOVING or MOVED one's blobs lie.
     """

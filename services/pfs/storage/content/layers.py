@@ -21,7 +21,8 @@ from services.kit.sortedmap.rows import Place, Root
 from services.kit.sortedmap.tree import scan
 from services.kit.time.clock import fresh_name
 from services.pfs.domain.files.entries import APPEND, Op
-from services.pfs.storage.content.trees import TreeStore, index_key
+from services.pfs.storage.content.ranges import index_key
+from services.pfs.storage.content.trees import TreeStore
 
 FRAME_OPS = 2048
 INLINE_BYTES = 64 << 10

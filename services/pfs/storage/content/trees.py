@@ -16,30 +16,29 @@ from services.kit.time.clock import fresh_name
 from services.pfs.domain.commits import TreeRoot
 from services.pfs.domain.files.entries import CHUNKED, Content, Extent, decode_manifest, encode_manifest, size_of
 from services.pfs.domain.files.entries import FILE as WHOLE_FILE
+from services.pfs.storage.collection.moves import Moves
+from services.pfs.storage.content.ranges import RangePlaces, index_key
 
 OVERLAY_DECODED_BYTES = 16 << 20
-
-
-def index_key(name: bytes) -> str:
-    """The object key of the index pack `name`."""
-    text = name.hex()
-    return f"index/{text[:2]}/{text}"
 
 
 @dataclass(frozen=True)
 class _Stored:
     objects: Ranges
+    places: RangePlaces
 
     def read(self, place: Place) -> bytes:
-        return self.objects.get_range(index_key(place.pack), place.offset, place.stored)
+        at = self.places.now(place)
+        return self.objects.get_range(index_key(at.pack), at.offset, at.stored)
 
 
 class TreeStore:
     """Stored trees. Safe for several threads; all calls block."""
 
-    def __init__(self, objects: Objects, name: Callable[[], bytes] = fresh_name) -> None:
+    def __init__(self, objects: Objects, name: Callable[[], bytes] = fresh_name, moves: Moves | None = None) -> None:
         self._objects, self._name = objects, name
-        self.source = _Stored(small_ranges(objects))
+        self.places = RangePlaces(objects, moves or Moves())
+        self.source = _Stored(small_ranges(objects), self.places)
         self.reader = Reader(self.source)
 
     def sink(self) -> PackSink:

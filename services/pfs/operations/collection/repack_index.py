@@ -1,0 +1,37 @@
+"""Index packs of which less than half is referred to: ranges that are go into a new pack, and a row says where.
+
+Trees keep naming the old pack, so that no commit changes; readers look for the range in the new one's directory.
+Elsewhere: content packs, and the transaction that moves either (repack.py); reading (storage/content/ranges.py).
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from services.kit.sortedmap.rows import Place
+from services.pfs.operations.collection.collect import Pack
+from services.pfs.operations.collection.marking import Marks
+from services.pfs.operations.collection.repack import WORTH_IT, Moved, Sparse, groups
+from services.pfs.operations.files.stores import Stores
+from services.pfs.storage.content.content_tables import INDEX
+from services.pfs.storage.content.ranges import index_key, rewritten
+
+WORTH_BYTES = 64 << 10  # a move is remembered as long as a tree names the pack; so much has to be gained by it
+
+
+def sparse(packs: Iterable[Pack], marks: Marks) -> Iterator[Sparse]:
+    """The packs that are worth rewriting. blobs of an index pack are its bytes; 0 when nobody counted."""
+    for pack in packs:
+        if pack.kind != INDEX or pack.name not in marks.index:
+            continue
+        live = marks.index[pack.name]
+        if live < WORTH_IT * pack.blobs and pack.blobs - live >= WORTH_BYTES:
+            yield Sparse(pack.name, (), live, pack.blobs)
+
+
+def rewrite(stores: Stores, packs: Sequence[Sparse], ranges: Mapping[bytes, Sequence[Place]]) -> Iterator[Moved]:
+    """Write new packs, each of whole old ones. ranges: of each pack, as trees name them. Blocks. Raises Corrupt."""
+    for group in groups(packs):
+        places = [place for old in group for place in ranges[old.name]]
+        data = rewritten((place, stores.trees.source.read(place)) for place in places)
+        name = stores.name()
+        stores.objects.put(index_key(name), data)
+        yield Moved(INDEX, name, len(data), tuple(group))
