@@ -40,9 +40,8 @@ class EgressRpcs(Rpcs):
         _check_secret(wanted)
         kind = FORMATS.get(wanted.file_format.type)
         if kind is None:
-            raise Malformed(
-                f"unknown file format {pfs.SQLDatabaseEgress.FileFormat.Type.Name(wanted.file_format.type)}"
-            )
+            number, names = wanted.file_format.type, pfs.SQLDatabaseEgress.FileFormat.Type
+            raise Malformed(f"unknown file format {names.Name(number) if number in names.values() else number}")
         database, columns = self.urls.database(wanted.url), tuple(wanted.file_format.columns)
         reading = await self._whole(request)
         rows = await self.urls.waited_for(

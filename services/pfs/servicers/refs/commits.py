@@ -143,7 +143,13 @@ def parent_of(request: pfs.StartCommitRequest) -> CommitRef | None:
 
 
 def _origin(request: pfs.ListCommitRequest | pfs.SubscribeCommitRequest) -> Origin | None:
-    return Origin(request.origin_kind) if request.origin_kind and not request.all else None
+    """Raises Malformed when the protocol has no such kind."""
+    if request.all or not request.origin_kind:
+        return None
+    try:
+        return Origin(request.origin_kind)
+    except ValueError as error:
+        raise Malformed(f"unknown origin kind {request.origin_kind}") from error
 
 
 def _file_set(tx: Session, ref: CommitRef, now: datetime) -> pfs.CommitInfo:

@@ -1,7 +1,7 @@
 """The sentences about commits and commit sets (test_error_catalogue.py)."""
 
 from datamill.wire import pfs_v2_pb2 as pfs
-from tests.system.pfs.errors.catalogue_world import CODE, ID, INVALID, NOT_FOUND, UNKNOWN, Case, nobody
+from tests.system.pfs.errors.catalogue_world import CODE, DASHED, ID, INVALID, NOT_FOUND, UNKNOWN, Case, nobody
 
 COMMITS: list[Case] = [
     (
@@ -179,6 +179,42 @@ COMMITS: list[Case] = [
         lambda w: w.send("InspectCommit", commit=w.id(w.a, "master^9")),
         UNKNOWN,
         "invalid offset for ancestor of commit: default/{a}@master^9",
+    ),
+    (
+        "beyond the newest",
+        lambda w: w.send("InspectCommit", commit=w.id(w.a, "master.9")),
+        UNKNOWN,
+        "invalid offset from branch root 9: default/{a}@master.9",
+    ),
+    (
+        "id with dashes, which is a branch's name",
+        lambda w: w.send("InspectCommit", commit=w.id(w.a, DASHED)),
+        NOT_FOUND,
+        'pick commit tx: commit default/{a}@{DASHED} not found\nbranch "{DASHED}" not found in repo default/{a}',
+    ),
+    (
+        "of a spec, to squash",
+        lambda w: w.send("SquashCommit", commit=w.of_spec),
+        UNKNOWN,
+        "cannot squash commit default/{p}.spec@{S} because it updated a pipeline",
+    ),
+    (
+        "of a spec, to drop",
+        lambda w: w.send("DropCommitSet", commit_set=pfs.CommitSet(id=w.S)),
+        UNKNOWN,
+        "cannot squash commit default/{p}.spec@{S} because it updated a pipeline",
+    ),
+    (
+        "set that others were made from, to drop",
+        lambda w: w.send("DropCommitSet", commit_set=pfs.CommitSet(id=w.K)),
+        UNKNOWN,
+        'commit set "{K}" cannot be dropped because it has subvenant commit sets: [{L}]',
+    ),
+    (
+        "unknown origin",
+        lambda w: w.send("ListCommit", repo=w.a.wire, origin_kind=99),
+        UNKNOWN,
+        "unknown origin kind 99",
     ),
     (
         "bad ancestry",

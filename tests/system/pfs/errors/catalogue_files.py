@@ -2,7 +2,7 @@
 
 from datamill.wire import pfs_v2_pb2 as pfs
 from tests.system.pfs.driver import put
-from tests.system.pfs.errors.catalogue_world import NOT_FOUND, UNKNOWN, Case
+from tests.system.pfs.errors.catalogue_world import ID, INVALID, NOT_FOUND, UNKNOWN, Case
 
 FILES: list[Case] = [
     (
@@ -64,6 +64,52 @@ FILES: list[Case] = [
         UNKNOWN,
         "get file: base commit default/{b}@{F} for commit default/{b}@{G} unfinished",
     ),
+    (
+        "copy of nothing",
+        lambda w: w.a.modify(pfs.ModifyFileRequest(copy_file=pfs.CopyFile(dst="/x"))),
+        INVALID,
+        "validate recv: invalid CopyFile.Src: value is required",
+    ),
+    ("nothing to do", lambda w: w.a.modify(pfs.ModifyFileRequest()), UNKNOWN, "unrecognized message type"),
+    (
+        "difference to a missing commit",
+        lambda w: w.send("DiffFile", new_file=w.a.file("/", w.id(w.a, "no"))),
+        NOT_FOUND,
+        "check new file commit: pick commit tx: commit default/{a}@no not found\n"
+        'branch "no" not found in repo default/{a}',
+    ),
+    (
+        "difference from a missing commit",
+        lambda w: w.send("DiffFile", new_file=w.a.file("/"), old_file=w.a.file("/", w.id(w.a, ID))),
+        NOT_FOUND,
+        "check old file commit: pick commit tx: commit default/{a}@{ID} not found\ncommit default/{a}@{ID} not found",
+    ),
+    (
+        "pattern that ends too soon",
+        lambda w: w.send("GlobFile", commit=w.a.head, pattern="["),
+        UNKNOWN,
+        "glob (/[) invalid: unexpected end of input",
+    ),
+    (
+        "page backwards without a length",
+        lambda w: w.send("ListFile", file=w.a.file("/"), reverse=True),
+        UNKNOWN,
+        "number must be > 0 when reverse is true",
+    ),
+    (
+        "page of less than nothing",
+        lambda w: w.send("WalkFile", file=w.a.file("/"), number=-1),
+        UNKNOWN,
+        "number must not be negative",
+    ),
+    (
+        "page that is too long",
+        lambda w: w.send("ListFile", file=w.a.file("/"), number=100_001),
+        UNKNOWN,
+        "cannot return more than 100000 files at a time",
+    ),
+    ("nothing to compare", lambda w: w.send("DiffFile"), UNKNOWN, "file cannot be nil"),
+    ("nowhere to send it", lambda w: w.send("Egress", commit=w.a.head), UNKNOWN, "egress failed"),
     ("none to inspect", lambda w: w.send("InspectFile"), UNKNOWN, "file cannot be nil"),
     ("none to list", lambda w: w.send("ListFile"), UNKNOWN, "file cannot be nil"),
     ("none to walk", lambda w: w.send("WalkFile"), UNKNOWN, "file cannot be nil"),

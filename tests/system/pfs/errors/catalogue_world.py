@@ -13,6 +13,7 @@ from tests.system.pfs.driver import Repo, finished, head, link, put
 CODE = grpc.StatusCode
 UNKNOWN, NOT_FOUND, EXISTS, INVALID = CODE.UNKNOWN, CODE.NOT_FOUND, CODE.ALREADY_EXISTS, CODE.INVALID_ARGUMENT
 ID = "0" * 12 + "4" + "0" * 19
+DASHED = "00000000-0000-4000-8000-000000000000"
 PRINTABLE = "only printable ASCII characters allowed"
 LETTERS = "only alphanumeric characters, underscores, and dashes are allowed"
 
@@ -22,7 +23,8 @@ class World:
     """A → B, A → P and A → Q: an input with two finished commits, and outputs; P is a pipeline. C is alone.
 
     F: A's first commit, G: its second; B's commits of the same sets are open, Q's are finished. O: the open commit of
-    C. K: a set of X → Y whose commit in Y is older than Y's newest, of L. full: a project that is not empty.
+    C. S: a commit of P's spec. K: a set of X → Y whose commit in Y is older than Y's newest, of L. full: a project that
+    is not empty.
     """
 
     a: Repo
@@ -30,6 +32,7 @@ class World:
     c: Repo
     p: Repo
     q: Repo
+    of_spec: pfs.Commit = field(default_factory=pfs.Commit)
     names: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -49,6 +52,10 @@ class World:
         self.names["K"] = finished(x)
         link(y, x)
         self.names["L"] = head(y).commit.id
+        start = pfs.StartCommitRequest(branch=pfs.Branch(repo=pfs.Repo(name=self.p.name, type="spec"), name="master"))
+        self.of_spec = self.a.api.StartCommit(start)
+        self.a.finish(self.of_spec)
+        self.names["S"] = self.of_spec.id
         self.names["full"] = unique("full")
         project = pfs.Project(name=self.names["full"])
         self.a.api.CreateProject(pfs.CreateProjectRequest(project=project))
@@ -61,7 +68,7 @@ class World:
     def filled(self, sentence: str) -> str:
         """A sentence with what this world calls things."""
         repos = {name: getattr(self, name).name for name in "abcpq"}
-        words = {"ID": ID, "LETTERS": LETTERS, "PRINTABLE": PRINTABLE, "X53": "x" * 53}
+        words = {"ID": ID, "DASHED": DASHED, "LETTERS": LETTERS, "PRINTABLE": PRINTABLE, "X53": "x" * 53}
         return sentence.format(**repos, **words, **self.names)
 
     def send(self, call: str, **fields: Any) -> None:

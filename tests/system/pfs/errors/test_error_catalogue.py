@@ -13,7 +13,7 @@ import pytest
 
 from datamill.wire import pfs_v2_pb2 as pfs
 from datamill.wire import transaction_v2_pb2, transaction_v2_pb2_grpc
-from tests.system.pfs.driver import Repo, refused
+from tests.system.pfs.driver import Repo, finished, head, link, refused
 from tests.system.pfs.errors.catalogue_commits import COMMITS
 from tests.system.pfs.errors.catalogue_files import FILES
 from tests.system.pfs.errors.catalogue_refs import BRANCHES, PROJECTS, REPOS, TRIGGERS
@@ -50,6 +50,22 @@ def test_two_commits_of_one_repo_in_one_transaction(w: World) -> None:
         rf"error running request 2 of 2: commit default/{w.a.name}@[0-9a-f]{{32}} already exists\n"
         r"inconsistent dependencies: cannot create commit from \S+; repo \(\d+\) already has a commit in this transaction",  # noqa: E501
         error.details(),
+    )
+
+
+def test_a_child_that_is_being_finished(w: World) -> None:
+    """It waits for the open commit that it is built on."""
+    above, below = Repo(w.a.channel), Repo(w.a.channel)
+    link(below, above)
+    older = head(below).commit
+    finished(above)
+    newer = head(below).commit
+    below.api.FinishCommit(pfs.FinishCommitRequest(commit=newer))
+    with refused(UNKNOWN, "") as caught:
+        below.api.SquashCommit(pfs.SquashCommitRequest(commit=older))
+    error: Any = caught.value
+    assert error.details() == (
+        f"cannot squash until child commit {below.name_of(newer)} is finished, consider using WaitCommit"
     )
 
 

@@ -197,8 +197,8 @@ def test_targets_that_cannot_be_are_refused_by_name(repo: Repo, place: Place) ->
         ask(url=place.url, file_format=csv)
     with refused(UNKNOWN, "egress.sql_database.secret.name and egress.sql_database.secret.key are required"):
         ask(url=place.url, file_format=csv, secret=pfs.SQLDatabaseEgress.Secret(name="x"))
-    for kind in (FORMAT.UNKNOWN, FORMAT.PARQUET):
-        with refused(UNKNOWN, "unknown file format"):
+    for kind, name in ((FORMAT.UNKNOWN, "UNKNOWN"), (FORMAT.PARQUET, "PARQUET"), (FORMAT.Type.ValueType(99), "99")):
+        with refused(UNKNOWN, f"unknown file format {name}"):
             egress(repo, place, kind)
     for scheme, package in (("mysql", "pymysql"), ("snowflake", "snowflake-sqlalchemy")):
         with refused(grpc.StatusCode.UNIMPLEMENTED, f"no driver for {scheme} databases: {package} is not installed"):

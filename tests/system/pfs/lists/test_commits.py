@@ -84,6 +84,9 @@ def test_by_origin(a: Repo, b: Repo) -> None:
     assert commits(a, origin_kind=FSCK, all=True) == [user, auto]
     link(b, a)
     assert commits(b, origin_kind=USER) == []
+    for more in ({}, {"to": a.head}):
+        with refused(UNKNOWN, "unknown origin kind 99"):
+            commits(a, origin_kind=99, **more)
 
 
 def test_a_repo_without_a_name_is_all_of_them(a: Repo, b: Repo) -> None:

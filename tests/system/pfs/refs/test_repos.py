@@ -9,7 +9,7 @@ import pytest
 
 from datamill.wire import pfs_v2_pb2 as pfs
 from tests.support.servers import unique
-from tests.system.pfs.driver import Repo, at, refused
+from tests.system.pfs.driver import Repo, at, head, put, refused
 
 UNKNOWN, NOT_FOUND, EXISTS = grpc.StatusCode.UNKNOWN, grpc.StatusCode.NOT_FOUND, grpc.StatusCode.ALREADY_EXISTS
 NOBODY = "0" * 12 + "4" + "0" * 19
@@ -74,3 +74,25 @@ def test_empty_requests_are_refused_clearly(a: Repo, call: str) -> None:
     error: Any = caught.value
     assert error.code() in (UNKNOWN, grpc.StatusCode.INVALID_ARGUMENT)
     assert error.details()
+
+
+def test_fields_that_count_for_nothing(a: Repo) -> None:
+    """Those that clients of other releases still fill in, and those whose meaning another field has taken over."""
+    a.modify(put("/f", b"x"))
+    commit = a.wait().commit
+    a.api.CreateBranch(pfs.CreateBranchRequest(branch=a.branch, new_commit_set=True))
+    assert head(a).commit == commit
+    nobody = pfs.Branch(repo=pfs.Repo(name="nobody"), name="nobodys")
+    assert at_all(a, pfs.Commit(repo=a.wire, id=commit.id, branch=nobody)) == commit, "an id needs no branch"
+    assert at_all(a, pfs.Commit(id=commit.id, branch=pfs.Branch(repo=a.wire, name="nobodys"))) == commit
+    started = a.api.StartCommit(pfs.StartCommitRequest(branch=a.branch, parent=pfs.Commit()))
+    assert at(a, started.id).parent_commit == commit, "an empty parent is none"
+    a.finish(started)
+    shallow = pfs.DiffFileRequest(new_file=a.file("/"), shallow=True)
+    assert list(a.api.DiffFile(shallow)) == list(a.api.DiffFile(pfs.DiffFileRequest(new_file=a.file("/"))))
+    fsck = a.api.Fsck(pfs.FsckRequest(fix=True))
+    assert not [one.error for one in fsck if a.name in one.error]
+
+
+def at_all(repo: Repo, commit: pfs.Commit) -> pfs.Commit:
+    return repo.api.InspectCommit(pfs.InspectCommitRequest(commit=commit)).commit
