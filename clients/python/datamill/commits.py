@@ -37,9 +37,12 @@ class Commits(Calls):
         return self.call(self.pfs.InspectCommit, pfs.InspectCommitRequest(commit=names.commit(commit)))
 
     def wait_commit(self, commit: str | pfs.Commit) -> pfs.CommitInfo:
-        """Wait until a commit is FINISHED: merged, validated, readable. Its `error` says whether it is good."""
-        asked = self.inspect_commit(commit).commit  # a branch may move on while we wait
-        request = pfs.InspectCommitRequest(commit=asked, wait=pfs.CommitState.FINISHED)
+        """Wait until a commit is FINISHED: merged, validated, readable. Its `error` says whether it is good.
+
+        For a branch: until the head that it has now is. When the server goes away meanwhile, and the branch moves on,
+        that is the newer head, which is not FINISHED before the older one.
+        """
+        request = pfs.InspectCommitRequest(commit=names.commit(commit), wait=pfs.CommitState.FINISHED)
         return patiently(lambda: self.wait(self.pfs.InspectCommit, request))
 
     def list_commits(

@@ -12,7 +12,7 @@ from threading import Event
 
 from blake3 import blake3
 
-from services.kit.packs import BIG_FILE_BYTES, cut
+from services.kit.packs import BIG_FILE_BYTES, Bytes, cut
 from services.kit.sortedmap.rows import Row
 from services.kit.sortedmap.tree import scan
 from services.kit.urls.ahead import ahead
@@ -84,7 +84,7 @@ class Upload:
         self._draft = Draft()
         self._parts: list[Part] = []
         self._key = b""  # the file that bytes are coming in for
-        self._pending: list[bytes] = []
+        self._pending: list[Bytes] = []
         self._pending_bytes = 0
         self._big: list[Extent] | None = None  # chunks so far, once it is known to be a big file
         self._hasher = blake3()
@@ -157,7 +157,7 @@ class Upload:
             self._big.append(self._writer.add(data[start : start + length]))
             start += length
         self._hasher.update(data[:start])
-        self._pending, self._pending_bytes = [bytes(data[start:])], len(data) - start
+        self._pending, self._pending_bytes = [data[start:]], len(data) - start
 
     def _write(self, op: Op) -> None:
         self._draft.write(op)
