@@ -26,7 +26,7 @@ from deploy.local import layout as layouts
 from deploy.local.layout import CannotRun, Layout
 from deploy.local.upkeep import manifest
 from deploy.local.upkeep.calling import Upkeep, upkeep
-from deploy.local.upkeep.places import DATABASES, STORES, Places, keys, schema
+from deploy.local.upkeep.places import DATABASES, STORES, Places, forget_processes, keys, schema
 from services.kit.errors import Problem
 from services.kit.objects import copying as objects
 from services.kit.storage import copying as databases
@@ -46,6 +46,7 @@ def backup(data_dir: Path, target: Path) -> int:
             snapshot = target / "snapshots" / datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
             for name in DATABASES:
                 databases.take(places.database(name), schema(name), snapshot / f"{name}.db")
+                forget_processes(name, snapshot / f"{name}.db")
             copied, wanted = _copy_objects(places, snapshot, target / "objects")
         os.sync()
         digests = {name: manifest.digest(snapshot / f"{name}.db") for name in DATABASES}

@@ -1,7 +1,8 @@
 """A PFS of its own for tests that collect, damage and kill."""
 
+import sqlite3
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -41,6 +42,11 @@ class Alone:
         *_, last = self.upkeep.CollectGarbage(request, timeout=120)
         assert last.HasField("report")
         return last.report
+
+    def states(self) -> set[tuple[str, str]]:
+        """In which states packs of which kinds are, by the rows in SQLite."""
+        with closing(sqlite3.connect(self.root / "pfs/pfs.db")) as db:
+            return set(db.execute("SELECT kind, state FROM packs WHERE state != 'writing'"))
 
     def packs(self, kind: str = "packs") -> set[str]:
         """Names of the objects of a kind, "packs" or "index"."""
