@@ -12,6 +12,7 @@ from benchmarks.goals.filling import Contents, in_messages, path_of, scattered
 from benchmarks.goals.places import Place
 from datamill.wire import content_v1_pb2 as content
 from datamill.wire import pfs_v2_pb2 as pfs
+from datamill.wire import trees_v1_pb2 as trees
 
 WARM = 3
 
@@ -74,13 +75,19 @@ def _commit(at: Place, name: str, messages: list[content.PutEntriesRequest]) -> 
 
 
 def timed(work: Callable[[], int], rounds: int) -> tuple[float, int]:
-    """Median seconds of `work`, after one go that warms up, and what it counted."""
-    seconds, count = list[float](), work()
+    """Median seconds of `work`, after one go that warms up if it is more than one, and what it counted."""
+    seconds, count = list[float](), work() if rounds > 1 else 0
     for _ in range(rounds):
         begun = time.perf_counter()
         count = work()
         seconds.append(time.perf_counter() - begun)
     return median(seconds), count
+
+
+def plan(at: Place, commit: pfs.Commit) -> int:
+    """DiffTree: which files a planner has to look at; how many."""
+    found = at.trees.DiffTree(trees.DiffTreeRequest(new_commit=commit, pattern="/*/*"))
+    return sum(len(batch.changes) for batch in found)
 
 
 def diff(at: Place, commit: pfs.Commit) -> int:

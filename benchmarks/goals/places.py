@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import grpc
+import psutil
 
 import datamill
 from datamill.wire import content_v1_pb2_grpc as content_grpc
@@ -62,6 +63,12 @@ class Place:
     def forget_peak(self) -> None:
         """Let the peak of resident memory begin anew."""
         Path(f"/proc/{self.pid}/clear_refs").write_text("5")
+
+    @property
+    def processor_seconds(self) -> float:
+        """What PFS has used so far, of all cores."""
+        times = psutil.Process(self.pid).cpu_times()
+        return float(times.user + times.system)
 
     @property
     def peak_bytes(self) -> int:
