@@ -5,7 +5,7 @@ COMPAT := .venv-compat
 BIN := $(VENV)/bin
 SERVICE ?= pfs
 NAME ?= change
-KILLS ?= 100
+KILLS ?= 200
 EXAMPLES ?= 100
 SEED ?= 20260101
 
@@ -49,9 +49,10 @@ check: setup ## format, lint, types, import rules and protos; changes nothing
 test: setup compat ## all tests, against real processes
 	$(BIN)/python -m pytest
 
-soak: setup ## kill PFS 100 times on each kind of database and store, then run its model: KILLS= EXAMPLES= SEED=
+soak: setup ## kill PFS 200 times on each kind of database and store, run its model, a minute without NATS: KILLS= EXAMPLES= SEED=
 	SOAK_KILLS=$(KILLS) SOAK_SEED=$(SEED) $(BIN)/python -m pytest -s tests/system/soak
 	MODEL_EXAMPLES=$(EXAMPLES) MODEL_SEED=$(SEED) $(BIN)/python -m pytest -s --timeout 7200 tests/system/model
+	DATAMILL_AWAY=60 $(BIN)/python -m pytest tests/system/outages
 
 bench: setup ## measure against peers in the same run
 	$(BIN)/python -m benchmarks

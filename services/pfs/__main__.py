@@ -41,6 +41,7 @@ from services.pfs.operations.collection.presence import Presence
 from services.pfs.operations.files.stores import Stores
 from services.pfs.operations.files.tree_views import Views
 from services.pfs.operations.refs.projects import settle
+from services.pfs.operations.storage_check import is_another_store, oldest_packs
 from services.pfs.servicers.admin import AdminApi, VersionApi
 from services.pfs.servicers.api import PfsApi
 from services.pfs.servicers.auth import add_auth
@@ -70,11 +71,14 @@ GC_OBJECTS = 10_000  # made between looks for garbage: a call makes many that di
 async def main(settings: Settings) -> None:
     async with AsyncExitStack() as up:
         clock, objects, urls = SystemClock(), open_store(settings.store), _urls(settings)
-        objects.spread("packs", "index")
         if objects.root is None:
             asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(WAITING))
         db = up.enter_context(Database(settings.database_url))
         migrate(db, MIGRATIONS, Base.metadata)
+        if is_another_store(objects, await db.read(oldest_packs)):
+            found = f"the store {settings.store} holds none of the packs that the database knows"
+            raise config.ConfigError(f"{found}: is it another one, or not mounted?")
+        objects.spread("packs", "index")
         await db.run(settle, clock.now())
         bus = await up.enter_async_context(Bus.connect(settings.nats_url, name="pfs"))
         presence, moves = await Presence.open(db, clock, replica=settings.replica), Moves()
@@ -82,7 +86,10 @@ async def main(settings: Settings) -> None:
         keeper = PresenceKeeper(db, presence, moves, clock)
         await keeper.beat()
         stores = Stores.over(objects, moves=moves, name=presence.name, session=presence.session)
-        collector = Collector(db, stores, presence, keeper, clock, every=settings.gc_every, hold=settings.gc_hold)
+        collector = Collector(
+            db, stores, presence, keeper, clock, every=settings.gc_every, hold=settings.gc_hold,
+            gain_bytes=settings.gc_gain_bytes,
+        )  # fmt: skip
         views = Views(db, bus, stores, clock)
         content = await ContentService.start(db=db, stores=stores, views=views, clock=clock)
         token = settings.service_token

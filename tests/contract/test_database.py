@@ -1,9 +1,11 @@
 """One suite for SQLite and PostgreSQL: transactions, retries, news, leases, migrations."""
 
 import asyncio
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -203,4 +205,26 @@ async def test_a_call_waits_for_a_server_that_is_restarted(own_postgres: Postgre
         finally:
             await asyncio.to_thread(own_postgres.start)
         await waiting
+        assert await db.read(_count) == 2
+
+
+async def test_a_sqlite_file_that_others_have_locked_is_waited_for_and_then_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.kit.storage.database.LOCKED_SECONDS", 0.05)
+    with Database(f"sqlite:///{tmp_path}/kit.db") as db, closing(sqlite3.connect(tmp_path / "kit.db")) as other:
+        KitBase.metadata.create_all(db.engine)
+        other.isolation_level = None
+        other.execute("BEGIN IMMEDIATE")
+        waiting = asyncio.ensure_future(db.run(_news, "a"))
+        assert await db.read(_count) == 0, "who reads goes on"
+        other.execute("ROLLBACK")
+        await waiting
+        monkeypatch.setattr("services.kit.storage.database.LOCKED_IN_ALL", 0.2)
+        other.execute("BEGIN IMMEDIATE")
+        for _ in range(2):
+            with pytest.raises(Unavailable, match="cannot be reached or is busy"):
+                await db.run(_news, "b")
+        other.execute("ROLLBACK")
+        await db.run(_news, "c")
         assert await db.read(_count) == 2

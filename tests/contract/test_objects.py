@@ -2,6 +2,7 @@
 
 import os
 import threading
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import BinaryIO
@@ -9,7 +10,7 @@ from typing import BinaryIO
 import pytest
 import urllib3
 
-from services.kit.errors import Corrupt, Exhausted
+from services.kit.errors import Corrupt, Exhausted, Unavailable
 from services.kit.objects.local import LocalObjects
 from services.kit.objects.opening import open_store
 from services.kit.objects.port import ObjectMissing, Objects
@@ -145,3 +146,26 @@ def test_spread_folders_are_there_before_the_first_object_and_may_be_made_again(
     assert {len(list((tmp_path / prefix).iterdir())) for prefix in ("packs", "index")} == {256}
     objects.put("index/ff/new", b"too")
     assert (objects.get("packs/07/old"), objects.get("index/ff/new")) == (b"kept", b"too")
+
+
+def test_a_folder_that_is_gone_is_told_from_an_object_that_is_missing(tmp_path: Path) -> None:
+    objects, elsewhere = LocalObjects(tmp_path / "store"), tmp_path / "elsewhere"
+    objects.put("packs/ab/one", b"0123")
+    (tmp_path / "store").rename(elsewhere)
+    (tmp_path / "given").write_bytes(b"x")
+    calls: list[Callable[[], object]] = [
+        lambda: objects.get("packs/ab/one"),
+        lambda: objects.get_range("packs/ab/one", 0, 1),
+        lambda: objects.size("packs/ab/one"),
+        lambda: objects.delete("packs/ab/one"),
+        lambda: objects.put("packs/ab/two", b"1"),
+        lambda: objects.move("packs/ab/one", "packs/ab/two"),
+        lambda: objects.adopt("packs/ab/two", tmp_path / "given"),
+    ]
+    for call in calls:
+        with pytest.raises(Unavailable, match=r"the folder of the store cannot be used \(No such file"):
+            call()
+    assert not (tmp_path / "store").exists(), "nothing may be written to what will be hidden again"
+    elsewhere.rename(tmp_path / "store")
+    assert objects.get("packs/ab/one") == b"0123"
+    assert objects.size("packs/ab/two") is None

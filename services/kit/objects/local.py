@@ -1,16 +1,21 @@
 """Objects as files below one folder.
 
-Temp file, fsync, rename, fsync of the folder: a crash leaves garbage, never a hole.
+Temp file, fsync, rename, fsync of the folder: a crash leaves garbage, never a hole. A folder that is gone for a while,
+such as one that is not mounted, is told from an object that is missing by ".incoming", which is always there.
 """
 
 import errno
+import logging
 import os
 import secrets
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 
-from services.kit.errors import Corrupt, Exhausted
+from services.kit.errors import Corrupt, Exhausted, Unavailable
 from services.kit.objects.port import Data, ObjectMissing, pieces_of
+
+log = logging.getLogger(__name__)
 
 
 class LocalObjects:
@@ -42,8 +47,9 @@ class LocalObjects:
                 os.fsync(file.fileno())
             self._publish(temp, key)
         except OSError as error:
-            temp.unlink(missing_ok=True)
-            raise meaning_of(error) from error
+            with suppress(OSError):
+                temp.unlink(missing_ok=True)
+            raise self._meaning(error, key) from error
 
     def adopt(self, key: str, path: Path) -> None:
         if self.size(key) is not None:
@@ -54,23 +60,21 @@ class LocalObjects:
                 os.fsync(file.fileno())
             self._publish(path, key)
         except OSError as error:
-            raise meaning_of(error) from error
+            raise self._meaning(error, key) from error
 
     def move(self, source: str, key: str) -> None:
         try:
             with open(self._root / source, "rb") as file:
                 os.fsync(file.fileno())
             self._publish(self._root / source, key)
-        except FileNotFoundError as error:
-            raise ObjectMissing(source) from error
         except OSError as error:
-            raise meaning_of(error) from error
+            raise self._meaning(error, source) from error
 
     def get(self, key: str) -> bytes:
         try:
             return (self._root / key).read_bytes()
-        except FileNotFoundError as error:
-            raise ObjectMissing(key) from error
+        except OSError as error:
+            raise self._meaning(error, key) from error
 
     def get_range(self, key: str, offset: int, length: int) -> bytes:
         data = self.get_up_to(key, offset, length)
@@ -81,8 +85,8 @@ class LocalObjects:
     def get_up_to(self, key: str, offset: int, length: int) -> bytes:
         try:
             handle = os.open(self._root / key, os.O_RDONLY)
-        except FileNotFoundError as error:
-            raise ObjectMissing(key) from error
+        except OSError as error:
+            raise self._meaning(error, key) from error
         try:
             data = os.pread(handle, length, offset)
             while len(data) < length:  # one call stops at 2 GiB, or at the file's end
@@ -91,17 +95,23 @@ class LocalObjects:
                     break
                 data += more
             return data
+        except OSError as error:
+            raise self._meaning(error, key) from error
         finally:
             os.close(handle)
 
     def size(self, key: str) -> int | None:
         try:
             return (self._root / key).stat().st_size
-        except FileNotFoundError:
+        except OSError as error:
+            self._only_missing(error, key)
             return None
 
     def delete(self, key: str) -> None:
-        (self._root / key).unlink(missing_ok=True)
+        try:
+            (self._root / key).unlink()
+        except OSError as error:
+            self._only_missing(error, key)
 
     def signed_put(self, key: str, lifetime: timedelta) -> str | None:
         return None
@@ -109,13 +119,30 @@ class LocalObjects:
     def signed_get(self, key: str, lifetime: timedelta) -> str | None:
         return None
 
+    def _meaning(self, error: OSError, key: str) -> Exception:
+        if isinstance(error, FileNotFoundError) and os.path.isdir(self._incoming):
+            return ObjectMissing(key)
+        return meaning_of(error)
+
+    def _only_missing(self, error: OSError, key: str) -> None:
+        """Raises what an error means unless the object is missing only."""
+        meaning = self._meaning(error, key)
+        if not isinstance(meaning, ObjectMissing):
+            raise meaning from error
+
     def _publish(self, temp: Path, key: str) -> None:
         target = self._root / key
         if not target.parent.is_dir():
-            target.parent.mkdir(parents=True, exist_ok=True)
+            self._make_folder(target.parent)
             _sync_folder(target.parent.parent)
         os.rename(temp, target)
         _sync_folder(target.parent)
+
+    def _make_folder(self, folder: Path) -> None:
+        """And those above it, but never the root: where that is gone, nothing may be written."""
+        if folder.parent != self._root and not folder.parent.is_dir():
+            self._make_folder(folder.parent)
+        folder.mkdir(exist_ok=True)
 
 
 def _sync_folder(folder: Path) -> None:
@@ -127,7 +154,8 @@ def _sync_folder(folder: Path) -> None:
 
 
 def meaning_of(error: OSError) -> Exception:
-    """What to raise for an error of the file system: Exhausted when there is no room."""
+    """What to raise for an error of the file system: Exhausted when there is no room, else Unavailable."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return Exhausted(f"the disk of the store is full ({error.strerror}): free some space and try again")
-    return error
+    log.error("the store cannot be used: %s", error)
+    return Unavailable(f"the folder of the store cannot be used ({error.strerror}); try again when it can")

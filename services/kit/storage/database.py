@@ -30,6 +30,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 ATTEMPTS = 12
 LOCKED_SECONDS = 10  # how long a transaction waits for another process to let go of a SQLite file
+LOCKED_IN_ALL = 20.0  # as OUTAGE_SECONDS, of a call that waits for it again and again
 OUTAGE_SECONDS = 5.0  # so long a call waits for a server that went away; afterwards calls fail at once until it is back
 WRITES = "datamill writes"  # said of a connection before its next transaction; taken for granted when it is not
 # Serialization failure, deadlock, lock not available; unique violation, which two writers that both saw no row meet.
@@ -74,7 +75,7 @@ class Database:
         self._writers = ThreadPoolExecutor(1 if self.is_sqlite else readers, thread_name_prefix="db-write")
         self._readers = ThreadPoolExecutor(readers, thread_name_prefix="db-read")
         self._after: list[Callable[[list[Any]], None]] = []
-        self._lost_at: float | None = None  # when the server was first found to be away; the monotonic clock
+        self._lost_at: float | None = None  # when the database was first found to be away; the monotonic clock
 
     def __enter__(self) -> "Database":
         return self
@@ -117,12 +118,14 @@ class Database:
             committing = False
             try:
                 with self.engine.connect() as connection, Session(connection, expire_on_commit=False) as tx:
-                    self._lost_at = None
+                    if not self.is_sqlite:
+                        self._lost_at = None
                     connection.info[WRITES] = write
                     result = work(tx, *args, **kwargs)
                     if write:
                         committing = True
                         tx.commit()
+                        self._lost_at = None
                     return result, tx.info.get("news", [])
             except DBAPIError as error:
                 attempt += 1
@@ -134,21 +137,29 @@ class Database:
                     raise _translated(error) from error
 
     def _outage_passes(self, error: DBAPIError) -> bool:
-        """Whether no connection could be made, but waiting for one is still worth it."""
-        if self.is_sqlite or error.connection_invalidated or not _is_unreachable(error):
+        """Whether the server, or the lock on SQLite's file, could not be had, but waiting is still worth it."""
+        if self.is_sqlite:
+            away, patience = _is_locked(error), LOCKED_IN_ALL
+        else:
+            away, patience = not error.connection_invalidated and _is_unreachable(error), OUTAGE_SECONDS
+        if not away:
             return False
         now = time.monotonic()
         if self._lost_at is None:
             self._lost_at = now
-        return now - self._lost_at < OUTAGE_SECONDS
+        return now - self._lost_at < patience
 
 
 def _may_repeat(error: DBAPIError, committing: bool) -> bool:
-    if isinstance(error.orig, sqlite3.OperationalError):
-        return "locked" in str(error.orig) or "busy" in str(error.orig)
     if error.connection_invalidated:
         return not committing  # it may have been committed; only the caller can find out
     return getattr(error.orig, "sqlstate", None) in RETRY_SQLSTATES
+
+
+def _is_locked(error: DBAPIError) -> bool:
+    """Somebody else writes to the file, or has it for himself."""
+    text = str(error.orig)
+    return isinstance(error.orig, sqlite3.OperationalError) and ("locked" in text or "busy" in text)
 
 
 def _is_unreachable(error: DBAPIError) -> bool:

@@ -62,8 +62,13 @@ class Finisher:
             self._tasks.create_task(self._one(work, call))
 
     async def _cause_to_look(self, news: Listener, others_wait: bool) -> None:
-        """Return when there may be something to do: a commit that ends matters only to those that wait for it."""
-        while (one := await news.wait(LOOK_AGAIN)) is not None:
+        """Return when there may be something to do: a commit that ends matters only to those that wait for it.
+
+        After LOOK_AGAIN in any case: what failed is tried again, also when news of others never ends.
+        """
+        loop = asyncio.get_running_loop()
+        until = loop.time() + LOOK_AGAIN.total_seconds()
+        while (left := until - loop.time()) > 0 and (one := await news.wait(timedelta(seconds=left))) is not None:
             if others_wait or (one.subject == "pfs.commit.finishing" and one.key not in self._busy.values()):
                 return
 

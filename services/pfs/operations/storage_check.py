@@ -16,6 +16,7 @@ from services.kit.packs import BadPack, decode, pack_key, read_directory
 from services.pfs.storage.content.content_tables import CONTENT, LIVE, PackRow
 
 AT_A_TIME = 8  # packs looked at together: asking a store far away takes longer than looking
+A_FEW = 4
 VERIFIED_AT_A_TIME = 2  # each takes its pack's size of memory
 
 
@@ -27,6 +28,17 @@ def packs_between(tx: Session, first: bytes, last: bytes) -> list[bytes]:
     if last:
         names = names.where(PackRow.name <= last)
     return list(tx.scalars(names.order_by(PackRow.name)))
+
+
+def oldest_packs(tx: Session) -> list[bytes]:
+    """A few names of content packs."""
+    rows = select(PackRow.name).where(PackRow.kind == CONTENT, PackRow.state == LIVE).order_by(PackRow.at, PackRow.name)
+    return list(tx.scalars(rows.limit(A_FEW)))
+
+
+def is_another_store(objects: Objects, names: Sequence[bytes]) -> bool:
+    """Whether none of these packs is there: a folder that is not mounted, or the wrong bucket."""
+    return bool(names) and all(objects.size(pack_key(name)) is None for name in names)
 
 
 def damaged(objects: Objects, names: Sequence[bytes], *, read: bool) -> dict[bytes, str]:

@@ -53,7 +53,7 @@ class Incoming:
         place = self.path(name)
         if place is not None:
             part = place.with_suffix(".part")
-            with open(part, "wb", 0) as file:
+            with _opened(part) as file:
                 yield file
             part.rename(place)
             return
@@ -93,8 +93,15 @@ class Incoming:
             raise Invalid(f"pack {name.hex()} has not been written") from error
 
 
+def _opened(path: Path) -> BinaryIO:
+    try:
+        return open(path, "wb", 0)
+    except OSError as error:
+        raise meaning_of(error) from error
+
+
 def write(file: BinaryIO, data: bytes) -> None:
-    """Add bytes to a pack that is being received. Raises Exhausted."""
+    """Add bytes to a pack that is being received. Raises Exhausted, Unavailable."""
     try:
         file.write(data)
     except OSError as error:
