@@ -6,7 +6,7 @@ import grpc
 
 from datamill.wire import pfs_v2_pb2 as pfs
 from tests.support.servers import unique
-from tests.system.pfs.driver import Repo
+from tests.system.pfs.driver import Repo, put
 
 EXISTS = grpc.StatusCode.ALREADY_EXISTS
 ROUNDS = 4
@@ -61,3 +61,23 @@ def test_one_name_is_given_once_and_deleting_meanwhile_breaks_nothing(pfs_channe
     repo.api.CreateRepo(pfs.CreateRepoRequest(repo=wire))
     assert not list(repo.api.ListCommit(pfs.ListCommitRequest(repo=wire)))
     assert not list(repo.api.ListBranch(pfs.ListBranchRequest(repo=wire)))
+
+
+def test_one_shot_writers_of_one_branch_all_land(pfs_channel: grpc.Channel) -> None:
+    repo = Repo(pfs_channel)
+    writers, rounds = 25, 2
+
+    def work(number: int) -> None:
+        for turn in range(rounds):
+            repo.modify(put(f"/{number}/{turn}", b"%d/%d" % (number, turn)))
+
+    with ThreadPoolExecutor(writers) as threads:
+        list(threads.map(work, range(writers)))
+    wanted = {f"/{number}/{turn}" for number in range(writers) for turn in range(rounds)}
+    repo.wait()
+    assert {path for path in repo.walk() if path.count("/") == 2 and not path.endswith("/")} == wanted
+    assert all(repo.read(path) == path[1:].encode() for path in wanted)
+    infos = list(repo.api.ListCommit(pfs.ListCommitRequest(repo=repo.wire)))
+    assert len(infos) == len(wanted), "one commit each"
+    assert [info.parent_commit.id for info in infos] == [info.commit.id for info in infos[1:]] + [""]
+    assert not any(info.error for info in infos)
