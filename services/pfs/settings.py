@@ -8,7 +8,8 @@ from datetime import timedelta
 class Settings:
     """store: the object store, file:///folder or s3://host:port/bucket/prefix (kit/objects/address.py).
     gc_every: how often garbage is collected, 0s for never. gc_hold: how long what nothing refers to is kept for callers
-    that read packs themselves, and what they have written for them to name it.
+    that read packs themselves, and what they have written for them to name it. gc_gain_bytes: how much less a sparse
+    pack of trees must take to be rewritten.
     replica: the name of this one among those over the same database, the same after a restart, or empty.
     url_folders, url_hosts: what URLs of callers may name (kit/urls/rules.py): folders apart by ":", none for none of
     this machine's files; hosts and scheme://bucket apart by ",", none for every one.
@@ -27,3 +28,4 @@ class Settings:
     drain: timedelta = timedelta(seconds=10)
     gc_every: timedelta = timedelta(hours=1)
     gc_hold: timedelta = timedelta(hours=6)
+    gc_gain_bytes: int = 64 << 10

@@ -61,6 +61,7 @@ def killable_pfs(
     """One for the tests of a module."""
     root, at = tmp_path_factory.mktemp("killed"), f"127.0.0.1:{free_port()}"
     env = settings("pfs", root, nats_url=nats_url, token=service_token, listen=at)
+    env["PFS_GC_GAIN_BYTES"] = "1"  # small packs of trees are rewritten, too
     env["PFS_REPLICA"] = "one"  # the one that starts again takes over at once what the killed one held
     if request.param == CLUSTER:
         postgres: Postgres = request.getfixturevalue("postgres")

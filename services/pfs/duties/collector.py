@@ -41,7 +41,10 @@ class StillRunning(Refused):
 
 @dataclass
 class Collector:
-    """every: how often by itself, zero for never. hold: how long callers outside are waited for."""
+    """every: how often by itself, zero for never. hold: how long callers outside are waited for.
+
+    gain_bytes: so much less an index pack must take when it is rewritten.
+    """
 
     db: Database
     stores: Stores
@@ -50,6 +53,7 @@ class Collector:
     clock: Clock
     every: timedelta
     hold: timedelta
+    gain_bytes: int
     _one_at_a_time: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def run(self) -> None:
@@ -102,7 +106,7 @@ class Collector:
         gone, _ = collect.unreached(found, marks)
         await self._count(report, found, gone)
         contents = await asyncio.to_thread(lambda: list(repack.sparse(self.stores, found.packs, marks)))
-        for one in (*contents, *repack_index.sparse(found.packs, marks)):
+        for one in (*contents, *repack_index.sparse(found.packs, marks, gain_bytes=self.gain_bytes)):
             report.rewritten.add(1, one.body_bytes - one.live_bytes)
         now = self.clock.now()
         waiting = await self.db.read(collect.doomed, 1 << 60, hold=hold, now=now)
@@ -156,7 +160,7 @@ class Collector:
     def _rewriting(self, found: Snapshot, marker: Marker) -> Iterator[Moved]:
         """Write new packs, of contents and of trees. Blocks."""
         yield from repack.rewrite(self.stores, list(repack.sparse(self.stores, found.packs, marker.marks)))
-        packs = list(repack_index.sparse(found.packs, marker.marks))
+        packs = list(repack_index.sparse(found.packs, marker.marks, gain_bytes=self.gain_bytes))
         yield from repack_index.rewrite(self.stores, packs, marker.ranges({pack.name for pack in packs}))
 
     async def _delete(self, report: Report, epoch: int, hold: timedelta) -> None:

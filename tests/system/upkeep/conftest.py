@@ -54,10 +54,12 @@ class Alone:
 
 
 @contextmanager
-def pfs_alone(root: Path, nats_url: str) -> Iterator[Alone]:
+def pfs_alone(root: Path, nats_url: str, **more: str) -> Iterator[Alone]:
+    """more: settings, by their names without PFS_."""
     env = settings("pfs", root, nats_url=nats_url, token=SERVICE_TOKEN) | {
         "PFS_REPLICA": "one",
         "PFS_GC_EVERY": "0s",
+        **{f"PFS_{name}": value for name, value in more.items()},
     }
     with (
         running(service_command("pfs"), env=env, ready=SERVING) as process,

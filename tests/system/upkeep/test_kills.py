@@ -103,7 +103,7 @@ def test_nothing_is_lost_when_a_collection_is_killed(tmp_path: Path, nats_url: s
     stories: list[Story] = []
     rewritten = deleted = 0
     for kill in range(KILLS + 1):
-        with pfs_alone(tmp_path, nats_url) as alone:
+        with pfs_alone(tmp_path, nats_url, GC_GAIN_BYTES="1") as alone:
             if not stories:
                 stories = [Story(Repo(alone.channel).name, random.Random(f"{SEED}/{number}")) for number in range(2)]
             repos = [Repo(alone.channel, story.name) for story in stories]

@@ -56,7 +56,9 @@ def test_ranges_of_a_rewritten_pack_are_found_and_rewritten_again(tmp_path: Path
         wanted = list(scan(stores.trees.reader, root))
         marker = Marker(stores)
         list(mark(marker, [root], []))
-        sparse = list(repack_index.sparse([Pack(name, INDEX, size) for name, size in packs], marker.marks))
+        sparse = list(
+            repack_index.sparse([Pack(name, INDEX, size) for name, size in packs], marker.marks, gain_bytes=64 << 10)
+        )
         assert sparse, turn
         (moved,) = repack_index.rewrite(stores, sparse, marker.ranges({one.name for one in sparse}))
         gone = {one.name for one in moved.old}

@@ -14,17 +14,15 @@ from services.pfs.operations.files.stores import Stores
 from services.pfs.storage.content.content_tables import INDEX
 from services.pfs.storage.content.ranges import index_key, rewritten
 
-WORTH_BYTES = 64 << 10  # a move is remembered as long as a tree names the pack; so much has to be gained by it
 
-
-def sparse(packs: Iterable[Pack], marks: Marks) -> Iterator[Sparse]:
-    """The packs that are worth rewriting. blobs of an index pack are its bytes; 0 when nobody counted."""
+def sparse(packs: Iterable[Pack], marks: Marks, *, gain_bytes: int) -> Iterator[Sparse]:
+    """The packs that are worth rewriting. gain_bytes: at least; a move is remembered as long as a tree names the pack."""
     for pack in packs:
         if pack.kind != INDEX or pack.name not in marks.index:
             continue
-        live = marks.index[pack.name]
-        if live < WORTH_IT * pack.blobs and pack.blobs - live >= WORTH_BYTES:
-            yield Sparse(pack.name, (), live, pack.blobs)
+        live, size = marks.index[pack.name], pack.blobs
+        if live < WORTH_IT * size and size - live >= gain_bytes:
+            yield Sparse(pack.name, (), live, size)
 
 
 def rewrite(stores: Stores, packs: Sequence[Sparse], ranges: Mapping[bytes, Sequence[Place]]) -> Iterator[Moved]:
