@@ -16,7 +16,7 @@ from services.pfs.storage.content.ranges import index_key, rewritten
 
 
 def sparse(packs: Iterable[Pack], marks: Marks, *, gain_bytes: int) -> Iterator[Sparse]:
-    """The packs that are worth rewriting. gain_bytes: at least; a move is remembered as long as a tree names the pack."""
+    """Those worth rewriting. gain_bytes: at least; a move is remembered as long as a tree names the pack."""
     for pack in packs:
         if pack.kind != INDEX or pack.name not in marks.index:
             continue
