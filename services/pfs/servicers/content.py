@@ -53,23 +53,23 @@ TO_WRITE = TO_READ = timedelta(hours=6)  # how long signed URLs hold
 class ContentService(ContentServiceServicer):
     """Make it with `start`."""
 
-    def __init__(self, *, db: Database, stores: Stores, views: Views, clock: Clock, probe: str) -> None:
+    def __init__(self, *, db: Database, stores: Stores, views: Views, clock: Clock) -> None:
         self._db, self._stores, self._views, self._clock = db, stores, views, clock
         self._incoming = Incoming(stores.objects)
-        self._probe = probe
 
     @classmethod
     async def start(cls, *, db: Database, stores: Stores, views: Views, clock: Clock) -> "ContentService":
         """Raises Unavailable when the store is away."""
-        probe = await asyncio.to_thread(_settle, stores)
-        return cls(db=db, stores=stores, views=views, clock=clock, probe=probe)
+        await asyncio.to_thread(_settle, stores)
+        return cls(db=db, stores=stores, views=views, clock=clock)
 
     async def GetStore(self, request: wire.GetStoreRequest, context: Context) -> wire.GetStoreResponse:
         objects = self._stores.objects
+        value = await asyncio.to_thread(_settle, self._stores)  # replicas that start together may each have put one
         if objects.root is None:
-            return wire.GetStoreResponse(probe_value=self._probe, probe_url=objects.signed_get(PROBE, TO_READ) or "")
+            return wire.GetStoreResponse(probe_value=value, probe_url=objects.signed_get(PROBE, TO_READ) or "")
         packs, probe = objects.root / "packs", objects.root / PROBE
-        return wire.GetStoreResponse(local_root=str(packs), probe_path=str(probe), probe_value=self._probe)
+        return wire.GetStoreResponse(local_root=str(packs), probe_path=str(probe), probe_value=value)
 
     async def StartPack(self, request: wire.StartPackRequest, context: Context) -> wire.StartPackResponse:
         name = request.pack_id or fresh_name()

@@ -44,10 +44,13 @@ def branch_keys(branches: Iterable[pfs.Branch]) -> list[BranchKey]:
 
 
 def commit_ref(commit: pfs.Commit | None) -> CommitRef:
-    """Raises Malformed when there is no commit, or it has no repo."""
+    """Raises Malformed when there is no commit, or it has no repo.
+
+    Some clients fill a repo that nobody named with what repos begin with: then the branch's counts as well.
+    """
     if commit is None:
         raise Malformed("commit cannot be nil")
-    if commit.HasField("repo"):
+    if commit.repo.name or (commit.HasField("repo") and not commit.branch.repo.name):
         repo = commit.repo
     elif commit.branch.HasField("repo"):
         repo = commit.branch.repo

@@ -23,6 +23,16 @@ def test_a_branch_is_written_without_opening_a_commit(client: Client, branch: pf
     assert len(list(client.pfs.list_commit(repo=branch.repo))) == 4
 
 
+def test_a_commit_by_its_branch_alone(client: Client, branch: pfs.Branch) -> None:
+    """The SDK sends a repo of type user in the project default along, which has no name."""
+    on_branch = pfs.Commit(branch=branch)
+    client.pfs.put_file_from_bytes(commit=on_branch, path="/a", data=b"a")
+    client.pfs.wait_commit(on_branch)
+    assert client.pfs.pfs_file(pfs.File(commit=on_branch, path="/a")).read() == b"a"
+    code, sentence = refusal(lambda: client.pfs.inspect_commit(commit=pfs.Commit(id="master")))
+    assert (code, sentence) == ("UNKNOWN", "commit must have a repo")
+
+
 def test_writers_at_the_same_time(client: Client, branch: pfs.Branch) -> None:
     target = pfs.Commit.from_uri(branch.as_uri())
 
