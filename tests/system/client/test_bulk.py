@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from random import Random
@@ -12,11 +11,11 @@ import pytest
 
 import datamill
 from datamill import errors
-from datamill.bulk import local
 from datamill.bulk.fetching import copying, landing
-from datamill.bulk.sending import columns, filling, memory, questions, storing, upload
+from datamill.bulk.sending import columns, questions, storing, upload
 from datamill.wire import content_v1_pb2 as content
-from tests.support.servers import eventually, unique
+from tests.support.bulk import Watch, aged, tree
+from tests.support.servers import unique
 
 MIB = 1 << 20
 
@@ -56,36 +55,6 @@ def folder(tmp_path: Path) -> Path:
         path.write_bytes(data)
     aged(tmp_path / "data")
     return tmp_path / "data"
-
-
-def aged(folder: Path) -> None:
-    """Wait until a later change of the files must show in their times."""
-    looks = [columns.look_of(path.stat()) for path in folder.rglob("*") if path.is_file()]
-    eventually(lambda: all(memory.settled(look, time.time_ns()) for look in looks), "the files are old enough")
-
-
-def tree(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-
-
-class Watch:
-    """What an upload reads and stores."""
-
-    def __init__(self, patch: pytest.MonkeyPatch) -> None:
-        self.read: list[str] = []
-        self.stored: list[int] = []
-        read, store = filling.Filling.read, storing.Packs.store
-
-        def reading(self_: Any, file: local.LocalFile) -> Any:
-            self.read.append(file.path)
-            return read(self_, file)
-
-        def storing_(self_: Any, pack: Any) -> bytes:
-            self.stored.append(len(pack.body()))
-            return store(self_, pack)
-
-        patch.setattr(filling.Filling, "read", reading)
-        patch.setattr(storing.Packs, "store", storing_)
 
 
 def put(client: datamill.Client, repo: str, folder: Path, files: int = 5) -> None:
