@@ -4,7 +4,7 @@ import os
 import signal
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import grpc
@@ -56,16 +56,40 @@ def test_damaged_content_is_named_and_never_given_out(tmp_path: Path, nats_url: 
             repo.read("b")
 
 
-@pytest.fixture
-def small_store(tmp_path: Path) -> Iterator[Path]:
-    """The folder of a PFS whose store is a file system of 24 MiB."""
-    store = tmp_path / "pfs/store"
-    store.mkdir(parents=True)
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", str(store)], check=False)
+@contextmanager
+def small_disk(folder: Path) -> Iterator[Path]:
+    """A file system of 24 MiB at this folder."""
+    folder.mkdir(parents=True)
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", str(folder)], check=False)
     if mounted.returncode:
         pytest.skip("mounting a small file system takes root")
-    yield tmp_path
-    subprocess.run(["umount", str(store)], check=True)
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+@pytest.fixture
+def small_store(tmp_path: Path) -> Iterator[Path]:
+    """The folder of a PFS with little room for its store."""
+    with small_disk(tmp_path / "pfs/store"):
+        yield tmp_path
+
+
+@pytest.fixture
+def small_home(tmp_path: Path) -> Iterator[Path]:
+    """The folder of a PFS with little room for anything."""
+    with small_disk(tmp_path / "pfs"):
+        yield tmp_path
+
+
+def filled(folder: Path) -> Path:
+    """Take all the room there is. Returns what takes it."""
+    filler = folder / "filler"
+    with open(filler, "wb", 0) as file, suppress(OSError):
+        for size in (1 << 20, 1 << 10):
+            with suppress(OSError):
+                while True:
+                    file.write(bytes(size))
+    return filler
 
 
 def test_a_full_store_refuses_a_put_and_keeps_the_commit_open(small_store: Path, nats_url: str) -> None:
@@ -79,3 +103,35 @@ def test_a_full_store_refuses_a_put_and_keeps_the_commit_open(small_store: Path,
         repo.modify(put("more", b"2"), commit=commit)
         assert repo.finish(commit).error == ""
         assert repo.ls("/", commit) == ["/more", "/small"]
+
+
+def test_a_commit_that_finds_no_room_to_be_finished_is_finished_when_there_is_some(
+    small_store: Path, nats_url: str
+) -> None:
+    with pfs_on(small_store, nats_url) as (process, opened):
+        repo = Repo(opened)
+        commit = repo.start()
+        repo.stream((put(f"/d/{n}", b"%d" % n) for n in range(3000)), commit)
+        filler = filled(small_store / "pfs/store")
+        repo.api.FinishCommit(pfs.FinishCommitRequest(commit=commit))
+        process.wait_for("finishing commit .* failed; it is tried again")
+        filler.unlink()
+        assert repo.wait(commit).error == ""
+        assert len(repo.ls("/d", commit)) == 3000
+
+
+def test_a_full_disk_of_the_database_refuses_and_goes_on_when_there_is_room(small_home: Path, nats_url: str) -> None:
+    with pfs_on(small_home, nats_url) as (process, opened):
+        repo = Repo(opened)
+        repo.modify(put("before", b"1"))
+        first = repo.wait().commit
+        filler = filled(small_home / "pfs")
+        with refused(grpc.StatusCode.RESOURCE_EXHAUSTED, "the disk of the database is full"):
+            for number in range(5000):  # there is some room left in its file
+                repo.api.CreateRepo(pfs.CreateRepoRequest(repo=repo.wire, description=f"{number}" * 500, update=True))
+        assert repo.read("before", first) == b"1"
+        filler.unlink()
+        repo.modify(put("after", b"2"))
+        assert repo.wait().error == ""
+        assert repo.walk("/") == ["/", "/after", "/before"]
+        assert process.process.poll() is None
