@@ -76,6 +76,10 @@ def test_rows_and_numbers_go_on_elsewhere(one: Fresh, other: Fresh, tmp_path: Pa
         assert job(db, "f" * 32) == 4, "3 was given out, and its job deleted"
     with pytest.raises(Refused, match="holds rows already"):
         copying.give(file, there, JOBS)
+    copying.drop(there, JOBS)
+    assert [name for name in copying.tables_there(there) if name != "sqlite_sequence"] == []
+    copying.give(file, there, JOBS)
+    assert len(rows(there)["jobs"]) == 2
 
 
 def test_a_copy_is_of_one_moment(one: Fresh, tmp_path: Path) -> None:

@@ -32,26 +32,44 @@ def restore(source: Path, data_dir: Path, *, database_url: str = "", store_url: 
         if layout.data_dir.exists() and any(layout.data_dir.iterdir()):
             raise CannotRun(f"{layout.data_dir} is not empty: restore into a new directory")
         places = _chosen(layout, database_url, store_url)
-        layouts.prepare(layout)
-        for name in DATABASES:
-            places.file(name).parent.mkdir(exist_ok=True)
-            shutil.copyfile(snapshot / f"{name}.db", places.file(name))
-        for name in STORES:
-            folder = source / "objects" / name
-            objects.bring(places.objects(name), objects.keys_in(folder), folder)
-        os.sync()
-        for name in STORES:
-            _verify(places, name)
-        if places.database_url:
-            _move_databases(places)
-        database.keep(layout, places.database_url)
-        store.keep(layout, places.store_url)
-        os.sync()
+        try:
+            _make(places, snapshot, source / "objects")
+        except BaseException:
+            _clear(layout.data_dir)
+            raise
     except (CannotRun, Problem, OSError, sqlite3.Error) as problem:
         print(f"error: the backup is not restored: {problem}", file=sys.stderr)
         return 1
     print(f"restored to {layout.data_dir}; start it with `datamill up --data-dir {layout.data_dir}`")
     return 0
+
+
+def _make(places: Places, snapshot: Path, folder: Path) -> None:
+    layouts.prepare(places.layout)
+    for name in DATABASES:
+        places.file(name).parent.mkdir(exist_ok=True)
+        shutil.copyfile(snapshot / f"{name}.db", places.file(name))
+    for name in STORES:
+        wanted = (key for key in objects.keys_in(folder / name) if key != PROBE)
+        objects.bring(places.objects(name), wanted, folder / name)
+    os.sync()
+    for name in STORES:
+        _verify(places, name)
+    if places.database_url:
+        _move_databases(places)
+    objects.bring(places.objects("pfs"), [PROBE], folder / "pfs")  # by which a store is known to be somebody's
+    database.keep(places.layout, places.database_url)
+    store.keep(places.layout, places.store_url)
+    os.sync()
+
+
+def _clear(data_dir: Path) -> None:
+    """Nothing that could be started must be left."""
+    for path in data_dir.iterdir() if data_dir.exists() else ():
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
 
 
 def _snapshot(source: Path) -> Path:
@@ -94,8 +112,13 @@ def _verify(places: Places, name: str) -> None:
 
 def _move_databases(places: Places) -> None:
     """Into the server; nothing of them stays in the data directory."""
-    for name in DATABASES:
-        databases.give(places.file(name), places.database(name), schema(name))
+    try:
+        for name in DATABASES:
+            databases.give(places.file(name), places.database(name), schema(name))
+    except BaseException:
+        for name in DATABASES:
+            databases.drop(places.database(name), schema(name))
+        raise
     for name in DATABASES:
         for file in places.file(name).parent.glob(f"{name}.db*"):
             file.unlink()

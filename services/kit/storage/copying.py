@@ -76,6 +76,14 @@ def facts(url: str, statement: str) -> list[tuple[Any, ...]]:
         return db.run_here(lambda tx: [tuple(row) for row in tx.execute(text(statement))])
 
 
+def drop(url: str, schema: Schema) -> None:
+    """Take away the tables that `give` has made. Raises Unavailable."""
+    with Database(url) as db, db.engine.begin() as connection:
+        connection.execute(text("DROP TABLE IF EXISTS alembic_version"))
+        for table in reversed(schema.tables):
+            table.drop(connection, checkfirst=True)
+
+
 def tables_there(url: str) -> list[str]:
     """The tables of a database. Raises Unavailable."""
     with Database(url) as db, db.engine.connect() as connection:

@@ -8,6 +8,7 @@ from pathlib import Path
 import grpc
 
 from datamill.wire import upkeep_v1_pb2 as wire
+from datamill.wire.upkeep_v1_pb2_grpc import UpkeepServiceStub
 from tests.system.pfs.driver import Repo, put, refused
 from tests.system.upkeep.conftest import Alone
 
@@ -24,6 +25,18 @@ def flip(path: Path, at: int) -> None:
     data = bytearray(path.read_bytes())
     data[at] ^= 1
     path.write_bytes(data)
+
+
+def test_strangers_may_not_look_after_it(alone: Alone) -> None:
+    stub = UpkeepServiceStub(alone.channel)
+    for call in (
+        lambda: list(stub.CollectGarbage(wire.CollectGarbageRequest())),
+        lambda: list(stub.Scrub(wire.ScrubRequest())),
+        lambda: stub.HoldCollection(wire.HoldCollectionRequest()),
+        lambda: stub.ReleaseCollection(wire.ReleaseCollectionRequest()),
+    ):
+        with refused(grpc.StatusCode.PERMISSION_DENIED, "kept for datamill's own services"):
+            call()
 
 
 def test_a_sound_store_has_nothing_to_tell(alone: Alone) -> None:
