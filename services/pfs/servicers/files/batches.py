@@ -11,11 +11,19 @@ FIRST, MOST = 32, 2048  # short at first, so that the first answer comes soon
 
 async def batches(start: Callable[[], Iterator[T]], most: int = MOST) -> AsyncIterator[list[T]]:
     """Batches of what `start()` gives; both run on threads."""
-    found = await asyncio.to_thread(start)
     size = min(FIRST, most)
-    while batch := await asyncio.to_thread(_some, found, size):
+    found, batch = await asyncio.to_thread(_begun, start, size)
+    while batch:
         yield batch
+        if len(batch) < size:
+            return
         size = min(4 * size, most)
+        batch = await asyncio.to_thread(_some, found, size)
+
+
+def _begun(start: Callable[[], Iterator[T]], size: int) -> tuple[Iterator[T], list[T]]:
+    found = start()
+    return found, _some(found, size)
 
 
 def _some(found: Iterator[T], size: int) -> list[T]:
