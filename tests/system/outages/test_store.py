@@ -5,6 +5,7 @@ import pytest
 from datamill.wire import pfs_v2_pb2 as pfs
 from datamill.wire import upkeep_v1_pb2 as upkeep
 from tests.support.patience import eventually
+from tests.support.proxy import Mood, proxy_to
 from tests.support.seaweed import Seaweed
 from tests.support.servers import unique
 from tests.support.upkeep import upkeep_of
@@ -75,3 +76,20 @@ def test_an_s3_server_that_is_killed_and_started_under_writers(start_pfs: StartP
     assert all(f"the store s3://{own_seaweed.endpoint}/" in text for text in work.refusals)
     *_, last = upkeep_of(alone.channel).Scrub(upkeep.ScrubRequest(), timeout=PATIENCE)
     assert last.report.damaged == 0
+
+
+def test_a_store_that_fails_or_is_slow_under_writers(start_pfs: StartPfs, seaweed: Seaweed) -> None:
+    with proxy_to(seaweed.port) as proxy:
+        store = seaweed.url(unique("moods"), endpoint=proxy.endpoint) + "&patience=2"
+        alone = start_pfs({"PFS_STORE": store, **seaweed.environment})
+        with writing(alone.channel) as work:
+            for mood in (Mood.BUSY, Mood.AWAY):
+                work.go_on(2)
+                proxy.mood, before = mood, len(work.refusals)
+                eventually(lambda before=before: len(work.refusals) > before, within=PATIENCE)  # type: ignore[misc]
+                proxy.mood = Mood.FAITHFUL
+            proxy.mood = Mood.SLOW
+            work.go_on(2)
+            proxy.mood = Mood.FAITHFUL
+            work.go_on(2)
+        assert all(f"the store s3://{proxy.endpoint}/" in text for text in work.refusals)
