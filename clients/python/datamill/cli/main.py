@@ -4,6 +4,7 @@
 141 nobody reads the output any more.
 """
 
+import gc
 import os
 import re
 import sys
@@ -22,6 +23,7 @@ MISSING = re.compile(r"\b(pipeline|branch|repo|project|job) [^:]*not found")
 
 def main() -> None:
     """Run the command line."""
+    gc.set_threshold(100_000, 20, 20)  # a run may hold a great many small values to its end, and hardly any cycles
     code = run(sys.argv[1:])
     if code == INTERRUPTED:  # a thread may be reading standard input, and Python would abort over its lock
         with suppress(OSError):

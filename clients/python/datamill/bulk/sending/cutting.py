@@ -3,8 +3,10 @@
 The parameters belong to the store; a test holds them to the service's. Needs the packages blake3 and pyfastcdc.
 """
 
+import mmap
 import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 from blake3 import blake3
 from pyfastcdc import FastCDC
@@ -20,25 +22,31 @@ class Cut:
 
     def __init__(self, handle: int) -> None:
         self._handle = handle
-        self._hasher = blake3(max_threads=blake3.AUTO)
+        self._hasher = blake3()
         self.size_bytes = 0
 
     def __iter__(self) -> Iterator[memoryview]:
-        window = memoryview(bytearray(WINDOW_BYTES))
+        with ThreadPoolExecutor(1, thread_name_prefix="hash") as beside:  # the file's digest, while chunks are made
+            yield from self._chunks(beside)
+
+    def _chunks(self, beside: ThreadPoolExecutor) -> Iterator[memoryview]:
+        window = memoryview(mmap.mmap(-1, WINDOW_BYTES))
         cutter = FastCDC(CHUNK_AVERAGE, min_size=CHUNK_MIN, max_size=CHUNK_MAX, normalized_chunking=1, seed=0)
         filled, more = 0, True
         while more or filled:
+            known = filled
             while more and filled < WINDOW_BYTES:
                 count = os.readv(self._handle, [window[filled:]])
-                self._hasher.update(window[filled : filled + count])
                 filled += count
                 more = count > 0
+            hashed = beside.submit(self._hasher.update, window[known:filled])
             start = 0
             for chunk in cutter.cut_buf(window[:filled]):
                 if more and filled - start < CHUNK_MAX:
                     break  # what follows may move its end
                 yield window[start : start + chunk.length]
                 start += chunk.length
+            hashed.result()
             window[: filled - start] = bytes(window[start:filled])
             filled -= start
             self.size_bytes += start

@@ -24,7 +24,7 @@ try:
 except ImportError:  # without pyfastcdc
     cutting: Any = None  # type: ignore[no-redef]
 
-PACKS = 4  # in memory at once, 20 MiB each
+PACKS = 5  # in memory at once, 20 MiB each
 
 
 class Big:

@@ -24,7 +24,7 @@ from datamill.bulk.store import reach
 from datamill.transport import Calls
 from datamill.wire import content_v1_pb2 as content
 
-STORING = 2  # threads that store packs
+STORING = 3  # threads that store packs: while one waits for the disk, another writes, another is checked
 
 Progress = Callable[[int, int], None]
 
