@@ -83,6 +83,8 @@ def _one(change: Change, request: wire.TransactionRequest, by_service: bool) -> 
             delete_branch(change, key, force=gone.force, owner=by_service)
         case ["stop_job"]:
             _check_job(change, request.stop_job.job)
+        case ["update_job_state"]:
+            raise Unsupported("update_job_state is not supported: workers tell the service of jobs how theirs go")
         case []:
             raise Malformed("unrecognized transaction request type")
         case names:

@@ -5,6 +5,7 @@ from itertools import pairwise
 import grpc
 
 from datamill.wire import pfs_v2_pb2 as pfs
+from datamill.wire import pps_v2_pb2 as pps
 from datamill.wire import transaction_v2_pb2 as transaction
 from datamill.wire import (
     transaction_v2_pb2_grpc,
@@ -61,3 +62,13 @@ def test_one_batch_builds_a_whole_dag_under_one_id(pfs_channel: grpc.Channel) ->
     for name in names:
         found = stub.ListCommit(pfs.ListCommitRequest(repo=pfs.Repo(name=name, type="user")))
         assert len(list(found)) == 1
+
+
+def test_requests_that_no_batch_takes(pfs_channel: grpc.Channel) -> None:
+    stub = transaction_v2_pb2_grpc.APIStub(pfs_channel)
+    for request, text in (
+        (transaction.TransactionRequest(update_job_state=pps.UpdateJobStateRequest()), "update_job_state is not supp"),
+        (transaction.TransactionRequest(create_pipeline_v2=pps.CreatePipelineTransaction()), "cannot be given here"),
+    ):
+        with refused(grpc.StatusCode.UNIMPLEMENTED, text):
+            stub.BatchTransaction(transaction.BatchTransactionRequest(requests=[request]))
