@@ -80,7 +80,7 @@ def test_nobody_there_is_said_within_seconds(nobody: CommandLine, words: str) ->
     assert done.code == NO_ANSWER
     assert f"no datamill answers at {nobody.address}; start one with `datamill up`" in done.err
     assert done.err.count("\n") == 1
-    assert time.monotonic() - asked < 10
+    assert time.monotonic() - asked < 30
 
 
 def test_the_address_of_the_local_instance_is_found(tmp_path: Path) -> None:

@@ -137,7 +137,7 @@ def test_down_lets_a_call_end(instance: Instance) -> None:
         call = threads.submit(pfs_grpc.APIStub(channel).ModifyFile, messages(), timeout=30)
         assert begun.wait(20)
         stopping = threads.submit(instance.do, "down")
-        eventually(lambda: not reachable("127.0.0.1", port), "new connections are refused", 10)
+        eventually(lambda: not reachable("127.0.0.1", port), "new connections are refused")
         go_on.set()
         call.result(20)
         assert stopping.result(60).returncode == 0

@@ -67,7 +67,7 @@ class Hands:
         request = work.RenewLeaseRequest(
             lease=held.lease, job=held.job, index=held.index, worker=self.name, incarnation=self.incarnation
         )
-        return self.stub.RenewLease(request, metadata=self.metadata, timeout=10)
+        return self.stub.RenewLease(request, metadata=self.metadata, timeout=60)
 
     def results(self, held: work.DatumSet, outputs: Outputs = copy_names) -> work.CompleteSetRequest:
         """Store what the datums of a set write, and say so."""

@@ -91,9 +91,9 @@ def test_a_backup_holds_it_off_and_strangers_may_not_ask(instance: Instance, ben
     stub.ReleaseCollection(wire.ReleaseCollectionRequest(id=hold.id), metadata=metadata)
     collecting.result(timeout=30)
     for call in (
-        lambda: stub.CollectGarbage(wire.CollectJobGarbageRequest(), timeout=10),
-        lambda: stub.HoldCollection(hold, timeout=10),
-        lambda: stub.ReleaseCollection(wire.ReleaseCollectionRequest(id=hold.id), timeout=10),
+        lambda: stub.CollectGarbage(wire.CollectJobGarbageRequest(), timeout=60),
+        lambda: stub.HoldCollection(hold, timeout=60),
+        lambda: stub.ReleaseCollection(wire.ReleaseCollectionRequest(id=hold.id), timeout=60),
     ):
         with pytest.raises(grpc.RpcError, match="kept for datamill's own services"):
             call()

@@ -16,7 +16,7 @@ from tests.system.jobs.conftest import Instance
 from tests.system.jobs.hands import Bench, Hands
 
 SETS = 6
-AT_ONCE = 6.0  # seconds; the lease of a killed process would take 15
+AT_ONCE = 12.0  # seconds; the lease of a killed process would take 15
 
 
 def patiently(call: Callable[[], bool | work.DatumSet | None], seconds: float = 40) -> bool | work.DatumSet | None:

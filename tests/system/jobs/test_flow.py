@@ -282,6 +282,6 @@ def test_a_waiting_worker_gets_work_soon_after_the_commit(bench: Bench, instance
         for n in range(3):
             waiting = pool.submit(bench.hands().do_one)
             id = bench.commit({f"/{n}": b"1"})
-            assert waiting.result(10).job.id == id
+            assert waiting.result(60).job.id == id
             assert bench.ended(id).state == pps.JOB_SUCCESS
     eventually(lambda: "internal error" not in instance.log("jobs"), "no call failed", 1)

@@ -144,7 +144,7 @@ def test_a_hanging_datum_is_killed_with_all_it_started(double: Double, start: St
     with start(info):
         began = time.monotonic()
         answer = double.done()
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 60
     assert answer.results[0].state == FAILED
     assert "timeout of 0.3s" in answer.results[0].reason
     commands = [path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline")]

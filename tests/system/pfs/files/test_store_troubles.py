@@ -2,7 +2,6 @@
 
 import os
 import threading
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -101,8 +100,7 @@ def test_calls_that_wait_for_the_store_do_not_hold_up_others(repo: Repo, proxy: 
     with ThreadPoolExecutor(20) as threads:
         waiting = [threads.submit(repo.read, f"/d/{number}") for number in range(20)]
         eventually(lambda: proxy.connections >= before + 12, "calls wait for the store")
-        began = time.monotonic()
         assert repo.ls("/d") == listed
-        assert time.monotonic() - began < 2
+        assert not any(one.done() for one in waiting)
         proxy.mood = Mood.FAITHFUL
         assert [one.result() for one in waiting] == [b"%d" % number for number in range(20)]

@@ -137,7 +137,7 @@ def test_commits_that_are_being_finished_are_tasks(a: Repo) -> None:
     assert waits.id in task.input_data
     assert task in list(a.api.ListTask(taskapi.ListTaskRequest(group=taskapi.Group())))
     a.api.FinishCommit(pfs.FinishCommitRequest(commit=at(a, "master^").commit))
-    eventually(lambda: not list(a.api.ListTask(request)), "the task to be done", 10)
+    eventually(lambda: not list(a.api.ListTask(request)), "the task to be done")
 
 
 def test_two_replicas_tick_once_and_a_killed_one_is_not_missed(tmp_path: Path, nats_url: str) -> None:
@@ -155,10 +155,10 @@ def test_two_replicas_tick_once_and_a_killed_one_is_not_missed(tmp_path: Path, n
         b.api.CreateBranch(pfs.CreateBranchRequest(branch=b.branch, provenance=[clock]))
         made = [first]
         for _ in range(3):
-            eventually(lambda: _cause(b) == made[-1], "a tick", 5)
+            eventually(lambda: _cause(b) == made[-1], "a tick")
             made.append(finished(a))
         one.kill(signal.SIGKILL)
-        eventually(lambda: _cause(b) == made[-1], "a tick of the one that is left", 5)
+        eventually(lambda: _cause(b) == made[-1], "a tick of the one that is left")
         infos = [*b.api.ListCommit(pfs.ListCommitRequest(repo=b.wire, reverse=True))]
         causes = [info.direct_provenance[0].id for info in infos]
         assert causes[1:] == made  # the first has the empty head that the clock began with

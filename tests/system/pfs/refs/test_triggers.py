@@ -157,16 +157,16 @@ def test_only_good_commits_fire_and_only_when_they_finish(a: Repo) -> None:
 def test_the_clock_moves_a_branch_and_a_new_schedule_counts_at_once(a: Repo) -> None:
     first = finished(a)
     follow(a, "follower", "master", cron_spec="@every 1s")
-    eventually(lambda: head_of(a, "follower") == first, "a tick", 5)
+    eventually(lambda: head_of(a, "follower") == first, "a tick")
     second = finished(a)
-    eventually(lambda: head_of(a, "follower") == second, "another tick", 5)
+    eventually(lambda: head_of(a, "follower") == second, "another tick")
     follow(a, "follower", "master", cron_spec="@yearly")
     third = finished(a)
     follow(a, "clock", "master", cron_spec="@every 2s")
-    eventually(lambda: head_of(a, "clock") == third, "two seconds of another clock", 10)
+    eventually(lambda: head_of(a, "clock") == third, "two seconds of another clock")
     assert head_of(a, "follower") == second
     follow(a, "follower", "master", cron_spec="@every 1s")
-    eventually(lambda: head_of(a, "follower") == third, "a tick after a year's schedule", 5)
+    eventually(lambda: head_of(a, "follower") == third, "a tick after a year's schedule")
 
 
 def test_a_trigger_is_kept_replaced_and_gone_with_its_branch(a: Repo) -> None:
