@@ -4,12 +4,12 @@ The statements that every change runs are made once, of plain columns: SQLAlchem
 it, and no rows are tracked.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, Select, bindparam, delete, func, insert, literal, select, update
+from sqlalchemy import ColumnElement, Row, Select, bindparam, delete, exists, func, insert, literal, select, update
 from sqlalchemy.orm import Session, aliased
 
 from services.pfs.domain.commits import Branch, BranchNumber, Commit, CommitNumber, Origin, RepoNumber, TreeRoot
@@ -41,6 +41,12 @@ _OF_REPO = COMMITS.where(
 )
 _OF_SET = COMMITS.where(_COMMIT.c.id == bindparam("id")).order_by(_COMMIT.c.number)
 _CLOSED = COMMITS.where(_COMMIT.c.finished.is_(None), _COMMIT.c.finishing.is_not(None)).order_by(_COMMIT.c.number)
+_PARENT = _COMMIT.alias("older")
+_WAITING = (
+    exists()
+    .where(_PARENT.c.number == _COMMIT.c.parent, _PARENT.c.finished.is_(None), _PARENT.c.error == "")
+    .where(_COMMIT.c.error == "")
+)
 _CHILDREN = (
     select(_COMMIT.c.parent, _COMMIT.c.number)
     .where(_COMMIT.c.parent.in_(bindparam("numbers", expanding=True)))
@@ -57,6 +63,19 @@ def _edges(near: str, far: str) -> Select[Any]:
 
 
 _UPSTREAM, _DOWNSTREAM = _edges("downstream", "upstream"), _edges("upstream", "downstream")
+
+
+def _bases() -> Select[Any]:
+    wanted = _COMMIT.c.number.in_(bindparam("numbers", expanding=True))
+    chain = select(_COMMIT.c.number.label("start"), _COMMIT.c.parent.label("at")).where(wanted)
+    passed = chain.cte("passed", recursive=True)
+    passed = passed.union_all(
+        select(passed.c.start, _PARENT.c.parent).where(_PARENT.c.number == passed.c.at, _PARENT.c.error != "")
+    )
+    return COMMITS.add_columns(passed.c.start).where(_COMMIT.c.number == passed.c.at, _COMMIT.c.error == "")
+
+
+_BASES = _bases()
 
 
 def commit_of(row: Row[Any]) -> Commit:
@@ -143,6 +162,12 @@ class CommitStore:
         """Commits that are FINISHING, oldest first."""
         return [commit_of(row) for row in self.tx.execute(_CLOSED)]
 
+    def closed_on_finished(self, most: int) -> tuple[list[Commit], bool]:
+        """The oldest of them whose parent is not FINISHING, or is errored; and whether others wait for theirs."""
+        found = [commit_of(row) for row in self.tx.execute(_CLOSED.where(~_WAITING).limit(most))]
+        waiting = self.tx.execute(_CLOSED.where(_WAITING).limit(1)).first() is not None
+        return found, waiting or len(found) == most
+
     def add(
         self,
         *,
@@ -220,6 +245,16 @@ class CommitStore:
         rows = select(BranchRow.number).join(CommitRow, CommitRow.number == BranchRow.head)
         return self.tx.scalar(rows.where(CommitRow.forgotten.is_(True)).limit(1)) is not None
 
+    def add_provenance(self, made: Mapping[CommitNumber, Sequence[CommitNumber]]) -> None:
+        """Say what new commits were made from, each in its order."""
+        rows = [
+            {"downstream": commit, "upstream": number, "position": position}
+            for commit, upstream in made.items()
+            for position, number in enumerate(dict.fromkeys(upstream))
+        ]
+        if rows:
+            self.tx.execute(insert(_EDGE), rows)
+
     def set_provenance(self, commit: CommitNumber, upstream: Sequence[CommitNumber]) -> None:
         """Replace what a commit was made from, in this order."""
         wanted = list(dict.fromkeys(upstream))
@@ -228,9 +263,7 @@ class CommitStore:
             return
         if before:
             self.tx.execute(delete(CommitEdgeRow).where(CommitEdgeRow.downstream == commit))
-        for position, number in enumerate(wanted):
-            self.tx.add(CommitEdgeRow(downstream=commit, upstream=number, position=position))
-        self.tx.flush()
+        self.add_provenance({commit: wanted})
 
     def upstream(self, numbers: Iterable[CommitNumber]) -> dict[CommitNumber, list[CommitNumber]]:
         """What each commit was directly made from, in order."""
@@ -259,6 +292,28 @@ class CommitStore:
         )
         found = self.tx.scalar(select(chain.c.number).where(chain.c.depth == steps))
         return None if found is None else CommitNumber(found)
+
+    def chain(self, start: CommitNumber, most: int) -> list[Commit]:
+        """A commit and its ancestors, nearest first, at most so many."""
+        first = select(CommitRow.number, CommitRow.parent, literal(1).label("length")).where(CommitRow.number == start)
+        chain = first.cte("chain", recursive=True)
+        older = aliased(CommitRow)
+        chain = chain.union_all(
+            select(older.number, older.parent, chain.c.length + 1).where(
+                older.number == chain.c.parent, chain.c.length < most
+            )
+        )
+        numbers = [CommitNumber(number) for number in self.tx.scalars(select(chain.c.number).order_by(chain.c.length))]
+        known = self.many(numbers)
+        return [known[number] for number in numbers]
+
+    def bases(self, numbers: Iterable[CommitNumber]) -> dict[CommitNumber, Commit]:
+        """The nearest ancestor of each of these commits that is not errored, where there is one."""
+        return {
+            CommitNumber(row.start): commit_of(row)
+            for some in _batches(numbers)
+            for row in self.tx.execute(_BASES, {"numbers": some})
+        }
 
     def chain_length(self, start: CommitNumber) -> int:
         """How many commits there are from `start` to its root, both included."""

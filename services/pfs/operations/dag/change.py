@@ -135,23 +135,27 @@ class Change:
             raise HeadForgotten(self._heads_for)
         for number in self._rewired:
             check_shape(self.branches, number)
-        asked_for = list(self._derived.items())
-        for branch in downstream_of(self.branches, self._moved):
-            head = None if branch.head is None else self.commits.get(branch.head)
-            if head is not None and head.id == self.id:
-                continue
-            self.add_commit(
-                branch,
-                origin=Origin.AUTO,
-                parent=None if head is None else head.number,
-                derived=True,
-            )
-        # Those just opened came in an order in which what they are made from was there already.
-        for commit, number in asked_for:
+        self._open_downstream()
+        for commit, number in self._derived.items():
             # An earlier commit of this change may have been moved past by a later one, and then keeps what it had.
             if (now := self.branches.get(number)) is not None and now.head == commit:
                 self.commits.set_provenance(commit, provenance_of(self.branches, number))
         Outbox(self.tx).add_all([(subject, key, facts) for (subject, key), facts in self._news.items()], at=self.now)
+
+    def _open_downstream(self) -> None:
+        """Commits of what derives from moved branches, made from the heads that these then have."""
+        found = downstream_of(self.branches, self._moved)
+        heads = self.commits.many(branch.head for branch, _ in found if branch.head is not None)
+        opened: dict[BranchNumber, CommitNumber] = {}
+        made: dict[CommitNumber, list[CommitNumber]] = {}
+        for branch, above in found:
+            if branch.head is not None and heads[branch.head].id == self.id:
+                continue
+            commit = self.add_commit(branch, origin=Origin.AUTO, parent=branch.head)
+            causes = [opened.get(each.number, each.head) for each in above]
+            opened[branch.number] = commit.number
+            made[commit.number] = [cause for cause in causes if cause is not None]
+        self.commits.add_provenance(made)
 
 
 def changed(

@@ -18,11 +18,7 @@ def check_shape(branches: BranchStore, start: BranchNumber) -> None:
     """Two branches of one repo must not hang together. Raises TwoBranchesInDag."""
     seen = {start}
     frontier = [start]
-    taken: dict[RepoKey, BranchNumber] = {}
     while frontier:
-        for branch in branches.many(frontier).values():
-            if taken.setdefault(branch.key.repo, branch.number) != branch.number:
-                raise TwoBranchesInDag(branch.key.repo)
         around = [branches.upstream(frontier), branches.downstream(frontier)]
         frontier = [
             number
@@ -31,10 +27,14 @@ def check_shape(branches: BranchStore, start: BranchNumber) -> None:
             for number in numbers
             if number not in seen and not seen.add(number)  # type: ignore[func-returns-value]  # add says nothing
         ]
+    taken: dict[RepoKey, BranchNumber] = {}
+    for branch in branches.many(sorted(seen)).values():
+        if taken.setdefault(branch.key.repo, branch.number) != branch.number:
+            raise TwoBranchesInDag(branch.key.repo)
 
 
-def downstream_of(branches: BranchStore, moved: Iterable[BranchNumber]) -> list[Branch]:
-    """Branches that need a commit because others moved, each after all it derives from.
+def downstream_of(branches: BranchStore, moved: Iterable[BranchNumber]) -> list[tuple[Branch, list[Branch]]]:
+    """Branches that need a commit because others moved, each with those that it directly derives from and after them.
 
     A spout's output derives from its spec alone and is left to the spout.
     """
@@ -47,7 +47,8 @@ def downstream_of(branches: BranchStore, moved: Iterable[BranchNumber]) -> list[
     above = branches.upstream(targets)
     known = branches.many({*targets, *(number for numbers in above.values() for number in numbers)})
     ordered = in_order(list(targets), lambda number: above.get(number, ()))
-    return [known[number] for number in ordered if not _spout([known[up].key.repo for up in above.get(number, ())])]
+    found = [(known[number], [known[up] for up in above.get(number, ())]) for number in ordered]
+    return [(branch, upstream) for branch, upstream in found if not _spout([up.key.repo for up in upstream])]
 
 
 def provenance_of(branches: BranchStore, branch: BranchNumber) -> list[CommitNumber]:

@@ -68,14 +68,10 @@ def head_of(tx: Session, branch: Branch) -> Commit:
 def base_of(tx: Session, commit: Commit) -> Commit | None:
     """The nearest ancestor whose data a commit builds on: errored ones are passed over. It may be unfinished."""
     commits = CommitStore(tx)
-    number = commit.parent
-    while number is not None:
-        ancestor = commits.get(number)
-        assert ancestor is not None, "a parent is never deleted before its children are given another"
-        if not ancestor.error:
-            return ancestor
-        number = ancestor.parent
-    return None
+    parent = None if commit.parent is None else commits.get(commit.parent)
+    if parent is None or not parent.error:
+        return parent
+    return commits.bases([commit.number]).get(commit.number)
 
 
 def pick_commit(tx: Session, ref: CommitRef) -> Commit:

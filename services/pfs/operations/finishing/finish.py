@@ -33,6 +33,7 @@ from services.pfs.storage.content.layers import Inline, decode_parts
 from services.pfs.storage.content.trees import root_of, tree_root
 
 SMALL_PARTS = 8
+MOST_AT_A_LOOK = 100  # commits: more are found at the next look, when some of these are done
 
 
 @dataclass(frozen=True)
@@ -72,8 +73,8 @@ def ready_work(tx: Session, busy: Collection[CommitNumber]) -> tuple[list[Work],
     busy: commits to leave out.
     """
     found: list[Work] = []
-    waiting = False
-    for commit in CommitStore(tx).closed():
+    closed, waiting = CommitStore(tx).closed_on_finished(MOST_AT_A_LOOK)
+    for commit in closed:
         if commit.number in busy:
             continue
         work = work_on(tx, commit)

@@ -141,6 +141,8 @@ def _give_empty_head(change: Change, branch: Branch) -> None:
 
 
 def _check_cycles(change: Change, branch: Branch, upstream: Sequence[BranchNumber]) -> None:
+    if not change.branches.downstream([branch.number]):
+        return
     for number in upstream:
         if branch.number in provenance_closure(change.branches, number):
             above = change.branches.get(number)

@@ -6,6 +6,7 @@ Elsewhere: how a commit looks to clients (views.py); waiting for one (servicers/
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import takewhile
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -50,9 +51,9 @@ def commit_page(tx: Session, wanted: Filter, after: CommitNumber | None, limit: 
     return [commit_of(row) for row in tx.execute(rows.limit(limit))]
 
 
-def view_page(tx: Session, wanted: Filter, after: CommitNumber | None) -> list[CommitView]:
+def view_page(tx: Session, wanted: Filter, after: CommitNumber | None, limit: int = PAGE) -> list[CommitView]:
     """A page as clients see it, with estimated sizes."""
-    return commit_views(tx, commit_page(tx, wanted, after), sizes=True)
+    return commit_views(tx, commit_page(tx, wanted, after, limit), sizes=True)
 
 
 def chain_page(
@@ -61,15 +62,13 @@ def chain_page(
     """`to` and its ancestors, newest first, up to but without `stop`. Raises Malformed, PickFailed."""
     end = None if stop is None else resolve_commit(tx, stop)
     commits = CommitStore(tx)
-    at = resolve_commit(tx, to) if isinstance(to, CommitRef) else commits.get(to)
-    for each in (at, end):
+    number = resolve_commit(tx, to).number if isinstance(to, CommitRef) else to
+    found = commits.chain(number, limit)
+    for each in (*found[:1], end):
         if each is not None and each.repo != repo:
             raise Malformed(f"`from` and `to` commits need to be from repo {repo}")
-    found = list[Commit]()
-    while at is not None and len(found) < limit and (end is None or at.number != end.number):
-        found.append(at)
-        at = None if at.parent is None else commits.get(at.parent)
-    return commit_views(tx, found, sizes=True)
+    before = list(takewhile(lambda commit: end is None or commit.number != end.number, found))
+    return commit_views(tx, before, sizes=True)
 
 
 def set_members(tx: Session, id: str) -> list[Commit]:

@@ -4,12 +4,19 @@ from collections.abc import Iterable, Sequence
 
 from sqlalchemy.orm import Session
 
-from services.pfs.domain.commits import Branch, BranchNumber, BranchView, Commit, CommitView, RepoNumber
+from services.pfs.domain.commits import (
+    Branch,
+    BranchNumber,
+    BranchView,
+    Commit,
+    CommitNumber,
+    CommitView,
+    RepoNumber,
+)
 from services.pfs.domain.keys import BranchKey, CommitRef
 from services.pfs.domain.repos import Repo, RepoView
 from services.pfs.domain.walks import closure
 from services.pfs.operations.dag.propagate import cached
-from services.pfs.operations.dag.resolve import base_of
 from services.pfs.storage.branches import BranchStore
 from services.pfs.storage.commits import CommitStore
 from services.pfs.storage.neighbours import Kin, neighbours
@@ -20,6 +27,7 @@ from services.pfs.storage.triggers import TriggerStore
 def commit_views(tx: Session, commits: Sequence[Commit], *, sizes: bool = False) -> list[CommitView]:
     """Each commit with parent, children, provenance and subvenance; with estimated sizes when asked."""
     near = neighbours(tx, (commit.number for commit in commits))
+    estimates = _estimates(tx, commits) if sizes else {}
 
     def refs(commit: Commit, kin: Kin) -> tuple[CommitRef, ...]:
         return tuple(near.get((commit.number, kin), ()))
@@ -31,7 +39,7 @@ def commit_views(tx: Session, commits: Sequence[Commit], *, sizes: bool = False)
             children=refs(commit, Kin.CHILD),
             provenance=refs(commit, Kin.CAUSE),
             subvenance=refs(commit, Kin.EFFECT),
-            size_upper_bound=_estimate(tx, commit) if sizes else 0,
+            size_upper_bound=estimates.get(commit.number, 0),
         )
         for commit in commits
     ]
@@ -42,11 +50,10 @@ def commit_view(tx: Session, commit: Commit) -> CommitView:
     return commit_views(tx, [commit])[0]
 
 
-def _estimate(tx: Session, commit: Commit) -> int:
-    if commit.finished is not None:
-        return commit.size_bytes
-    base = base_of(tx, commit)
-    return 0 if base is None else base.size_bytes  # 0 too while the base is not FINISHED
+def _estimates(tx: Session, commits: Sequence[Commit]) -> dict[CommitNumber, int]:
+    """Sizes; while a commit is being written, that of what it is written on, which is 0 until it is FINISHED."""
+    bases = CommitStore(tx).bases(commit.number for commit in commits if commit.finished is None)
+    return {commit.number: bases.get(commit.number, commit).size_bytes for commit in commits}
 
 
 def branch_views(tx: Session, branches: Sequence[Branch]) -> list[BranchView]:
@@ -54,6 +61,7 @@ def branch_views(tx: Session, branches: Sequence[Branch]) -> list[BranchView]:
     store = BranchStore(tx)
     up, down = cached(store.upstream), cached(store.downstream)
     numbers = [branch.number for branch in branches]
+    up(numbers), down(numbers)  # asked for together
     above = {number: closure(number, up) for number in numbers}
     below = {number: closure(number, down) for number in numbers}
     never, triggers = store.never(numbers), TriggerStore(tx).of(numbers)
@@ -91,5 +99,8 @@ def repo_views(tx: Session, repos: Sequence[Repo]) -> list[RepoView]:
 def repo_sizes(tx: Session, repos: Sequence[RepoNumber]) -> dict[RepoNumber, int]:
     """What the heads of "master" hold; while one is being written, what it is written on."""
     heads, commits = RepoStore(tx).heads(repos), CommitStore(tx)
-    unfinished = commits.many(head for head, size in heads.values() if size is None)
-    return {repo: _estimate(tx, unfinished[head]) if size is None else size for repo, (head, size) in heads.items()}
+    bases = commits.bases(head for head, size in heads.values() if size is None)
+    return {
+        repo: (bases[head].size_bytes if head in bases else 0) if size is None else size
+        for repo, (head, size) in heads.items()
+    }

@@ -55,15 +55,9 @@ async def searched(db: Database, views: Views, start: CommitRef, path: str) -> A
 
 def _chain(tx: Session, start: CommitRef | CommitNumber) -> tuple[list[Commit], CommitNumber | None]:
     """A commit and its next ancestors, and where to go on."""
-    commits = CommitStore(tx)
-    commit = resolve_commit(tx, start) if isinstance(start, CommitRef) else commits.get(start)
-    found = list[Commit]()
-    while commit is not None:
-        found.append(commit)
-        if commit.parent is None or len(found) == PAGE:
-            return found, commit.parent
-        commit = commits.get(commit.parent)
-    return found, None
+    number = resolve_commit(tx, start).number if isinstance(start, CommitRef) else start
+    found = CommitStore(tx).chain(number, PAGE)
+    return found, found[-1].parent if found else None
 
 
 class _Finder:

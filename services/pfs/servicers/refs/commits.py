@@ -78,7 +78,7 @@ class CommitRpcs(Rpcs):
             repo=repo if repo.name else None, origin=_origin(request), started=started, reverse=request.reverse
         )
         after: CommitNumber | None = None
-        while page := await self.db.read(listing.view_page, wanted, after):
+        while page := await self.db.read(listing.view_page, wanted, after, _page(request)):
             for view in page:
                 yield view
             after = page[-1].commit.number
@@ -92,11 +92,11 @@ class CommitRpcs(Rpcs):
         to: CommitRef | CommitNumber | None = from_wire.commit_ref(request.to)
         origin = _origin(request)
         while to is not None:
-            page = await self.db.read(listing.chain_page, to, stop, repo)
+            page = await self.db.read(listing.chain_page, to, stop, repo, _page(request))
             for view in page:
                 if origin is None or view.commit.origin is origin:
                     yield view
-            to = page[-1].commit.parent if len(page) == listing.PAGE else None
+            to = page[-1].commit.parent if len(page) == _page(request) else None
 
     async def SubscribeCommit(
         self, request: pfs.SubscribeCommitRequest, context: Context
@@ -132,6 +132,11 @@ class CommitRpcs(Rpcs):
         ref = from_wire.some_commit(request.commit, request.HasField("commit"))
         await self.change(delete_one, ref, recursive=request.recursive, squash=False)
         return pfs.DropCommitResponse()
+
+
+def _page(request: pfs.ListCommitRequest) -> int:
+    """How many commits are read at a time."""
+    return min(request.number, listing.PAGE) if request.number > 0 else listing.PAGE
 
 
 def parent_of(request: pfs.StartCommitRequest) -> CommitRef | None:
