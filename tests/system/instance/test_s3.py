@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import datamill
-from datamill.bulk import local
+from datamill.bulk.fetching import unpacking
 from datamill.bulk.sending import storing
 from datamill.bulk.signed import Signed
 from datamill.wire import pps_v2_pb2 as pps
@@ -75,7 +75,7 @@ def test_a_dag_runs_over_s3_and_goes_on_after_an_outage(instance: Instance, prox
 def test_folders_go_in_and_out(instance: Instance, tmp_path: Path, way: str, monkeypatch: pytest.MonkeyPatch) -> None:
     if way == "straight to the store":
         monkeypatch.delattr(storing, "_pieces_of")
-        monkeypatch.delattr(local, "unpack")
+        monkeypatch.delattr(unpacking, "unpack")
     else:
         monkeypatch.setattr(Signed, "holds", lambda *_: False)
     wanted = {f"d{number % 7}/{number:04}": os.urandom(number % 3000) for number in range(1500)} | {
