@@ -10,6 +10,7 @@ import datamill
 from tests.support.command_line import CommandLine
 from tests.support.servers import eventually
 
+pytestmark = pytest.mark.timeout(900)  # three instances and a dozen commands: minutes on a machine that is busy
 SPEC = """
 pipeline: {name: count}
 input: {pfs: {repo: source, glob: "/*"}}
@@ -21,9 +22,13 @@ transform:
 
 
 class Writer:
-    """Commits a file a turn until it is stopped. `done`: what was acknowledged, by commit id."""
+    """Commits a file a turn until it is stopped. `done`: what was acknowledged, by commit id.
 
-    def __init__(self, address: str) -> None:
+    follows: a pipeline whose output it waits for each time.
+    """
+
+    def __init__(self, address: str, follows: str = "") -> None:
+        self._follows = follows
         self.done: dict[str, tuple[str, bytes]] = {}
         self.trouble: list[Exception] = []
         self._stop = threading.Event()
@@ -39,6 +44,8 @@ class Writer:
                     with client.commit("source@master") as commit:
                         commit.put(path, data)
                     self.done[commit.id] = path, data
+                    if self._follows:
+                        client.wait_commit(f"{self._follows}@{commit.id}")
                     number += 1
         except Exception as error:  # noqa: BLE001 - told when it is stopped
             self.trouble.append(error)
@@ -77,6 +84,9 @@ def test_a_backup_under_writes_is_restored_and_pipelines_go_on(line: CommandLine
     writer.stop()
     assert "in use" in line.ok("gc", "--hold", "0s").out
     assert "0 damaged" in line.ok("scrub").out
+    hit = damaged(tmp_path / "home/store/packs", there=target / "objects/pfs/packs")
+    assert f"packs/{hit.parent.name}/{hit.name}" in line.run("scrub").out
+    assert "1 damaged, 1 repaired" in line.ok("scrub", "--repair-from", str(target)).out
     line.ok("down")
 
     line.ok("restore", str(target), "--data-dir", str(elsewhere))
@@ -97,6 +107,25 @@ def test_a_backup_under_writes_is_restored_and_pipelines_go_on(line: CommandLine
             assert client.get(f"count@{commit.id}:{path}").strip() == b"%d" % len(data)
     finally:
         line.run("down", "--data-dir", str(elsewhere))
+
+    hit = damaged(target / "objects/jobs/jobs/records")
+    lost = next((target / "objects/jobs/jobs/index").glob("*/*"))
+    lost.unlink()
+    refused = line.run("restore", str(target), "--data-dir", str(tmp_path / "never"))
+    assert refused.code == 1
+    for bad in (hit, lost):
+        assert f"{bad.parent.parent.name}/{bad.parent.name}/{bad.name}" in refused.err
+    assert not any((tmp_path / "never").iterdir()), "nothing is left that could be started"
+
+
+def damaged(folder: Path, there: Path | None = None) -> Path:
+    """Change a byte in the middle of some object, one that another folder has, too."""
+    found = (path for path in folder.glob("*/*") if path.is_file())
+    path = next(path for path in found if there is None or (there / path.parent.name / path.name).exists())
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    return path
 
 
 def test_what_cannot_be_backed_up_or_restored_is_told(line: CommandLine, tmp_path: Path) -> None:

@@ -36,9 +36,9 @@ class Held:
 def held(tx: Session, owner: tuple[str, str] | None = None) -> Held:
     """Of the jobs of a pipeline (project, name), or of all."""
     mine = () if owner is None else (JobRow.project == owner[0], JobRow.pipeline == owner[1])
-    rows = tx.execute(select(JobRow.number, JobRow.plan, JobRow.closed).where(*mine)).all()
+    rows = tx.scalars(select(JobRow).where(*mine)).all()
     records = select(SetRow.records).join(JobRow, JobRow.number == SetRow.job).where(*mine, SetRow.records != "")
-    roots = [JobStore(tx).root(row.number) for row in rows]
+    roots = [JobStore(tx).root(row.number) for row in rows]  # of rows that are at hand
     plans = [name_of(row.plan) for row in rows if row.plan and not row.closed]
     return Held(plans, list(tx.scalars(records)), roots)
 
