@@ -11,6 +11,7 @@ from collections import OrderedDict
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from threading import Lock
+from weakref import WeakValueDictionary
 
 from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
@@ -109,7 +110,8 @@ class Views:
     def __init__(self, db: Database, bus: Bus, stores: Stores, clock: Clock) -> None:
         self._db, self._bus, self._stores, self._clock = db, bus, stores, clock
         self._kept: OrderedDict[tuple[object, ...], TreeView] = OrderedDict()
-        self._building = Lock()
+        self._lock = Lock()
+        self._building = WeakValueDictionary[tuple[object, ...], asyncio.Lock]()
 
     async def open(self, ref: CommitRef) -> TreeView:
         """What readers of `ref` see now. Waits for a FINISHING commit. Raises what `look` raises, and Corrupt."""
@@ -121,24 +123,32 @@ class Views:
         if not sight.layers:
             trees = self._stores.trees
             return TreeView(sight.ref, sight.base, trees.reader, trees.content, sight.committed)
-        return await asyncio.to_thread(self._merged, sight)
+        # One at a time of a commit, so that each grows out of the one before; those that wait hold no thread.
+        async with self._building.setdefault((sight.base, sight.layers[0][0]), asyncio.Lock()):
+            return await asyncio.to_thread(self._merged, sight)
 
     def _merged(self, sight: Sight) -> TreeView:
         names = tuple(name for name, _ in sight.layers)
-        with self._building:
-            view = self._kept.get((sight.base, *names))
-            if view is None:
-                view = self._built(sight, names)
+        view = self._found(sight.base, names)
+        if view is None:
+            view = self._built(sight, names)
+            with self._lock:
                 self._kept[sight.base, *names] = view
-            self._kept.move_to_end((sight.base, *names))
-            while len(self._kept) > KEPT_VIEWS:
-                self._kept.popitem(last=False)
+                while len(self._kept) > KEPT_VIEWS:
+                    self._kept.popitem(last=False)
         return replace(view, ref=sight.ref, committed=sight.committed)
+
+    def _found(self, base: Root, names: tuple[object, ...]) -> TreeView | None:
+        with self._lock:
+            view = self._kept.get((base, *names))
+            if view is not None:
+                self._kept.move_to_end((base, *names))
+            return view
 
     def _built(self, sight: Sight, names: tuple[object, ...]) -> TreeView:
         """A new view, on top of the kept one that has most of its layers already."""
         for known in range(len(names) - 1, 0, -1):
-            older = self._kept.get((sight.base, *names[:known]))
+            older = self._found(sight.base, names[:known])
             if older is not None and isinstance(older.reader, Overlay) and older.reader.size_bytes < OVERLAY_BYTES:
                 return self._grown(older, older.reader, sight, known)
         overlay = Overlay(self._stores.trees)
