@@ -52,7 +52,7 @@ test: setup compat ## all tests, against real processes
 soak: setup ## kill PFS 200 times on each kind of database and store, run its model, a minute without NATS: KILLS= EXAMPLES= SEED=
 	SOAK_KILLS=$(KILLS) SOAK_SEED=$(SEED) $(BIN)/python -m pytest -s tests/system/soak
 	MODEL_EXAMPLES=$(EXAMPLES) MODEL_SEED=$(SEED) $(BIN)/python -m pytest -s --timeout 7200 tests/system/model
-	DATAMILL_AWAY=60 $(BIN)/python -m pytest tests/system/outages
+	DATAMILL_AWAY=60 $(BIN)/python -m pytest tests/system/outages tests/system/jobs/test_crashes.py
 
 bench: setup ## measure against peers in the same run
 	$(BIN)/python -m benchmarks

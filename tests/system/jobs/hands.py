@@ -60,7 +60,7 @@ class Hands:
             incarnation=self.incarnation,
             max_wait=wait,
         )
-        answer = self.stub.LeaseSet(request, metadata=self.metadata, timeout=seconds + 10)
+        answer = self.stub.LeaseSet(request, metadata=self.metadata, timeout=seconds + 60)
         return answer.set if answer.HasField("set") else None
 
     def renew(self, held: work.DatumSet) -> work.RenewLeaseResponse:
@@ -109,7 +109,7 @@ class Hands:
         )
 
     def complete(self, request: work.CompleteSetRequest) -> bool:
-        answer: work.CompleteSetResponse = self.stub.CompleteSet(request, metadata=self.metadata, timeout=30)
+        answer: work.CompleteSetResponse = self.stub.CompleteSet(request, metadata=self.metadata, timeout=60)
         return answer.counted
 
     def do_one(self, outputs: Outputs = copy_names, seconds: float = 20) -> work.DatumSet:

@@ -1,9 +1,11 @@
 """Jobs and NATS killed in the middle: nothing is lost, nothing counts twice, outputs are the same."""
 
+import os
 import shutil
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 
 import grpc
@@ -16,6 +18,7 @@ from tests.system.jobs.conftest import Instance
 from tests.system.jobs.hands import Bench, Hands
 
 SETS = 6
+AWAY = float(os.environ.get("DATAMILL_AWAY", "1"))  # seconds; `make soak` asks for a minute
 AT_ONCE = 12.0  # seconds; the lease of a killed process would take 15
 
 
@@ -132,3 +135,16 @@ def test_nats_killed_between_lease_and_answer(bench: Bench, instance: Instance) 
     assert hands.renew(held).held
     assert patiently(lambda: hands.complete(hands.results(held)))
     check(bench, id, 2)
+
+
+def test_inputs_committed_while_nats_is_away(bench: Bench, instance: Instance) -> None:
+    bench.create()
+    instance.kill("nats")
+    until = time.monotonic() + AWAY
+    id = bench.commit(files(3))
+    while time.monotonic() < until:
+        with suppress(grpc.RpcError):  # it waits for work, or says that it cannot tell
+            assert bench.hands().lease(1) is None
+    instance.start("nats")
+    do_all(bench.hands(), 1)
+    check(bench, id, 3)

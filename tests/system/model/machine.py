@@ -25,7 +25,7 @@ from tests.system.model.writes import AddFileSet, file_set_of, total_of
 
 ENTROPY = st.integers(0, 2**48)
 KILL_ONE_IN = 2
-SETTLED_SECONDS = 30.0
+SETTLED_SECONDS = 90.0
 LOST = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED}
 NOBODY = "no such id"
 

@@ -12,7 +12,7 @@ from datamill.wire import pfs_v2_pb2_grpc, transaction_v2_pb2_grpc
 from datamill.wire import transaction_v2_pb2 as transaction
 from tests.system.model.model import Change, Name, Refused
 
-CALL_SECONDS = 30.0
+CALL_SECONDS = 90.0
 Request = transaction.TransactionRequest
 
 
