@@ -18,6 +18,7 @@ from minio import Minio
 import datamill
 from benchmarks.report import Figure, spread
 from datamill import names
+from datamill.bulk.local import LocalFile
 from datamill.wire import pfs_v2_pb2 as pfs
 from tests.support.postgres import Postgres
 from tests.support.seaweed import BUCKET, Seaweed
@@ -64,16 +65,19 @@ def _big(root: Path, client: datamill.Client, raw: Minio) -> Iterator[Figure]:
     with open(source, "wb") as file:
         for _ in range(count):
             file.write(os.urandom(OBJECT_BYTES))
+    size, peer_name = f"one file of {BIG_BYTES >> 20} MiB", "PUT of 16 MiB objects, 4 threads"
     peer = _seconds(lambda: _in_threads(4, put, count))
     ours = _seconds(lambda: client.put("bench@big:/big", source))
-    yield _against(
-        f"put of one file of {BIG_BYTES >> 20} MiB", ours, peer, "PUT of 16 MiB objects, 4 threads", "≥ 90 %"
-    )
+    yield _against(f"put of {size} through the service", ours, peer, peer_name, "≥ 90 %")
+    ours = _seconds(lambda: client.put_local([LocalFile("big", str(source))], "bench@straight:/"))
+    yield _against(f"put of {size} by packs at signed URLs", ours, peer, peer_name, "≥ 90 %")
     client.wait_commit("bench@big")
     peer = _seconds(lambda: _in_threads(4, get, count))
     file_of = names.file("bench@big:/big")
     ours = _seconds(lambda: [None for _ in client.pfs.GetFile(pfs.GetFileRequest(file=file_of))])
-    yield _against("get of it", ours, peer, "GET of them, 4 threads", "–")
+    yield _against("get of it through the service", ours, peer, "GET of them, 4 threads", "–")
+    ours = _seconds(lambda: client.get_straight(file_of, root / "got"))
+    yield _against("get of it at signed URLs, into a file", ours, peer, "GET of them, 4 threads", "–")
 
 
 def _small(root: Path, client: datamill.Client, raw: Minio) -> Iterator[Figure]:

@@ -4,6 +4,7 @@ import asyncio
 import sqlite3
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
@@ -79,6 +80,34 @@ async def test_writers_that_read_first_lose_no_update(db: Database) -> None:
 
     await asyncio.gather(*(db.run(add_one) for _ in range(20)))
     assert await db.read(lambda tx: tx.scalars(select(LeaseRow.holder)).one()) == "20"
+
+
+async def test_what_was_read_stays_so_for_writers_that_began_before(postgres: Postgres) -> None:
+    """A writer that has seen the door open may not come in once somebody has seen it closed, and nobody inside."""
+    entering, seen = threading.Event(), threading.Event()
+
+    def close(tx: Session) -> None:
+        tx.add(LeaseRow(duty="door", holder="closed", until=NOW))
+
+    def enter(tx: Session) -> None:
+        is_open = tx.scalars(select(LeaseRow).where(LeaseRow.duty == "door")).first() is None
+        entering.set()
+        seen.wait(30)
+        if is_open:
+            _news(tx, "inside")
+
+    def look(tx: Session) -> tuple[bool, int]:
+        return tx.scalars(select(LeaseRow).where(LeaseRow.duty == "door")).first() is not None, _count(tx)
+
+    with Database(postgres.schema()) as db:
+        KitBase.metadata.create_all(db.engine)
+        coming = asyncio.ensure_future(db.run(enter))
+        assert await asyncio.to_thread(entering.wait, 30)
+        await db.run(close)
+        assert await db.read(look) == (True, 0)
+        seen.set()
+        await coming
+        assert await db.read(look) == (True, 0)
 
 
 async def test_times_come_back_aware_and_utc(db: Database) -> None:

@@ -126,6 +126,10 @@ class Database:
                         committing = True
                         tx.commit()
                         self._lost_at = None
+                    elif not self.is_sqlite:
+                        # Only what is committed counts for PostgreSQL when it looks for changes that do not agree with
+                        # what was read; and after a rollback the driver prepares every statement of old anew.
+                        connection.commit()
                     return result, tx.info.get("news", [])
             except DBAPIError as error:
                 attempt += 1

@@ -22,7 +22,7 @@ from services.pfs.operations.dag.change import changed
 from services.pfs.operations.files.contents import file_bytes, only_file, tar
 from services.pfs.operations.files.diff import Pair, changes
 from services.pfs.operations.files.export import export
-from services.pfs.operations.files.landing import clear_commit, find_target, land
+from services.pfs.operations.files.landing import Landing, Target, clear_commit, find_target, land
 from services.pfs.operations.files.read import Page, Reading, Visit
 from services.pfs.operations.files.tree_views import TreeView, parent_of
 from services.pfs.servicers.base import Rpcs
@@ -39,12 +39,29 @@ class FileRpcs(Rpcs):
         first = await anext(aiter(requests), None)
         if first is None or not first.HasField("set_commit"):
             raise BadStream("first message must be a commit")
-        target = await self.db.read(find_target, from_wire.commit_ref(first.set_commit))
-        landing = await Intake(self.stores, self.views, self.urls, target.seen).take(requests)
+        target, landing = await self._taken(from_wire.commit_ref(first.set_commit), requests)
         work = await self.db.run(land, target, landing, id=fresh_id(), now=self.clock.now())
         if work is not None:
             self.closed(work)
         return Empty()
+
+    async def _taken(self, ref: CommitRef, requests: AsyncIterator[pfs.ModifyFileRequest]) -> tuple[Target, Landing]:
+        """Look for the target while the stream comes in, which ends at once when there is none."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                finding = group.create_task(self.db.read(find_target, ref))
+
+                async def seen() -> CommitRef | None:
+                    return (await asyncio.shield(finding)).seen
+
+                try:
+                    landing = await Intake(self.stores, self.views, self.urls, seen).take(requests)
+                except Exception:
+                    await finding  # what is wrong with the target is told before what is wrong with the stream
+                    raise
+        except ExceptionGroup as wrong:
+            raise wrong.exceptions[0] from None
+        return finding.result(), landing
 
     async def ClearCommit(self, request: pfs.ClearCommitRequest, context: Context) -> Empty:
         ref = from_wire.commit_ref(request.commit if request.HasField("commit") else None)

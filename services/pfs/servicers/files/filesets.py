@@ -44,7 +44,7 @@ class FileSetRpcs(Rpcs):
     async def CreateFileSet(
         self, requests: AsyncIterator[pfs.ModifyFileRequest], context: Context
     ) -> pfs.CreateFileSetResponse:
-        return await self._kept(await Intake(self.stores, self.views, self.urls, None).take(requests))
+        return await self._kept(await Intake(self.stores, self.views, self.urls, _nothing).take(requests))
 
     async def GetFileSet(self, request: pfs.GetFileSetRequest, context: Context) -> pfs.CreateFileSetResponse:
         with prefixed("get file set: "):
@@ -99,3 +99,7 @@ class FileSetRpcs(Rpcs):
 def _seconds(count: int) -> timedelta:
     """A wire duration; absurd ones are cut to what a timedelta and the database can hold."""
     return timedelta(seconds=max(-(10**9), min(count, 10**9)))
+
+
+async def _nothing() -> None:
+    """A new file set has nothing below it."""

@@ -4,7 +4,7 @@ Elsewhere: what the writes do (operations/files/upload.py); where they land (ope
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from typing import TypeVar
 
@@ -25,9 +25,11 @@ T = TypeVar("T")
 
 
 class Intake:
-    """One stream. seen: the commit that recursive deletes are held against; None when there is nothing below."""
+    """One stream. seen: says the commit that recursive deletes are held against; None when there is nothing below."""
 
-    def __init__(self, stores: Stores, views: Views, urls: Urls, seen: CommitRef | None) -> None:
+    def __init__(
+        self, stores: Stores, views: Views, urls: Urls, seen: Callable[[], Awaitable[CommitRef | None]]
+    ) -> None:
         self._views, self._urls, self._seen = views, urls, seen
         self._upload, self._session = Upload(stores), stores.session
         self._visible: TreeView | None = None
@@ -98,8 +100,8 @@ class Intake:
     async def _delete(self, message: pfs.DeleteFile) -> Delete:
         check_path(message.path)
         recursive = message.path.endswith("/")
-        if recursive and self._visible is None and self._seen is not None:
-            self._visible = await self._views.open(self._seen)
+        if recursive and self._visible is None and (seen := await self._seen()) is not None:
+            self._visible = await self._views.open(seen)
         return Delete(canonical(message.path), datum_tag(message.datum), recursive, self._visible)
 
     async def _copy(self, message: pfs.CopyFile) -> Copy:
