@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from services.kit.errors import Problem, Refused
+from services.kit.errors import Refused
 from services.kit.storage.database import Database
 from services.kit.time.clock import Clock
 from services.pfs.duties.presence_keeper import PresenceKeeper
@@ -67,8 +67,8 @@ class Collector:
                 log.info("collected garbage: %s", report)
             except StillRunning as reason:
                 log.info("garbage is collected later: %s", reason)
-            except Problem:
-                log.exception("collecting garbage failed; it is tried again")
+            except Exception:
+                log.exception("collecting garbage failed; it is tried again")  # whatever it was, callers are served on
 
     def between(self) -> asyncio.Lock:
         """A time at which no collection is going on here."""

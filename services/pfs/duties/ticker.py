@@ -8,7 +8,6 @@ import logging
 from datetime import timedelta
 
 from services.kit.bus import Bus
-from services.kit.errors import Problem
 from services.kit.storage.database import Database
 from services.kit.time.clock import Clock, fresh_id
 from services.pfs.operations.dag.change import changed
@@ -38,6 +37,6 @@ class Ticker:
                 if (left := due - self._clock.now()) > timedelta(0):
                     return min(left, LOOK_AGAIN)
                 await self._db.run(changed, tick, fresh_id(), self._clock.now())
-        except Problem:
+        except Exception:
             log.exception("cannot look for ticks of triggers; trying again")
         return LOOK_AGAIN

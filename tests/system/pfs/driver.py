@@ -73,7 +73,7 @@ class Repo:
 
     def wait(self, commit: pfs.Commit | None = None) -> pfs.CommitInfo:
         info: pfs.CommitInfo = self.api.InspectCommit(
-            pfs.InspectCommitRequest(commit=commit or self.head, wait=pfs.CommitState.FINISHED), timeout=60
+            pfs.InspectCommitRequest(commit=commit or self.head, wait=pfs.CommitState.FINISHED), timeout=120
         )
         return info
 

@@ -14,7 +14,7 @@ from datamill.wire import pfs_v2_pb2 as pfs
 from tests.system.pfs import driver
 
 Files = Mapping[str, bytes]
-FINISH_SECONDS = 60.0
+FINISH_SECONDS = 120.0
 FINISHED_ALREADY = "has already finished"
 
 
