@@ -10,14 +10,14 @@ from operator import itemgetter
 
 from services.pfs.domain.files.entries import Op, fold
 
+Run = tuple[bytes, Iterable[Op]]
+"""Ops ascending by key, at most one a key; and a key that none of theirs comes before."""
 
-def merged(runs: Sequence[Iterable[Op]]) -> Iterator[Op]:
-    """One op a key, ascending. runs: each ascending by key, at most one op a key; later runs were written later."""
-    if len(runs) == 1:
-        yield from runs[0]
-        return
+
+def merged(runs: Sequence[Run]) -> Iterator[Op]:
+    """One op a key, ascending. runs: later ones were written later; each is opened when its first key may be next."""
     waiting: Op | None = None
-    for op in heapq.merge(*runs, key=itemgetter(0)):  # the merge is stable: equal keys come in the order of the runs
+    for op in _in_order(runs):
         if waiting is None:
             waiting = op
         elif op.key == waiting.key:
@@ -27,6 +27,28 @@ def merged(runs: Sequence[Iterable[Op]]) -> Iterator[Op]:
             waiting = op
     if waiting is not None:
         yield waiting
+
+
+def _in_order(runs: Sequence[Run]) -> Iterator[Op]:
+    """All ops by key, equal keys in the order of the runs. Runs that follow one another are never open together."""
+    heap = [(first, number) for number, (first, _) in enumerate(runs)]
+    heapq.heapify(heap)
+    opened = dict[int, tuple[Op | None, Iterator[Op]]]()
+    while heap:
+        _, number = heapq.heappop(heap)
+        op, rest = opened.pop(number) if number in opened else _begun(runs[number][1])
+        until = heap[0] if heap else None
+        while op is not None and (until is None or (op.key, number) < until):
+            yield op
+            op = next(rest, None)
+        if op is not None:
+            opened[number] = op, rest
+            heapq.heappush(heap, (op.key, number))
+
+
+def _begun(run: Iterable[Op]) -> tuple[Op | None, Iterator[Op]]:
+    ops = iter(run)
+    return next(ops, None), ops
 
 
 class Draft:

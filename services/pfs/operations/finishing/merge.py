@@ -15,7 +15,7 @@ from services.pfs.domain.files.collisions import Trouble, first_in, first_of_cha
 from services.pfs.domain.files.entries import APPEND, REMOVE, Content, Op, known_digest
 from services.pfs.domain.files.layers import merged
 from services.pfs.operations.files.stores import Stores
-from services.pfs.storage.content.layers import Part
+from services.pfs.storage.content.layers import Part, first_key
 from services.pfs.storage.content.trees import row_of
 
 SLICE = 50_000
@@ -26,7 +26,7 @@ ContentOf = Callable[[Row], Content]
 
 def merged_parts(stores: Stores, parts: Sequence[Part]) -> Iterator[Op]:
     """One op a key over all the parts, older before newer."""
-    return merged([stores.layers.read(part) for part in parts])
+    return merged([(first_key(part), stores.layers.read(part)) for part in parts])
 
 
 def carry_out(

@@ -82,6 +82,11 @@ def decode_parts(data: bytes) -> list[Part]:
     return _PARTS.decode(data)
 
 
+def first_key(part: Part) -> bytes:
+    """A key that none of the part's comes before, found without reading it."""
+    return part.frames[0][0] if isinstance(part, Spilled) else b""
+
+
 class LayerStore:
     """Writes and reads runs. Safe for several threads."""
 
