@@ -18,7 +18,7 @@ from tests.support.servers import eventually, free_port, running
 
 KEY, SECRET = "datamill-tests", secrets.token_hex(16)
 BUCKET = "datamill"
-START_SECONDS = 60.0
+START_SECONDS = 120.0
 
 
 @dataclass(eq=False)

@@ -27,7 +27,7 @@ def proxy(seaweed: Seaweed) -> Iterator[Proxy]:
 @pytest.fixture
 def process(proxy: Proxy, seaweed: Seaweed, tmp_path: Path, nats_url: str) -> Iterator[Running]:
     env = settings("pfs", tmp_path, nats_url=nats_url, token="t") | seaweed.environment
-    env["PFS_STORE"] = seaweed.url(unique("troubles"), endpoint=proxy.endpoint) + "&patience=5"
+    env["PFS_STORE"] = seaweed.url(unique("troubles"), endpoint=proxy.endpoint) + "&patience=8"
     with running(service_command("pfs"), env=env, ready=SERVING) as found:
         yield found
     proxy.mood = Mood.FAITHFUL
