@@ -10,13 +10,14 @@ from sqlalchemy.orm import Session
 
 from services.kit.bus import Bus
 from services.kit.objects.local import LocalObjects
+from services.kit.sortedmap.rows import EMPTY
 from services.kit.storage.database import Database, KitBase
 from services.kit.time.clock import SystemClock
-from services.pfs.domain.files.entries import Op
+from services.pfs.domain.files.entries import APPEND, Op
 from services.pfs.domain.files.paths import key_of
 from services.pfs.domain.keys import CommitRef, RepoKey
 from services.pfs.operations.files.stores import Stores
-from services.pfs.operations.files.tree_views import Views
+from services.pfs.operations.files.tree_views import Sight, Views
 from services.pfs.storage.content import layers
 from services.pfs.storage.content.filesets import FILE_SETS, FileSetStore
 from services.pfs.storage.tables import Base
@@ -65,3 +66,19 @@ async def test_a_view_that_takes_long_holds_up_no_other(tmp_path: Path) -> None:
             finally:
                 objects.go_on.set()
         assert {task.result().root.rows for task in slow} == {len(long)}
+
+
+def test_a_view_of_more_layers_grows_out_of_the_one_before(tmp_path: Path) -> None:
+    stores = Stores.over(LocalObjects(tmp_path))
+    views = Views(cast(Database, None), cast(Bus, None), stores, SystemClock())
+    made: list[tuple[object, bytes]] = []
+    for number in range(50):
+        parts = [stores.layers.write([Op(key_of(f"/{number}", ""), APPEND)])]
+        made.append((number, layers.encode_parts(parts)))
+    few, more = (Sight(ref(SLOW), EMPTY, tuple(made[:count])) for count in (20, 50))
+    first, second = views._merged(few), views._merged(more)
+    assert (first.root.rows, second.root.rows) == (20, 50)
+    assert first.reader is second.reader
+    again, older = views._merged(more), views._merged(few)
+    assert (again.root, older.root.id) == (second.root, first.root.id)
+    assert older.reader is not second.reader

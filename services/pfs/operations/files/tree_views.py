@@ -39,6 +39,8 @@ from services.pfs.storage.tables import table
 KEPT_VIEWS = 8
 OVERLAY_BYTES = 64 << 20
 LOOK_AGAIN = timedelta(seconds=2)
+Names = tuple[object, ...]
+"""Of layers, oldest first."""
 _LAYER = table(LayerRow)
 _LAYERS = (
     select(_LAYER.c.number, _LAYER.c.parts).where(_LAYER.c.commit == bindparam("commit")).order_by(_LAYER.c.number)
@@ -109,9 +111,10 @@ class Views:
 
     def __init__(self, db: Database, bus: Bus, stores: Stores, clock: Clock) -> None:
         self._db, self._bus, self._stores, self._clock = db, bus, stores, clock
-        self._kept: OrderedDict[tuple[object, ...], TreeView] = OrderedDict()
+        # By what they are built on and their first layer, which is one commit's: its latest view, and of which layers.
+        self._kept: OrderedDict[tuple[Root, object], tuple[Names, TreeView]] = OrderedDict()
         self._lock = Lock()
-        self._building = WeakValueDictionary[tuple[object, ...], asyncio.Lock]()
+        self._building = WeakValueDictionary[tuple[Root, object], asyncio.Lock]()
 
     async def open(self, ref: CommitRef) -> TreeView:
         """What readers of `ref` see now. Waits for a FINISHING commit. Raises what `look` raises, and Corrupt."""
@@ -129,28 +132,30 @@ class Views:
 
     def _merged(self, sight: Sight) -> TreeView:
         names = tuple(name for name, _ in sight.layers)
-        view = self._found(sight.base, names)
-        if view is None:
-            view = self._built(sight, names)
+        kept = self._latest(sight.base, names)
+        if kept is None or kept[0] != names:
+            kept = names, self._built(sight, kept)
             with self._lock:
-                self._kept[sight.base, *names] = view
+                self._kept[sight.base, names[0]] = kept
                 while len(self._kept) > KEPT_VIEWS:
                     self._kept.popitem(last=False)
-        return replace(view, ref=sight.ref, committed=sight.committed)
+        return replace(kept[1], ref=sight.ref, committed=sight.committed)
 
-    def _found(self, base: Root, names: tuple[object, ...]) -> TreeView | None:
+    def _latest(self, base: Root, names: Names) -> tuple[Names, TreeView] | None:
+        """The kept view of these layers, or of the first of them; and of which."""
         with self._lock:
-            view = self._kept.get((base, *names))
-            if view is not None:
-                self._kept.move_to_end((base, *names))
-            return view
+            kept = self._kept.get((base, names[0]))
+            if kept is None or kept[0] != names[: len(kept[0])]:
+                return None
+            self._kept.move_to_end((base, names[0]))
+            return kept
 
-    def _built(self, sight: Sight, names: tuple[object, ...]) -> TreeView:
-        """A new view, on top of the kept one that has most of its layers already."""
-        for known in range(len(names) - 1, 0, -1):
-            older = self._found(sight.base, names[:known])
-            if older is not None and isinstance(older.reader, Overlay) and older.reader.size_bytes < OVERLAY_BYTES:
-                return self._grown(older, older.reader, sight, known)
+    def _built(self, sight: Sight, kept: tuple[Names, TreeView] | None) -> TreeView:
+        """A new view, on top of one that has the first of its layers already."""
+        if kept is not None:
+            names, older = kept
+            if isinstance(older.reader, Overlay) and older.reader.size_bytes < OVERLAY_BYTES:
+                return self._grown(older, older.reader, sight, len(names))
         overlay = Overlay(self._stores.trees)
         return self._grown(TreeView(sight.ref, sight.base, overlay, overlay.content), overlay, sight, 0)
 
