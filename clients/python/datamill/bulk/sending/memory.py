@@ -57,7 +57,7 @@ class Memory:
         with suppress(OSError, sqlite3.Error, ValueError, struct.error):
             place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             _tidy(place)
-            self._base = sqlite3.connect(place, timeout=1.0, check_same_thread=False)
+            self._base = sqlite3.connect(place, timeout=5.0, check_same_thread=False)
             self._base.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=OFF;" + SCHEMA)
             for number, files in self._base.execute("SELECT number, files FROM batches ORDER BY number"):
                 self._read.append(number)
