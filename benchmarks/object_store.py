@@ -59,7 +59,7 @@ def _big(root: Path, client: datamill.Client, raw: Minio) -> Iterator[Figure]:
         raw.put_object(BUCKET, f"raw/{number}", io.BytesIO(piece), OBJECT_BYTES, part_size=2 * OBJECT_BYTES)
 
     def get(number: int) -> None:
-        _drain(raw, f"raw/{number}")
+        _drained(raw, f"raw/{number}")
 
     source = root / "big"
     with open(source, "wb") as file:
@@ -88,11 +88,13 @@ def _small(root: Path, client: datamill.Client, raw: Minio) -> Iterator[Figure]:
         place.mkdir(parents=True, exist_ok=True)
         (place / str(number)).write_bytes(number.to_bytes(8, "big") + data[8:])
 
+    (root / "alone").mkdir()
+
     def put(number: int) -> None:
-        raw.put_object(BUCKET, f"alone/{number}", io.BytesIO(data), len(data))
+        raw.fput_object(BUCKET, f"alone/{number}", str(folder / f"{number % 100:02}" / str(number)))
 
     def get(number: int) -> None:
-        _drain(raw, f"alone/{number}")
+        (root / "alone" / str(number)).write_bytes(_drained(raw, f"alone/{number}"))
 
     peer = _seconds(lambda: _in_threads(16, put, ALONE_FILES)) / ALONE_FILES
     ours = _seconds(lambda: client.put_folder(folder, "bench@small:/")) / SMALL_FILES
@@ -121,10 +123,10 @@ def _in_threads(threads: int, work: Callable[[int], None], count: int) -> None:
         list(pool.map(work, range(count)))
 
 
-def _drain(raw: Minio, key: str) -> None:
+def _drained(raw: Minio, key: str) -> bytes:
     answer = raw.get_object(BUCKET, key)
     try:
-        answer.read()
+        return answer.read()
     finally:
         answer.release_conn()
 

@@ -208,8 +208,9 @@ def _engine(url: str, *, pool: int) -> Engine:
         with_driver(parsed).difference_update_query(["schema"]),
         pool_size=pool,
         max_overflow=0,  # a connection that was cut shows at its first statement, and the transaction is repeated
+        pool_use_lifo=True,  # the one used last has the statements prepared
         isolation_level="SERIALIZABLE",
-        connect_args={"options": f"-csearch_path={schema}", "connect_timeout": 10},
+        connect_args={"options": f"-csearch_path={schema}", "connect_timeout": 10, "prepare_threshold": 2},
     )
     try:
         with engine.begin() as connection:
