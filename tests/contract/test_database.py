@@ -1,6 +1,7 @@
 """One suite for SQLite and PostgreSQL: transactions, retries, news, leases, migrations."""
 
 import asyncio
+import secrets
 import sqlite3
 import subprocess
 import sys
@@ -15,7 +16,7 @@ import pytest
 from sqlalchemy import Column, Integer, MetaData, Table, Text, select, text
 from sqlalchemy.orm import Session
 
-from services.kit.errors import Refused, Unavailable
+from services.kit.errors import Invalid, Refused, Unavailable
 from services.kit.storage.database import Database, KitBase
 from services.kit.storage.leases import LeaseRow, drop_lease, take_lease
 from services.kit.storage.migrations import ForeignSchema, NewerSchema, migrate, write_revision
@@ -50,6 +51,16 @@ def _news(tx: Session, key: str) -> None:
 
 def _count(tx: Session) -> int:
     return len(tx.scalars(select(OutboxRow.seq)).all())
+
+
+async def test_a_key_that_is_too_long_is_refused_for_good(db: Database) -> None:
+    """SQLite takes any; what PostgreSQL cannot hold in an index is no outage, which callers would wait for."""
+    key = secrets.token_hex(5000)
+    if db.is_sqlite:
+        assert await db.run(take_lease, key, "me", ttl=TTL, now=NOW)
+        return
+    with pytest.raises(Invalid, match="too long"):
+        await db.run(take_lease, key, "me", ttl=TTL, now=NOW)
 
 
 async def test_a_commit_announces_its_news_and_a_failure_undoes_everything(db: Database) -> None:

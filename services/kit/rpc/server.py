@@ -27,6 +27,7 @@ from services.kit import errors
 log = logging.getLogger(__name__)
 MAX_MESSAGE_BYTES = 20 << 20
 SERVICE_TOKEN_HEADER = "datamill-service-token"
+MOST_SAID_BYTES = 6000  # clients take 8 KiB of headers
 DETAILS_HEADER = "grpc-status-details-bin"  # google.rpc.Status: the status again, with details for programs
 PROBLEM_HEADER = "datamill-error"  # in the trailers of a refusal that a service itself has made
 Context = ServicerContext[Any, Any]
@@ -72,16 +73,25 @@ async def answered(context: Context, method: str) -> AsyncIterator[None]:
     except NotImplementedError:  # a generated method that nobody wrote yet
         await context.abort(StatusCode.UNIMPLEMENTED, f"{method} is not built yet")
     except errors.Problem as problem:
-        code = next(STATUS[kind] for kind in type(problem).__mro__ if kind in STATUS)
+        code, said = next(STATUS[kind] for kind in type(problem).__mro__ if kind in STATUS), sendable(str(problem))
         trailers: list[tuple[str, str | bytes]] = [(PROBLEM_HEADER, type(problem).__name__)]
         if problem.resource is not None:
-            trailers.append((DETAILS_HEADER, _details(code, str(problem), problem.resource)))
-        await context.abort(code, str(problem), tuple(trailers))
+            trailers.append((DETAILS_HEADER, _details(code, said, problem.resource)))
+        await context.abort(code, said, tuple(trailers))
     except grpc.aio.AioRpcError as error:  # another service's answer to a call made for this one
-        await context.abort(error.code(), error.details() or "")
+        await context.abort(error.code(), sendable(error.details() or ""))
     except Exception:
         log.exception("%s failed", method)  # the cause goes to the log, never to the caller
         await context.abort(StatusCode.INTERNAL, "internal error")
+
+
+def sendable(said: str) -> str:
+    """A sentence without its middle when it is so long that clients would refuse the headers in which it travels."""
+    sent = sum(1 if " " <= character <= "~" else 3 * len(character.encode()) for character in said)
+    if sent <= MOST_SAID_BYTES:
+        return said
+    plain, part = said.encode("ascii", "replace").decode(), MOST_SAID_BYTES // 3
+    return f"{plain[:part]} ... {plain[-part:]}"
 
 
 def _details(code: StatusCode, text: str, about: errors.Resource) -> bytes:

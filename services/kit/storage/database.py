@@ -177,6 +177,8 @@ def _translated(error: DBAPIError) -> Exception:
         return Exhausted("the disk of the database is full: free some space and try again")
     if isinstance(error, DataError) and "NUL" in said:
         return Invalid("a text holds the character NUL, which no name or reference has")
+    if state == "54000":  # an index of PostgreSQL holds entries of up to 2,700 bytes
+        return Invalid("a name or key is too long for the database")
     if state in OTHER_TABLES or (state is None and said.startswith(("no such table", "no such column"))):
         log.error("the database has not the tables of this version: %s", said)
         return Refused(f"the database does not have the tables that this version of datamill needs: {_line(said)}")

@@ -139,6 +139,11 @@ def test_get_file_wants_exactly_one_regular_file(repo: Repo) -> None:
     repo.wait()
     assert repo.read("/*/a") == b"1"
     assert repo.read("c", offset=7) == b""
+    for path in ("/" + "x" * 50_000, "/" + "é" * 50_000):
+        with refused(NOT_FOUND, f"file {path[:1]}"):
+            repo.inspect(path)
+        with refused(NOT_FOUND, f" not found in repo default/{repo.name} at commit "):
+            repo.inspect(path)
     with refused(UNKNOWN, "offset must not be negative"):
         repo.read("c", offset=-1)
     with refused(UNKNOWN, "cannot get directory or non-regular file. Use GetFileTAR instead"):
