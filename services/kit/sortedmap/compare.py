@@ -6,7 +6,6 @@ Elsewhere: rows of two ranges (rowdiff.py).
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
-from operator import attrgetter
 from typing import NamedTuple
 
 from services.kit.sortedmap.cursor import top_of
@@ -15,7 +14,7 @@ from services.kit.sortedmap.encoding.codec import NO_PACK, leaf_id, node_id
 from services.kit.sortedmap.packs import PackSink, Reader
 from services.kit.sortedmap.rowdiff import differing
 from services.kit.sortedmap.rows import EMPTY, Child, Place, Root, Row, ends_chunk
-from services.kit.sortedmap.tree import build, scan, span_of, total_of
+from services.kit.sortedmap.tree import build, by_first, scan, span_of, total_of
 
 Difference = tuple[bytes, Row | None, Row | None]
 """A key, and its row on either side."""
@@ -31,7 +30,6 @@ class Summary(NamedTuple):
 
 NOTHING = Summary(0, 0, EMPTY.id)
 _NOWHERE = Place(NO_PACK, 0, 0)
-_by_first = attrgetter("first")
 _Leveled = tuple[int, Child]
 _Part = tuple[Child, int, bool]
 """A chunk cut down to the wanted keys, its level, and whether it was made anew: then it has several children."""
@@ -173,7 +171,7 @@ class _Cutting:
             return (_cut(chunk.part(start, stop)), 0, True) if start < stop else None
         start, stop = bisect_left(chunk.keys, self.low), len(chunk.keys)
         if self.high is not None:
-            stop = bisect_left(chunk.children, self.high, start, key=_by_first)
+            stop = bisect_left(chunk.children, self.high, start, key=by_first)
         if start == stop:
             return None
         self._look_at(chunk.children, start, level - 1)

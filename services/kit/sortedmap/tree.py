@@ -8,7 +8,7 @@ Elsewhere: changing a map (change.py); comparing maps and summing parts of them 
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, islice, pairwise
-from operator import lt
+from operator import attrgetter, lt
 
 from services.kit.sortedmap.chunking import Chunker, boundaries
 from services.kit.sortedmap.encoding.chunks import Leaf, Node, leaf_of
@@ -18,6 +18,9 @@ from services.kit.sortedmap.rows import EMPTY, Child, Place, Root, Row
 
 BATCH_ROWS = 2048  # more are no faster: they leave the processor's cache
 BATCH_CHILDREN = 256
+
+
+by_first = attrgetter("first")
 
 
 class UnsortedKeys(ValueError):
@@ -135,5 +138,6 @@ def ranges(
             yield chunk
             continue
         start = bisect_left(chunk.keys, low)
-        wanted = [child for child in chunk.children[start:] if high is None or child.first < high]
+        stop = None if high is None else bisect_left(chunk.children, high, start, key=by_first)
+        wanted = chunk.children[start:stop]
         pending += [(child.id, child.place) for child in (wanted if reverse else reversed(wanted))]

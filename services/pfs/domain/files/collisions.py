@@ -7,6 +7,7 @@ Elsewhere: reading the keys (operations/finishing/merge.py).
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain, pairwise
 
 from services.kit.errors import Problem
 from services.pfs.domain.files.paths import at, parents, split_key
@@ -43,12 +44,14 @@ def first_of_change(put: Iterable[bytes], keys: Keys, *, duplicates: bool = True
     found: list[Trouble] = []
     clear: set[str] = set()  # directories that are known to be no files
     before = ""
-    for key in put:
+    for key, following in pairwise(chain(put, (b"",))):
         path, _ = split_key(key)
         if path == before:
             continue
         before = path
         found += _of_path(path, keys, duplicates=duplicates)
+        if _has_older(path, key, following, keys):
+            continue
         for directory in parents(path):
             if directory in clear:
                 continue
@@ -56,6 +59,15 @@ def first_of_change(put: Iterable[bytes], keys: Keys, *, duplicates: bool = True
             if next(keys(*at(directory)), None) is not None:
                 found.append(collision(directory))
     return min(found, key=lambda trouble: trouble.path.encode(), default=None)
+
+
+def _has_older(path: str, key: bytes, following: bytes, keys: Keys) -> bool:
+    """Whether the key behind this one was there before, in the same directory: then no directory above is a file,
+    unless one was put, and that one is looked at by itself. It mostly lies in the same range."""
+    folder = path[: path.rindex("/") + 1].encode()
+    here = keys(key, folder[:-1] + b"0")
+    older = next((other for other in here if other != key), None)
+    return older is not None and older != following
 
 
 def _of_path(path: str, keys: Keys, *, duplicates: bool) -> Iterator[Trouble]:
