@@ -6,7 +6,7 @@ As for commits, the statements that every change runs are made once, of plain co
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import Row, Select, bindparam, delete, insert, or_, select, text, update
 from sqlalchemy.orm import Session
@@ -16,6 +16,7 @@ from services.pfs.domain.keys import BranchKey, RepoKey
 from services.pfs.storage.tables import BranchEdgeRow, BranchRow, RepoRow, table
 
 SOME = 500
+T = TypeVar("T")
 Edges = dict[BranchNumber, list[BranchNumber]]
 _BRANCH, _EDGE, _REPO = table(BranchRow), table(BranchEdgeRow), table(RepoRow)
 _BRANCHES: Select[Any] = select(*_BRANCH.c, _REPO.c.project, _REPO.c.name.label("repo_name"), _REPO.c.type).select_from(
@@ -136,9 +137,10 @@ class BranchStore:
     def of_repos(self, repos: Sequence[RepoNumber]) -> Mapping[RepoNumber, list[BranchKey]]:
         """Keys of the branches of each repo, oldest first."""
         found: dict[RepoNumber, list[BranchKey]] = {}
-        rows = _BRANCHES.where(BranchRow.repo_number.in_(repos)).order_by(BranchRow.number)
-        for branch in map(_branch_of, self.tx.execute(rows)):
-            found.setdefault(branch.repo_number, []).append(branch.key)
+        for some in _batches(repos):
+            rows = _BRANCHES.where(BranchRow.repo_number.in_(some)).order_by(BranchRow.number)
+            for branch in map(_branch_of, self.tx.execute(rows)):
+                found.setdefault(branch.repo_number, []).append(branch.key)
         return found
 
     def listed(self, *, project: str = "", type: str = "") -> list[Branch]:
@@ -171,6 +173,6 @@ def one_at_a_time(tx: Session) -> None:
     tx.info["one_at_a_time"] = True
 
 
-def _batches(numbers: Iterable[BranchNumber]) -> Iterable[list[BranchNumber]]:
+def _batches(numbers: Iterable[T]) -> Iterable[list[T]]:
     every = list(dict.fromkeys(numbers))
     return (every[start : start + SOME] for start in range(0, len(every), SOME))

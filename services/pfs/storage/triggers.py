@@ -13,6 +13,8 @@ from services.pfs.domain.commits import BranchNumber, CommitNumber, Origin
 from services.pfs.domain.triggers import Trigger
 from services.pfs.storage.tables import Base, BranchRow, CommitRow, Number, table
 
+SOME = 500  # numbers that one question names
+
 
 class TriggerRow(Base):
     """`target` follows `source`, a branch of the same repo."""
@@ -54,8 +56,12 @@ class TriggerStore:
 
     def of(self, targets: Iterable[BranchNumber]) -> dict[BranchNumber, StoredTrigger]:
         """The triggers that these branches have."""
-        rows = self.tx.execute(_OF, {"targets": list(targets)})
-        return {BranchNumber(row.target): _trigger_of(row) for row in rows}
+        every = list(targets)
+        return {
+            BranchNumber(row.target): _trigger_of(row)
+            for start in range(0, len(every), SOME)
+            for row in self.tx.execute(_OF, {"targets": every[start : start + SOME]})
+        }
 
     def following(self, source: BranchNumber) -> list[StoredTrigger]:
         """What follows a branch, oldest branch first."""

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from services.kit.storage.database import Database, KitBase
 from services.kit.time.clock import fresh_id
-from services.pfs.domain.commits import CommitView
+from services.pfs.domain.commits import BranchNumber, CommitView, RepoNumber
 from services.pfs.domain.keys import BranchKey, CommitRef, RepoKey
 from services.pfs.operations.dag.change import Change
 from services.pfs.operations.dag.resolve import base_of, resolve_commit
@@ -22,10 +22,12 @@ from services.pfs.operations.refs.branches import create_branch, list_branches
 from services.pfs.operations.refs.commits import finish_commit, start_commit
 from services.pfs.operations.refs.projects import settle
 from services.pfs.operations.refs.repos import create_repo, list_repos
+from services.pfs.storage.branches import BranchStore
 from services.pfs.storage.tables import Base
+from services.pfs.storage.triggers import TriggerStore
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
-MANY = 60
+MANY = 30
 
 
 def repo(name: str = "data") -> RepoKey:
@@ -127,6 +129,18 @@ def test_lists_cost_a_few_statements(world: World) -> None:
         assert len(world.db.run_here(list_branches, None)) == MANY + 1
     with world.at_most(8):
         assert len(world.db.run_here(list_repos)) == MANY + 1
+
+
+def test_lists_may_be_longer_than_a_statement(world: World) -> None:
+    def ask(tx: Session) -> list[object]:
+        known = BranchStore(tx).find(branch())
+        assert known is not None
+        numbers = [BranchNumber(number) for number in range(known.number, 300_000)]
+        repos = [RepoNumber(number) for number in range(known.repo_number, 300_000)]
+        return [*TriggerStore(tx).of(numbers), *BranchStore(tx).of_repos(repos)]
+
+    world.change(one_commit())
+    assert len(world.db.run_here(ask)) == 1
 
 
 def test_a_change_opens_commits_downstream_with_a_few_statements_each(world: World) -> None:
