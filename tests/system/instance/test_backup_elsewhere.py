@@ -32,7 +32,7 @@ def collecting(line: CommandLine, client: datamill.Client) -> Iterator[list[Done
             with client.commit("garbage@master") as commit:
                 commit.put("/some", b"soon nobody's" * 100)
             client.delete_repo("garbage")
-            done.append(line.run("gc", "--hold", "0s"))
+            done.append(line.run("gc", "--hold", "0s", seconds=600))
 
     thread = threading.Thread(target=collect)
     thread.start()
@@ -54,6 +54,13 @@ def up(line: CommandLine, data_dir: Path, *more: str) -> Iterator[datamill.Clien
         line.run("down", "--data-dir", str(data_dir))
 
 
+def ok(line: CommandLine, *args: str) -> Done:
+    """A command that must succeed, however busy the machine is."""
+    done = line.run(*args, seconds=600)
+    assert (done.code, done.err) == (0, ""), f"{args}: {done}"
+    return done
+
+
 def holds(client: datamill.Client, commits: dict[str, tuple[str, bytes]]) -> None:
     for id, (path, data) in commits.items():
         assert client.get(f"source@{id}:{path}") == data, id
@@ -73,11 +80,11 @@ def test_from_servers_to_files(tmp_path: Path, postgres: Postgres, seaweed: Seaw
         writer = Writer(address(home), follows="count")
         with collecting(line, client) as collections:
             eventually(lambda: len(writer.done) >= 3 or bool(writer.trouble), "some commits")
-            assert " 0 were there" in line.ok("backup", str(target)).out
+            assert " 0 were there" in ok(line, "backup", str(target)).out
             more = len(writer.done) + 2
             eventually(lambda: len(writer.done) >= more or bool(writer.trouble), "more commits")
             before = dict(writer.done)
-            assert " 0 were there" not in line.ok("backup", str(target)).out
+            assert " 0 were there" not in ok(line, "backup", str(target)).out
         writer.stop()
         assert any(done.code == 0 for done in collections), collections
         assert not list(home.glob("*/*.db")), "nothing is kept in SQLite"
@@ -85,7 +92,7 @@ def test_from_servers_to_files(tmp_path: Path, postgres: Postgres, seaweed: Seaw
     assert "holds tables already" in full.err
     taken = line.run("restore", str(target), "--data-dir", str(files), *servers[2:])
     assert "holds an instance already" in taken.err
-    line.ok("restore", str(target), "--data-dir", str(files))
+    ok(line, "restore", str(target), "--data-dir", str(files))
     with up(line, files) as client:
         holds(client, before)
         assert "0 damaged" in line.ok("scrub", "--data-dir", str(files)).out
@@ -100,9 +107,10 @@ def test_from_files_to_servers(tmp_path: Path, postgres: Postgres, seaweed: Seaw
         with client.commit("source@master") as commit:
             commit.put("/old", b"old")
         client.wait_commit(f"count@{commit.id}")
-        line.ok("backup", str(target))
+        ok(line, "backup", str(target))
     chosen = {"DATAMILL_DATABASE_URL": _schema(postgres), "DATAMILL_STORE": seaweed.url(unique("kept"))}
-    replace(line, environ={**line.environ, **chosen}).ok("restore", str(target), "--data-dir", str(again))
+    there = replace(line, environ={**line.environ, **chosen})
+    ok(there, "restore", str(target), "--data-dir", str(again))
     assert not [*again.glob("*/*.db"), *again.glob("store/*")], "nothing of it is in the data directory"
     with up(line, again) as client:
         holds(client, {commit.id: ("/old", b"old")})
