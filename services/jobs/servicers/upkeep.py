@@ -35,7 +35,7 @@ class JobUpkeepService(JobUpkeepServiceServicer):
     def __init__(self, collections: Collections, *, token: str) -> None:
         self._collections, self._token = collections, token
 
-    async def CollectGarbage(
+    async def CollectJobGarbage(
         self, request: wire.CollectJobGarbageRequest, context: Context
     ) -> wire.CollectJobGarbageResponse:
         require_service(context, self._token)

@@ -24,7 +24,9 @@ def collect(bench: Bench, hold: timedelta = AT_ONCE, *, dry_run: bool = False) -
     request = wire.CollectJobGarbageRequest(dry_run=dry_run)
     request.hold.FromTimedelta(hold)
     stub = JobUpkeepServiceStub(bench.jobs_channel)
-    answer: wire.CollectJobGarbageResponse = stub.CollectGarbage(request, metadata=bench.hands().metadata, timeout=60)
+    answer: wire.CollectJobGarbageResponse = stub.CollectJobGarbage(
+        request, metadata=bench.hands().metadata, timeout=60
+    )
     return answer
 
 
@@ -85,13 +87,13 @@ def test_a_backup_holds_it_off_and_strangers_may_not_ask(instance: Instance, ben
     hold.ttl.FromTimedelta(timedelta(minutes=5))
     stub.HoldCollection(hold, metadata=metadata)
     stub.HoldCollection(hold, metadata=metadata)
-    collecting = stub.CollectGarbage.future(wire.CollectJobGarbageRequest(), metadata=metadata)
+    collecting = stub.CollectJobGarbage.future(wire.CollectJobGarbageRequest(), metadata=metadata)
     with pytest.raises(grpc.FutureTimeoutError):
         collecting.result(timeout=1)
     stub.ReleaseCollection(wire.ReleaseCollectionRequest(id=hold.id), metadata=metadata)
     collecting.result(timeout=30)
     for call in (
-        lambda: stub.CollectGarbage(wire.CollectJobGarbageRequest(), timeout=60),
+        lambda: stub.CollectJobGarbage(wire.CollectJobGarbageRequest(), timeout=60),
         lambda: stub.HoldCollection(hold, timeout=60),
         lambda: stub.ReleaseCollection(wire.ReleaseCollectionRequest(id=hold.id), timeout=60),
     ):

@@ -80,7 +80,7 @@ def test_others() -> None:
     assert _route("/grpc.health.v1.Health/Check") == "pfs"
     assert _route("/license_v2.API/Activate") is None
     assert _route("/datamill.upkeep.v1.UpkeepService/CollectGarbage") is None, "whoever runs it asks the services"
-    assert _route("/datamill.upkeep.v1.JobUpkeepService/CollectGarbage") is None
+    assert _route("/datamill.upkeep.v1.JobUpkeepService/CollectJobGarbage") is None
     assert _route("/pps_v2.API/InspectJobX") == "pps"  # unknown there, and answered as such
     assert _route("/") is None
 

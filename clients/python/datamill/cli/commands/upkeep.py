@@ -46,7 +46,7 @@ def gc(dry_run: bool, hold: str | None, data_dir: Path | None, raw: bool) -> Non
                 report = answer.report
             elif people_watch() and not raw:
                 emit(f"… {answer.stage}")
-        jobs = calls.jobs.CollectGarbage(of_jobs, metadata=calls.metadata)
+        jobs = calls.jobs.CollectJobGarbage(of_jobs, metadata=calls.metadata)
     if raw:
         emit(as_json(report))
         emit(as_json(jobs))
