@@ -41,7 +41,8 @@ def finish_transaction(session: Session, transaction: str | None) -> None:
     id = transaction or joining.required(home(), session.address)
     info = session.client.finish_transaction(id)
     _forget(session, info.transaction.id)
-    emit(f"finished transaction {info.transaction.id} with {len(info.requests)} requests")
+    count = len(info.requests)
+    emit(f"finished transaction {info.transaction.id} with {count} request{'' if count == 1 else 's'}")
 
 
 @command(verbs.delete, "transaction")
