@@ -49,6 +49,11 @@ class Layout:
         return self.data_dir / "port"
 
     @property
+    def restoring_file(self) -> Path:
+        """There from the first to the last step of a restore, so that one that was cut off is known for what it is."""
+        return self.data_dir / "restoring"
+
+    @property
     def lock_file(self) -> Path:
         """Locked by the supervisor as long as it lives; holds its process id."""
         return self.run / "lock"
@@ -88,6 +93,14 @@ def prepare(layout: Layout) -> str:
         raise CannotRun(
             f"cannot write to data directory {layout.data_dir}: {error.strerror}; choose another with --data-dir"
         ) from error
+
+
+def refuse_unfinished(layout: Layout) -> None:
+    """Raises CannotRun when a restore into this directory was cut off."""
+    if layout.restoring_file.exists():
+        raise CannotRun(
+            f"{layout.data_dir} holds a restore that did not end: run `datamill restore` into it again"
+        )
 
 
 def _refuse_newer(layout: Layout) -> None:

@@ -142,6 +142,7 @@ def supervise(data_dir: Path, choices: Choices, started: Callable[[str, str], No
     """
     choices.check()
     layout = layouts.resolve(data_dir)
+    layouts.refuse_unfinished(layout)
     token = layouts.prepare(layout)
     held = layouts.lock(layout)
     try:

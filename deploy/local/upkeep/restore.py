@@ -1,7 +1,7 @@
 """`datamill restore`: a data directory, and what belongs to it elsewhere, made out of a backup and checked.
 
 Objects go first and are checked against the databases of the backup; databases follow. So what fails in between has
-made nothing that could be taken for an instance.
+made nothing that could be taken for an instance; what was cut off is known by a mark and is made anew.
 Elsewhere: the folder of a backup (manifest.py); what databases and stores can be chosen (deploy/local/database.py,
 deploy/local/store.py), which `up` remembers afterwards.
 """
@@ -29,13 +29,15 @@ def restore(source: Path, data_dir: Path, *, database_url: str = "", store_url: 
     layout = layouts.resolve(data_dir)
     try:
         snapshot = _snapshot(source)
+        if layout.restoring_file.exists():
+            _clear(layout)
         if layout.data_dir.exists() and any(layout.data_dir.iterdir()):
             raise CannotRun(f"{layout.data_dir} is not empty: restore into a new directory")
         places = _chosen(layout, database_url, store_url)
         try:
             _make(places, snapshot, source / "objects")
         except BaseException:
-            _clear(layout.data_dir)
+            _clear(layout)
             raise
     except (CannotRun, Problem, OSError, sqlite3.Error) as problem:
         print(f"error: the backup is not restored: {problem}", file=sys.stderr)
@@ -45,6 +47,8 @@ def restore(source: Path, data_dir: Path, *, database_url: str = "", store_url: 
 
 
 def _make(places: Places, snapshot: Path, folder: Path) -> None:
+    places.layout.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    places.layout.restoring_file.touch()
     layouts.prepare(places.layout)
     for name in DATABASES:
         places.file(name).parent.mkdir(exist_ok=True)
@@ -61,15 +65,17 @@ def _make(places: Places, snapshot: Path, folder: Path) -> None:
     database.keep(places.layout, places.database_url)
     store.keep(places.layout, places.store_url)
     os.sync()
+    places.layout.restoring_file.unlink()
 
 
-def _clear(data_dir: Path) -> None:
-    """Nothing that could be started must be left."""
-    for path in data_dir.iterdir() if data_dir.exists() else ():
+def _clear(layout: Layout) -> None:
+    """Nothing that could be started must be left; the mark of a restore goes last."""
+    for path in layout.data_dir.iterdir() if layout.data_dir.exists() else ():
         if path.is_dir():
             shutil.rmtree(path)
-        else:
+        elif path != layout.restoring_file:
             path.unlink()
+    layout.restoring_file.unlink(missing_ok=True)
 
 
 def _snapshot(source: Path) -> Path:

@@ -84,7 +84,8 @@ def test_files_are_copied_and_deleted(line: CommandLine, repo: str) -> None:
     line.ok("copy", "file", f"{repo}@master:/d", f"{repo}@other:/e")
     line.ok("copy", "file", f"{repo}@master:/d/a", f"{repo}@other:/e/a", "-a")
     assert line.ok("get", "file", f"{repo}@other:/e/a").out == "11"
-    line.ok("delete", "file", f"{repo}@master:/d")  # a directory stays without -r
+    kept = line.run("delete", "file", f"{repo}@master:/d")
+    assert (kept.code, "is a directory. Use -r" in kept.err) == (2, True)
     assert paths(line, repo) == ["/d/a"]
     line.ok("delete", "file", f"{repo}@master:/d", "-r")
     assert "nothing at" in line.run("list", "file", f"{repo}@master").err

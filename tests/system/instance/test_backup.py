@@ -1,5 +1,6 @@
 """`datamill gc`, `scrub`, `backup` and `restore` of a whole instance that goes on working meanwhile."""
 
+import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import datamill
-from tests.support.command_line import CommandLine
+from tests.support.command_line import CommandLine, command
 from tests.support.servers import eventually
 
 pytestmark = pytest.mark.timeout(900)  # three instances and a dozen commands: minutes on a machine that is busy
@@ -116,6 +117,27 @@ def test_a_backup_under_writes_is_restored_and_pipelines_go_on(line: CommandLine
     for bad in (hit, lost):
         assert f"{bad.parent.parent.name}/{bad.parent.name}/{bad.name}" in refused.err
     assert not any((tmp_path / "never").iterdir()), "nothing is left that could be started"
+
+
+def test_a_restore_that_was_killed_is_no_instance_and_is_made_anew(line: CommandLine, tmp_path: Path) -> None:
+    target, new = tmp_path / "backup", tmp_path / "new"
+    line.ok("create", "repo", "source")
+    line.ok("put", "file", "source@master:/a", "-f", "-", stdin="some words")
+    line.ok("backup", str(target))
+    line.ok("down")
+    cut = subprocess.Popen(command("restore", str(target), "--data-dir", str(new)), env=line.environment())
+    eventually((new / "restoring").exists, "a restore that has begun")
+    cut.kill()
+    assert cut.wait() < 0
+    refused = line.run("up", "--data-dir", str(new), "--port", "0", "--detach")
+    assert (refused.code, "holds a restore that did not end" in refused.err) == (1, True)
+    line.ok("restore", str(target), "--data-dir", str(new))
+    assert line.run("up", "--data-dir", str(new), "--port", "0", "--detach").code == 0
+    try:
+        with datamill.Client(address(new)) as client:
+            assert client.get("source@master:/a") == b"some words"
+    finally:
+        line.run("down", "--data-dir", str(new))
 
 
 def damaged(folder: Path, there: Path | None = None) -> Path:

@@ -11,6 +11,7 @@ from datamill.cli.output import emit, listing, one, size, when
 from datamill.cli.reasons import refusals_told
 from datamill.cli.session import RAW, Session, command
 from datamill.client import Client
+from datamill.errors import DatamillError
 from datamill.wire import pfs_v2_pb2 as pfs
 
 HEADERS = ("NAME", "TYPE", "SIZE", "COMMITTED")
@@ -61,6 +62,8 @@ def glob_file(session: Session, pattern: str, raw: bool) -> None:
 def delete_file(session: Session, file: str, recursive: bool) -> None:
     """Delete REPO@BRANCH:/PATH."""
     where = names.file(file, session.project)
+    if not recursive and _is_folder(session.client, where):
+        raise click.ClickException(f"{file} is a directory. Use -r to delete everything below it")
     with refusals_told(session.client, where.commit):
         session.client.delete_file(where, recursive=recursive)
 
@@ -113,6 +116,14 @@ def _fields(info: pfs.FileInfo) -> list[tuple[str, str]]:
         ("Hash", info.hash.hex()),
         ("Committed", when(info.committed) if info.HasField("committed") else ""),
     ]
+
+
+def _is_folder(client: Client, where: pfs.File) -> bool:
+    """False as well where nobody can tell, as in a commit that is no good: deleting a file may be what mends it."""
+    try:
+        return client.inspect_file(where).file_type == pfs.FileType.DIR
+    except DatamillError:
+        return False
 
 
 def _is_directory(item: pfs.DiffFileResponse) -> bool:
