@@ -98,9 +98,7 @@ def prepare(layout: Layout) -> str:
 def refuse_unfinished(layout: Layout) -> None:
     """Raises CannotRun when a restore into this directory was cut off."""
     if layout.restoring_file.exists():
-        raise CannotRun(
-            f"{layout.data_dir} holds a restore that did not end: run `datamill restore` into it again"
-        )
+        raise CannotRun(f"{layout.data_dir} holds a restore that did not end: run `datamill restore` into it again")
 
 
 def _refuse_newer(layout: Layout) -> None:
