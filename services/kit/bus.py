@@ -8,8 +8,8 @@ Elsewhere: the outbox that makes news (outbox.py); the work queue and the log st
 import asyncio
 import logging
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -39,6 +39,19 @@ NEWS_CONFIG = StreamConfig(
 PUBLISH_SECONDS = 2.0  # listeners keep a lost stream from being answered for: only the time tells
 QUEUE_BOUND = 1000
 PATIENCE = timedelta(seconds=30)
+
+
+@contextmanager
+def heeding_cancellation() -> Iterator[None]:
+    """For calls of nats-py: it waits by `wait_for`, which on Python 3.11 drops a cancellation that meets the answer."""
+    task = asyncio.current_task()
+    assert task is not None
+    before = task.cancelling()
+    try:
+        yield
+    finally:
+        if task.cancelling() > before:
+            raise asyncio.CancelledError
 
 
 @dataclass(eq=False)
@@ -99,7 +112,10 @@ class Bus:
             await self.have_stream(NEWS_CONFIG)
             for one in news:
                 headers = {"Nats-Msg-Id": one.id}
-                await self.js.publish(one.subject, one.SerializeToString(), timeout=PUBLISH_SECONDS, headers=headers)
+                with heeding_cancellation():
+                    await self.js.publish(
+                        one.subject, one.SerializeToString(), timeout=PUBLISH_SECONDS, headers=headers
+                    )
         except NatsError:
             self.look_again(NEWS_STREAM)
             raise
@@ -131,10 +147,11 @@ class Bus:
         connection = self.client.stats["reconnects"]
         if self._streams.get(config.name) == connection:
             return False
-        try:
-            await self.js.update_stream(config)
-        except NotFoundError:
-            await self.js.add_stream(config)
+        with heeding_cancellation():
+            try:
+                await self.js.update_stream(config)
+            except NotFoundError:
+                await self.js.add_stream(config)
         self._streams[config.name] = connection
         return True
 

@@ -20,7 +20,7 @@ from nats.js.api import ConsumerConfig, DeliverPolicy, DiscardPolicy, StreamConf
 from nats.js.client import JetStreamContext
 
 from services.jobs.domain.log_lines import LogBatch, LogScope, batch_from, in_parts
-from services.kit.bus import Bus
+from services.kit.bus import Bus, heeding_cancellation
 from services.kit.errors import Unavailable
 
 log = logging.getLogger(__name__)
@@ -47,7 +47,8 @@ class Logs:
                 for number, part in enumerate(in_parts(batch, PART_BYTES)):
                     headers = {"Nats-Msg-Id": f"{batch.id}.{number}"} if batch.id else None
                     payload = part.payload()
-                    waiting.append(await self._bus.js.publish_async(batch.scope.subject, payload, headers=headers))
+                    with heeding_cancellation():
+                        waiting.append(await self._bus.js.publish_async(batch.scope.subject, payload, headers=headers))
             async with asyncio.timeout(10):
                 await asyncio.gather(*waiting)
         except (NatsError, OSError, TimeoutError) as error:
@@ -87,7 +88,8 @@ class Logs:
                 yield None
             while follow or not caught_up:
                 try:
-                    message = await lines.next_msg(timeout=LOOK_AGAIN)
+                    with heeding_cancellation():
+                        message = await lines.next_msg(timeout=LOOK_AGAIN)
                 except NatsTimeout:
                     continue
                 yield batch_from(message.subject, json.loads(message.data))

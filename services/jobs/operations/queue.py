@@ -24,7 +24,7 @@ from nats.js.client import JetStreamContext
 from nats.js.errors import NotFoundError
 
 from services.jobs.domain.sets import LEASE
-from services.kit.bus import Bus
+from services.kit.bus import Bus, heeding_cancellation
 
 log = logging.getLogger(__name__)
 STREAM = "WORK"
@@ -74,7 +74,8 @@ class Queue:
         try:
             for index in indexes:
                 payload = json.dumps([job, index]).encode()
-                waiting.append(await self._bus.js.publish_async(subject, payload))  # type: ignore[arg-type]
+                with heeding_cancellation():
+                    waiting.append(await self._bus.js.publish_async(subject, payload))  # type: ignore[arg-type]
                 if len(waiting) >= PUBLISH_AT_ONCE:
                     await self._confirmed(waiting)
                     waiting = []
@@ -122,7 +123,8 @@ class Queue:
         while True:
             left = until - time.monotonic()
             try:
-                (message,) = await pull.fetch(1, timeout=max(0.15, min(ASK_AGAIN, left)))
+                with heeding_cancellation():
+                    (message,) = await pull.fetch(1, timeout=max(0.15, min(ASK_AGAIN, left)))
             except NatsTimeout:
                 if time.monotonic() + 0.2 >= until:
                     raise
@@ -146,7 +148,8 @@ class Queue:
     async def forget_job(self, line: Line, job: int) -> None:
         """Drop a job's messages that nobody has taken."""
         try:
-            await self._bus.js.purge_stream(STREAM, subject=f"{line.subject}.{job}")
+            with heeding_cancellation():
+                await self._bus.js.purge_stream(STREAM, subject=f"{line.subject}.{job}")
         except (NatsError, OSError) as error:  # they are dropped one by one when taken
             log.info("could not purge the queue of job %d: %s", job, error)
 
@@ -154,7 +157,8 @@ class Queue:
         """How many messages of a job there are, taken or not. Raises NatsError."""
         await self._ensure_stream()
         try:
-            info = await self._bus.js.stream_info(STREAM, subjects_filter=f"{line.subject}.{job}")
+            with heeding_cancellation():
+                info = await self._bus.js.stream_info(STREAM, subjects_filter=f"{line.subject}.{job}")
         except NotFoundError:  # NATS came back with nothing
             self._bus.look_again(STREAM)
             return 0
@@ -186,7 +190,8 @@ class Queue:
             max_waiting=10_000,
             inactive_threshold=FORGET_CONSUMER.total_seconds(),
         )
-        await self._bus.js.add_consumer(STREAM, config)
+        with heeding_cancellation():
+            await self._bus.js.add_consumer(STREAM, config)
         self._ready.add(line.subject)
 
 
