@@ -11,6 +11,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from statistics import median
 
@@ -46,7 +47,7 @@ def _seconds(work: Callable[[], object]) -> float:
 
 def _middle(work: Callable[[int], object]) -> float:
     """The median of some times."""
-    return median(_seconds(lambda number=number: work(number)) for number in range(TIMES))  # type: ignore[misc]
+    return median(_seconds(partial(work, number)) for number in range(TIMES))
 
 
 def _ran(command: list[str]) -> Callable[[], object]:

@@ -4,6 +4,7 @@ import sqlite3
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from statistics import median
 
@@ -55,9 +56,12 @@ def run() -> list[Figure]:
         changed.append(apply(reader, roots[0], [row._replace(size=turn + 5_000_000)], sink))
         sink.flush()
 
+    def compare(root: Root) -> None:
+        list(diff(reader, roots[0], root))
+
     reads = _reads(packs, roots[0], rows)
-    one = [_seconds(lambda turn=turn: change(turn)) for turn in range(ROUNDS)]  # type: ignore[misc]
-    two = [_seconds(lambda root=root: list(diff(reader, roots[0], root))) for root in changed]  # type: ignore[misc]
+    one = [_seconds(partial(change, turn)) for turn in range(ROUNDS)]
+    two = [_seconds(partial(compare, root)) for root in changed]
     return [
         Figure(what=f"sorted map: build of {ROWS:,} sorted rows", ours=f"{ROWS / ours / 1e6:.2f} M rows/s",
                peer=f"SQLite {ROWS / theirs / 1e6:.2f} M rows/s", ratio=f"{theirs / ours:.1f}× faster"),

@@ -7,11 +7,13 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import grpc
 import psutil
+from minio import Minio
 
 import datamill
 from datamill.wire import content_v1_pb2_grpc as content_grpc
@@ -95,17 +97,14 @@ def place(name: str, root: Path) -> Iterator[Place]:
     with ExitStack() as up:
         nats = up.enter_context(running(nats_command(root / "nats"), ready=r"client connections on (\S+)"))
         env = settings("pfs", root, nats_url=f"nats://{nats[1]}", token="bench") | FRUGAL
-        stored: Callable[[str], int] = lambda prefix: _in_folder(root / "pfs" / "store" / prefix)  # noqa: E731
+        stored: Callable[[str], int] = partial(_in_folder, root / "pfs" / "store")
         if name == FAR:
             weed, postgres = Seaweed(root / "weed"), Postgres(root / "postgres")
             for server in (weed, postgres):
                 server.start()
                 up.callback(server.stop)
             env |= weed.environment | {"PFS_STORE": weed.url("pfs"), "PFS_DATABASE_URL": postgres.schema("pfs")}
-            raw = weed.client()
-            stored = lambda prefix: sum(  # noqa: E731
-                each.size or 0 for each in raw.list_objects(BUCKET, f"pfs/{prefix}/", recursive=True)
-            )
+            stored = partial(_on_s3, weed.client())
         found = up.enter_context(running(service_command("pfs"), env=env, ready=SERVING))
         open_channel = up.enter_context(channel(found[1]))
         client = up.enter_context(datamill.Client(f"grpc://{found[1]}"))
@@ -115,5 +114,9 @@ def place(name: str, root: Path) -> Iterator[Place]:
         )  # fmt: skip
 
 
-def _in_folder(folder: Path) -> int:
-    return sum((Path(at) / name).stat().st_size for at, _, names in os.walk(folder) for name in names)
+def _in_folder(store: Path, prefix: str) -> int:
+    return sum((Path(at) / name).stat().st_size for at, _, names in os.walk(store / prefix) for name in names)
+
+
+def _on_s3(store: Minio, prefix: str) -> int:
+    return sum(each.size or 0 for each in store.list_objects(BUCKET, f"pfs/{prefix}/", recursive=True))

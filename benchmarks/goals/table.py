@@ -7,6 +7,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from statistics import median
 
@@ -158,8 +159,8 @@ def _differences(at: Place, raw: Raw, known: Contents, name: str, files: int, on
             at, f"peak resident size of PFS meanwhile ({many:,} of {files:,})", f"{found.peak_bytes / MIB:.0f} MiB",
             goal="≤ 256 MiB", reached=found.peak_bytes <= 256 * MIB,
         )  # fmt: skip
-        ours, count = timed(lambda found=found: diff(at, found.commit), 3)  # type: ignore[misc]
-        peer, _ = timed(lambda count=count: raw.many(count), 3)  # type: ignore[misc]
+        ours, count = timed(partial(diff, at, found.commit), 3)
+        peer, _ = timed(partial(raw.many, count), 3)
         yield _figure(
             at, f"DiffFile of them, {count:,} messages ({many:,} of {files:,})", f"{ours * 1e3:,.1f} ms",
             peer=f"raw gRPC, as many {peer * 1e3:,.1f} ms", ratio=f"{peer / ours:.2f}×",

@@ -17,8 +17,9 @@ def fsck(session: Session, zombie: str | None, zombie_all: bool) -> None:
         raise click.UsageError("--zombie and --zombie-all exclude each other")
     target = None if zombie is None else names.commit(zombie, session.project)
     count = 0
-    for count, trouble in enumerate(session.client.fsck(zombies_of=target, all_zombies=zombie_all), 1):  # noqa: B007
+    for trouble in session.client.fsck(zombies_of=target, all_zombies=zombie_all):
         emit(trouble)
+        count += 1
     if count:
         raise Unsuccessful(f"{count} found to be wrong")
 

@@ -1,5 +1,7 @@
 """Commands about commits and commit sets."""
 
+from collections.abc import Iterable, Iterator
+
 import click
 
 from datamill import names
@@ -86,17 +88,24 @@ def list_commit(
 @RAW
 def wait_commit(session: Session, commit: str, raw: bool) -> None:
     """Wait until a commit (REPO@REF), or every commit of a change (ID), is finished."""
-    if names.is_id(commit):
-        seen: list[pfs.CommitInfo] = []
-        waited = session.client.inspect_commit_set(commit.lower(), wait=True)
-        listing((seen.append(info) or info for info in waited), HEADERS, _row, raw=raw)  # type: ignore[func-returns-value]
-    else:
-        seen = [session.client.wait_commit(names.commit(commit, session.project))]
-        listing(seen, HEADERS, _row, raw=raw)
+    seen = list[pfs.CommitInfo]()
+    listing(_ended(session, commit, seen), HEADERS, _row, raw=raw)
     for info in seen:
         if info.error:
             way = way_on(info.error, names.shown_repo(info.commit.repo), info.commit.id)
             raise Unsuccessful(f"commit {names.shown_commit(info.commit)} finished with an error: {info.error}{way}")
+
+
+def _ended(session: Session, commit: str, seen: list[pfs.CommitInfo]) -> Iterator[pfs.CommitInfo]:
+    """Commits as they end, which are kept in `seen`, too: an error is told after the list."""
+    waited: Iterable[pfs.CommitInfo]
+    if names.is_id(commit):
+        waited = session.client.inspect_commit_set(commit.lower(), wait=True)
+    else:
+        waited = [session.client.wait_commit(names.commit(commit, session.project))]
+    for info in waited:
+        seen.append(info)
+        yield info
 
 
 @command(verbs.squash, "commit")
