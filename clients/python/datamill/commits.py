@@ -39,10 +39,12 @@ class Commits(Calls):
     def wait_commit(self, commit: str | pfs.Commit) -> pfs.CommitInfo:
         """Wait until a commit is FINISHED: merged, validated, readable. Its `error` says whether it is good.
 
-        For a branch: until the head that it has now is. When the server goes away meanwhile, and the branch moves on,
-        that is the newer head, which is not FINISHED before the older one.
+        For a branch: until the head that it has now is.
         """
-        request = pfs.InspectCommitRequest(commit=names.commit(commit), wait=pfs.CommitState.FINISHED)
+        info = self.inspect_commit(commit)  # when nobody answers, say so now
+        if info.HasField("finished"):
+            return info
+        request = pfs.InspectCommitRequest(commit=info.commit, wait=pfs.CommitState.FINISHED)
         return patiently(lambda: self.wait(self.pfs.InspectCommit, request))
 
     def list_commits(
