@@ -2,6 +2,7 @@
 
 import secrets
 import uuid
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Protocol
 
@@ -10,6 +11,10 @@ class Clock(Protocol):
     """Tells the time; always aware, always UTC."""
 
     def now(self) -> datetime: ...
+
+
+Now = Callable[[], datetime]
+"""Reads a clock: for work that has to wait for its turn and reads it then."""
 
 
 class SystemClock:

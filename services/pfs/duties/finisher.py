@@ -111,4 +111,4 @@ class Finisher:
         return await self._db.run(claim, number, self._holder, ttl=LEASE, now=self._clock.now())
 
     async def _publish(self, work: Work, outcome: Outcome, holder: str | None) -> None:
-        await self._db.run(publish, work.number, outcome, holder, id=fresh_id(), now=self._clock.now())
+        await self._db.run(publish, work.number, outcome, holder, id=fresh_id(), now=self._clock.now)

@@ -36,7 +36,7 @@ class Ticker:
             while (due := await self._db.read(next_tick)) is not None:
                 if (left := due - self._clock.now()) > timedelta(0):
                     return min(left, LOOK_AGAIN)
-                await self._db.run(changed, tick, fresh_id(), self._clock.now())
+                await self._db.run(changed, tick, fresh_id(), self._clock.now)
         except Exception:
             log.exception("cannot look for ticks of triggers; trying again")
         return LOOK_AGAIN

@@ -7,13 +7,13 @@ Elsewhere: the rows (storage/transactions.py); one change (dag/change.py).
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from datetime import datetime
 from typing import TypeVar
 
 from sqlalchemy.orm import Session
 
 from services.kit.rpc.staging import FINISHED
 from services.kit.storage.outbox import Outbox
+from services.kit.time.clock import Now
 from services.pfs.domain.errors import HeadMoved, TransactionNotFound
 from services.pfs.domain.keys import BranchKey
 from services.pfs.domain.names import is_id
@@ -25,9 +25,9 @@ from services.pfs.storage.transactions import Intent, IntentStore, Stored, Trans
 T = TypeVar("T")
 
 
-def start_transaction(tx: Session, id: str, now: datetime) -> Stored:
+def start_transaction(tx: Session, id: str, now: Now) -> Stored:
     """Open one."""
-    return TransactionStore(tx).add(id, now)
+    return TransactionStore(tx).add(id, now())
 
 
 def inspect_transaction(tx: Session, id: str) -> Stored:
@@ -54,7 +54,7 @@ def delete_transactions(tx: Session) -> None:
     TransactionStore(tx).remove_every()
 
 
-def append(tx: Session, id: str, now: datetime, attempt: Callable[[Change, bytes], tuple[bytes, T]]) -> T:
+def append(tx: Session, id: str, now: Now, attempt: Callable[[Change, bytes], tuple[bytes, T]]) -> T:
     """Try the list with an addition, undo what it did, and keep the longer list.
 
     attempt: given the content so far, runs everything and returns the new content, and what the caller is told.
@@ -72,7 +72,7 @@ def append(tx: Session, id: str, now: datetime, attempt: Callable[[Change, bytes
     return told
 
 
-def finish(tx: Session, id: str, now: datetime, run: Callable[[Change, bytes], T]) -> tuple[Stored, T]:
+def finish(tx: Session, id: str, now: Now, run: Callable[[Change, bytes], T]) -> tuple[Stored, T]:
     """Carry the list out and forget it. Raises TransactionNotFound, and what `run` raises."""
     one_at_a_time(tx)
     stored = inspect_transaction(tx, id)

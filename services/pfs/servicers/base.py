@@ -34,7 +34,7 @@ class Rpcs:
 
     async def change(self, work: Callable[Concatenate[Change, P], T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Run one operation as a change with a commit set id of its own."""
-        return await self.db.run(changed, work, fresh_id(), self.clock.now(), *args, **kwargs)
+        return await self.db.run(changed, work, fresh_id(), self.clock.now, *args, **kwargs)
 
     def by_service(self, context: Context) -> bool:
         """Whether the caller is one of datamill's own services."""

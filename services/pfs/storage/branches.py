@@ -164,10 +164,12 @@ def one_at_a_time(tx: Session) -> None:
     """Let changes of the DAG follow one another, in the order of their commits' numbers; reading goes on.
 
     Changes of one DAG would only refuse each other's snapshots otherwise. SQLite has one writer in any case. Locking a
-    table takes no snapshot, so what a first statement sees includes the change that was waited for. Again is no error.
+    table takes no snapshot, so what a first statement sees includes the change that was waited for, and a clock that is
+    read now tells a later time. Again is no error.
     """
     if "one_at_a_time" in tx.info:
         return
+    tx.connection()  # from here on SQLite's one writer is this transaction
     if tx.get_bind().dialect.name == "postgresql":
         tx.execute(text(f"LOCK TABLE {BranchRow.__tablename__} IN SHARE ROW EXCLUSIVE MODE"))
     tx.info["one_at_a_time"] = True

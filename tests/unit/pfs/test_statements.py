@@ -57,7 +57,7 @@ class World:
 
         def run(tx: Session) -> None:
             for work in works:
-                with Change(tx, id=fresh_id(), now=NOW) as change:
+                with Change(tx, id=fresh_id(), now=lambda: NOW) as change:
                     work(change)
 
         self.db.run_here(run)

@@ -3,20 +3,23 @@
 Operations take a Change and do their own part; `close` does what belongs to the end of every transaction, once: it
 checks the shape of the DAG, opens commits downstream, says what they are made from, and leaves the news in the outbox.
 
-    with Change(tx, id=fresh_id(), now=clock.now()) as change:
+    with Change(tx, id=fresh_id(), now=clock.now) as change:
         start_commit(change, …)
+
+Changes follow one another, and each reads the clock when its turn has come: what comes later has a later time.
 
 Elsewhere: which commits are opened downstream (propagate.py).
 """
 
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy.orm import Session
 
 from services.kit.storage.outbox import Outbox
+from services.kit.time.clock import Now
 from services.pfs.domain.commits import Branch, BranchNumber, Commit, CommitNumber, Origin, RepoNumber
 from services.pfs.domain.errors import HeadForgotten, RepoChangedTwice
 from services.pfs.domain.keys import RepoKey
@@ -26,14 +29,15 @@ from services.pfs.storage.commits import CommitStore
 
 P = ParamSpec("P")
 T = TypeVar("T")
+TICK = timedelta(microseconds=1)  # what databases tell apart
 
 
 class Change:
     """A unit of work inside a database transaction. id: of every commit that it makes; none has it yet."""
 
-    def __init__(self, tx: Session, *, id: str, now: datetime) -> None:
+    def __init__(self, tx: Session, *, id: str, now: Now) -> None:
         one_at_a_time(tx)
-        self.tx, self.id, self.now = tx, id, now
+        self.tx, self.id, self.now = tx, id, now()
         self.commits, self.branches = CommitStore(tx), BranchStore(tx)
         self._has_commit = set[RepoNumber]()
         self._moved: dict[BranchNumber, None] = {}
@@ -51,12 +55,16 @@ class Change:
         if error is None:
             self.close()
 
+    def not_before(self, moment: datetime) -> None:
+        """Happen at `moment` at the earliest, whatever a clock says that was set back."""
+        self.now = max(self.now, moment)
+
     def add_commit(
         self,
         branch: Branch,
         *,
         origin: Origin,
-        parent: CommitNumber | None,
+        parent: Commit | None,
         description: str = "",
         finishing: bool = False,
         finished: bool = False,
@@ -67,13 +75,14 @@ class Change:
         Raises RepoChangedTwice."""
         repo = branch.repo_number
         if repo in self._has_commit and (twin := self.commits.find(repo, self.id)) is not None:
-            older = None if parent is None else self.commits.get(parent)
-            raise RepoChangedTwice(twin, repo, older or twin.repo)
+            raise RepoChangedTwice(twin, repo, parent or twin.repo)
         self._has_commit.add(repo)
+        if parent is not None:
+            self.not_before(parent.started + TICK)
         commit = self.commits.add(
             id=self.id,
             branch=branch,
-            parent=parent,
+            parent=None if parent is None else parent.number,
             origin=origin,
             description=description,
             now=self.now,
@@ -151,7 +160,8 @@ class Change:
         for branch, above in found:
             if branch.head is not None and heads[branch.head].id == self.id:
                 continue
-            commit = self.add_commit(branch, origin=Origin.AUTO, parent=branch.head)
+            older = None if branch.head is None else heads[branch.head]
+            commit = self.add_commit(branch, origin=Origin.AUTO, parent=older)
             causes = [opened.get(each.number, each.head) for each in above]
             opened[branch.number] = commit.number
             made[commit.number] = [cause for cause in causes if cause is not None]
@@ -159,9 +169,9 @@ class Change:
 
 
 def changed(
-    tx: Session, work: Callable[Concatenate[Change, P], T], id: str, now: datetime, /, *args: P.args, **kwargs: P.kwargs
+    tx: Session, work: Callable[Concatenate[Change, P], T], id: str, now: Now, /, *args: P.args, **kwargs: P.kwargs
 ) -> T:
-    """Run one operation as a change of its own: `db.run(changed, start_commit, fresh_id(), clock.now(), …)`."""
+    """Run one operation as a change of its own: `db.run(changed, start_commit, fresh_id(), clock.now, …)`."""
     with Change(tx, id=id, now=now) as change:
         return work(change, *args, **kwargs)
 

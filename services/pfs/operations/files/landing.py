@@ -12,6 +12,7 @@ from datetime import datetime
 from sqlalchemy import delete, insert
 from sqlalchemy.orm import Session
 
+from services.kit.time.clock import Now
 from services.pfs.domain.commits import Branch, Commit
 from services.pfs.domain.errors import BranchNotFound, CommitFinished, OutputBranch, PickFailed
 from services.pfs.domain.files.file_errors import BadEntry
@@ -74,16 +75,16 @@ def find_target(tx: Session, ref: CommitRef) -> Target:
     return Target(None, key, exact)
 
 
-def land(tx: Session, target: Target, landing: Landing, *, id: str, now: datetime) -> Work | None:
+def land(tx: Session, target: Target, landing: Landing, *, id: str, now: Now) -> Work | None:
     """Make a stream's writes count. id: of the commit, when one has to be made; then its finishing is returned, if it
     can begin. Raises CommitFinished, OutputBranch, BadName."""
     if target.commit is not None:
-        record_packs(tx, landing, now)
+        record_packs(tx, landing, now())
         add_layer(tx, target.commit, landing.parts)
         return None
     assert target.branch is not None
     with Change(tx, id=id, now=now) as change:  # before anything is read: what is seen then stays so
-        record_packs(tx, landing, now)
+        record_packs(tx, landing, change.now)
         branch = branch_to_write(change, target.branch)
         head = None if branch is None else head_of(tx, branch)
         if head is not None and head.finishing is None:

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from services.kit.sortedmap.rows import EMPTY, Root
 from services.kit.storage.leases import drop_lease, take_lease
-from services.kit.time.clock import fresh_id
+from services.kit.time.clock import Now, fresh_id
 from services.pfs.domain.commits import Commit, CommitNumber
 from services.pfs.domain.keys import CommitRef
 from services.pfs.operations.dag.change import Change
@@ -147,7 +147,7 @@ def finish(stores: Stores, work: Work) -> Outcome:
     )
 
 
-def publish(tx: Session, number: CommitNumber, outcome: Outcome, holder: str | None, *, id: str, now: datetime) -> None:
+def publish(tx: Session, number: CommitNumber, outcome: Outcome, holder: str | None, *, id: str, now: Now) -> None:
     """Make a commit FINISHED. Nothing happens when it is gone or FINISHED already.
 
     holder: of the lease, when one was taken.
@@ -170,6 +170,6 @@ def publish(tx: Session, number: CommitNumber, outcome: Outcome, holder: str | N
             return  # an errored commit is read as its layers over its base, and nobody builds on it
         fire_triggers(change, done, fresh_id)
         sessions = SessionStore(tx)  # the layers stay for the collector: a running call may have seen them
-        sessions.publish(INDEX, outcome.packs, outcome.session, now)
+        sessions.publish(INDEX, outcome.packs, outcome.session, change.now)
         if not outcome.packs:
             sessions.check(outcome.session)

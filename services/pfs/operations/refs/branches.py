@@ -167,7 +167,7 @@ def _give_head(change: Change, branch: Branch, target: Commit | None, *, derived
         if older is not None and own and older.finished is None:
             change.derive(older.number, branch.number)  # this change's own commit takes the new edges over
             return
-        change.add_commit(branch, origin=Origin.AUTO, parent=head, derived=True)
+        change.add_commit(branch, origin=Origin.AUTO, parent=older, derived=True)
         change.propagate(branch.number)
 
 

@@ -67,7 +67,7 @@ def start_on(
     commit = change.add_commit(
         target,
         origin=Origin.USER,
-        parent=None if older is None else older.number,
+        parent=older,
         description=description,
         finishing=closed,
     )
@@ -91,6 +91,7 @@ def finish_commit(
         raise CommitFinished(commit)
     if not force and _left_to_its_pipeline(change, commit):
         raise PipelineOwned("cannot finish a pipeline output or meta commit, use 'stop job' instead")
+    change.not_before(commit.started)
     closed = replace(
         commit,
         description=description or commit.description,
@@ -128,6 +129,7 @@ def mark_finished(
     found = change.commits.get(number)
     if found is None or found.finishing is None or found.finished is not None:
         return None
+    change.not_before(found.finishing)
     finished = replace(
         found,
         root=root,

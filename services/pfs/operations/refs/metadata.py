@@ -10,6 +10,7 @@ from datetime import datetime
 
 from sqlalchemy.orm import Session
 
+from services.kit.time.clock import Now
 from services.pfs.domain.errors import Malformed, PipelineNotFound, Problem
 from services.pfs.domain.keys import SPEC, BranchKey, CommitRef, RepoKey
 from services.pfs.domain.metadata import Edit, EditsFailed, Pairs
@@ -59,10 +60,10 @@ KINDS: dict[type, str] = {
 }
 
 
-def edit_metadata(tx: Session, edits: Sequence[tuple[Target, Edit]], now: datetime) -> None:
+def edit_metadata(tx: Session, edits: Sequence[tuple[Target, Edit]], clock: Now) -> None:
     """In order, all or none. Raises EditsFailed when a key is taken, Malformed when something else is wrong."""
     one_at_a_time(tx)  # commits and branches are changed by others meanwhile
-    failed, taken = list[str](), False
+    failed, taken, now = list[str](), False, clock()
     for at, (target, edit) in enumerate(edits):
         try:
             _edit(tx, target, edit, now)

@@ -37,7 +37,7 @@ def fire_triggers(change: Change, new: Commit, fresh: Callable[[], str]) -> None
             for target in group:
                 change.propagate(target)
         else:
-            with Change(change.tx, id=fresh(), now=change.now) as more:
+            with Change(change.tx, id=fresh(), now=lambda: change.now) as more:
                 for target in group:
                     more.propagate(target)
 

@@ -40,7 +40,7 @@ class FileRpcs(Rpcs):
         if first is None or not first.HasField("set_commit"):
             raise BadStream("first message must be a commit")
         target, landing = await self._taken(from_wire.commit_ref(first.set_commit), requests)
-        work = await self.db.run(land, target, landing, id=fresh_id(), now=self.clock.now())
+        work = await self.db.run(land, target, landing, id=fresh_id(), now=self.clock.now)
         if work is not None:
             self.closed(work)
         return Empty()
@@ -65,7 +65,7 @@ class FileRpcs(Rpcs):
 
     async def ClearCommit(self, request: pfs.ClearCommitRequest, context: Context) -> Empty:
         ref = from_wire.commit_ref(request.commit if request.HasField("commit") else None)
-        await self.db.run(changed, clear_commit, fresh_id(), self.clock.now(), ref)
+        await self.db.run(changed, clear_commit, fresh_id(), self.clock.now, ref)
         return Empty()
 
     async def GetFile(self, request: pfs.GetFileRequest, context: Context) -> AsyncIterator[BytesValue]:

@@ -26,7 +26,7 @@ class MetadataApi(APIServicer):
         for at, edit in enumerate(request.edits):
             _check(edit, f"edits[{at}]")
         edits = [(_target(edit), _op(edit)) for edit in request.edits]
-        await self._db.run(edit_metadata, edits, self._clock.now())
+        await self._db.run(edit_metadata, edits, self._clock.now)
         return wire.EditMetadataResponse()
 
 

@@ -34,13 +34,13 @@ class TransactionApi(APIServicer):
     async def BatchTransaction(self, request: wire.BatchTransactionRequest, context: Context) -> wire.TransactionInfo:
         id, now, by_service = fresh_id(), self._clock.now(), is_service(context, self._service_token)
         steps = [staging.Step(request=one) for one in request.requests]
-        responses = await self._db.run(changed, run_steps, id, now, steps, by_service)
+        responses = await self._db.run(changed, run_steps, id, self._clock.now, steps, by_service)
         if any(one.HasField("stop_job") for one in request.requests):
             await self._owners(id)
         return _info(Stored(id, now, 1, b""), request.requests, responses)
 
     async def StartTransaction(self, request: wire.StartTransactionRequest, context: Context) -> wire.Transaction:
-        stored = await self._db.run(transactions.start_transaction, fresh_id(), self._clock.now())
+        stored = await self._db.run(transactions.start_transaction, fresh_id(), self._clock.now)
         return wire.Transaction(id=stored.id)
 
     async def InspectTransaction(
@@ -61,7 +61,7 @@ class TransactionApi(APIServicer):
         return Empty()
 
     async def FinishTransaction(self, request: wire.FinishTransactionRequest, context: Context) -> wire.TransactionInfo:
-        stored, responses = await self._db.run(transactions.finish, _id(request), self._clock.now(), all_of)
+        stored, responses = await self._db.run(transactions.finish, _id(request), self._clock.now, all_of)
         steps = staging.Staged.FromString(stored.content).steps
         if any(step.owner or step.request.HasField("stop_job") for step in steps):
             await self._owners(stored.id)

@@ -62,4 +62,4 @@ class JoiningRpcs(RepoRpcs, BranchRpcs, CommitRpcs, CommitSetRpcs):
         id = transaction_of(context)
         if not id:
             return None
-        return await self.db.run(append, id, self.clock.now(), appending(staging.Step(request=request)))
+        return await self.db.run(append, id, self.clock.now, appending(staging.Step(request=request)))

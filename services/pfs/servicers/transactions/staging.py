@@ -25,7 +25,7 @@ class StagingService(StagingServiceServicer):
         if not request.step.owner:
             raise Invalid("step.owner: value is required")
         id = request.transaction_id.lower()
-        await self._db.run(transactions.append, id, self._clock.now(), appending(request.step))
+        await self._db.run(transactions.append, id, self._clock.now, appending(request.step))
         return staging.StageResponse()
 
     async def ListIntents(
