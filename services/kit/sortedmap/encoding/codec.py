@@ -17,13 +17,14 @@ from blake3 import blake3
 
 from services.kit.errors import Corrupt
 from services.kit.sortedmap.encoding import chunks, columns
+from services.kit.sortedmap.encoding import places as placing
 from services.kit.sortedmap.encoding.chunks import TOMBSTONE, Leaf, Node
 from services.kit.sortedmap.encoding.columns import Numbers, numbers
 from services.kit.sortedmap.rows import Child, Edit, Place, Removed, Row
 
 MAGIC = b"DMr1"
 FULL, DELTA, NODE = 0, 1, 2
-NO_PACK = bytes(16)
+NO_PACK = placing.NO_PACK
 _HEAD = struct.Struct("<4sBBI")
 _PART = struct.Struct("<I")
 _BASE = struct.Struct("<32s16sQQB")
@@ -70,6 +71,18 @@ def _node_id(level: int, count: int, firsts: bytes, lasts: bytes, ids: bytes, co
 def encode_leaf(leaf: Leaf) -> bytes:
     parts = _row_parts(leaf.keys, leaf.kinds, leaf.sizes, leaf.digests, leaf.places.all())
     return _joined(FULL, 0, len(leaf.keys), parts)
+
+
+def named_leaf(leaf: Leaf) -> tuple[bytes, bytes]:
+    """The id of a range, and the bytes of it as a full one; for ranges that come in great numbers."""
+    block, count = columns.key_block(leaf.keys), len(leaf.keys)
+    parts = [
+        columns.squeeze(block),
+        columns.squeeze(leaf.kinds + columns.pack_numbers(leaf.sizes)),
+        columns.squeeze(_places_of(leaf)),
+        leaf.digests,
+    ]
+    return _range_id(count, block, leaf.kinds, leaf.sizes, leaf.digests), _joined(FULL, 0, count, parts)
 
 
 def encode_delta(base_id: bytes, base: Place, edits: Sequence[Edit]) -> bytes:
@@ -156,11 +169,27 @@ def _packed_places(places: Sequence[Place | None], sizes: Numbers) -> bytes:
     except TypeError:  # some row has no place
         packs, offsets, stored, codecs = zip(*[place or _NOWHERE for place in places], strict=True)
     names = {name: number for number, name in enumerate(dict.fromkeys(packs))}
-    more: Iterable[int] = [0] * len(places)
-    if array("Q", stored) != sizes:
-        more = [(length - size) % _WRAP for length, size in zip(stored, sizes, strict=True)]
-    packed = [columns.pack_numbers(array("Q", column)) for column in (map(names.__getitem__, packs), offsets, more)]
-    return b"".join((_PART.pack(len(names)), *names, *packed, bytes(codecs)))
+    which = array("Q", map(names.__getitem__, packs))
+    return _packed_columns(list(names), (which, array("Q", offsets), array("Q", stored)), bytes(codecs), sizes)
+
+
+def _packed_columns(names: list[bytes], rows: tuple[Numbers, Numbers, Numbers], codecs: bytes, sizes: Numbers) -> bytes:
+    """rows: of each the number of its pack among the names, its offset, its stored length."""
+    which, offsets, stored = rows
+    more = array("Q", bytes(8 * len(sizes)))
+    if stored != sizes:
+        more = array("Q", [(length - size) % _WRAP for length, size in zip(stored, sizes, strict=True)])
+    packed = map(columns.pack_numbers, (which, offsets, more))
+    return b"".join((_PART.pack(len(names)), *names, *packed, codecs))
+
+
+def _places_of(leaf: Leaf) -> bytes:
+    """The places of a range, packed; none is made for it if the range has them by columns."""
+    at = leaf.places
+    if not isinstance(at, placing.PlaceColumns):
+        return _packed_places(at.all(), leaf.sizes)
+    names, which = at.used()
+    return _packed_columns(names, (which, at.offsets, at.stored), at.codecs, leaf.sizes)
 
 
 @dataclass(slots=True)

@@ -9,7 +9,11 @@ from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import Protocol
 
+from services.kit.sortedmap.encoding.columns import Numbers
 from services.kit.sortedmap.rows import Place, Row
+
+NO_PACK = bytes(16)
+"""The name of no pack."""
 
 
 class Places(Protocol):
@@ -35,6 +39,52 @@ class PlaceList:
 
     def all(self) -> list[Place | None]:
         return list(self.places)
+
+
+@dataclass(frozen=True, slots=True)
+class PlaceColumns:
+    """Places by columns, of rows that come in great numbers: none is made before somebody asks for it."""
+
+    packs: Sequence[bytes]
+    """Names of packs; NO_PACK: such a row has no place."""
+    which: Numbers
+    """The number of each row's pack among them."""
+    offsets: Numbers
+    stored: Numbers
+    codecs: bytes
+
+    def __getitem__(self, index: int, /) -> Place | None:
+        pack = self.packs[self.which[index]]
+        return None if pack == NO_PACK else Place(pack, self.offsets[index], self.stored[index], self.codecs[index])
+
+    def all(self) -> list[Place | None]:
+        return [self[index] for index in range(len(self.which))]
+
+    def part(self, start: int, stop: int) -> "PlaceColumns":
+        inside = slice(start, stop)
+        columns = self.which[inside], self.offsets[inside], self.stored[inside], self.codecs[inside]
+        return PlaceColumns(self.packs, *columns)
+
+    def plus(self, other: "PlaceColumns") -> "PlaceColumns":
+        packs, which = other.packs, self.which
+        if self.packs != packs:
+            numbers = {pack: number for number, pack in enumerate(packs)}
+            used = {number: numbers.setdefault(self.packs[number], len(numbers)) for number in dict.fromkeys(which)}
+            packs, which = list(numbers), Numbers("Q", map(used.__getitem__, which))
+        return PlaceColumns(
+            packs,
+            which + other.which,
+            self.offsets + other.offsets,
+            self.stored + other.stored,
+            self.codecs + other.codecs,
+        )
+
+    def used(self) -> tuple[list[bytes], Numbers]:
+        """The packs that these rows lie in, and the number of each row's pack among them."""
+        if self.which.count(self.which[0]) == len(self.which):
+            return [self.packs[self.which[0]]], Numbers("Q", bytes(8 * len(self.which)))
+        numbers = {number: at for at, number in enumerate(dict.fromkeys(self.which))}
+        return [self.packs[number] for number in numbers], Numbers("Q", map(numbers.__getitem__, self.which))
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +147,8 @@ def part_of(places: Places, start: int, stop: int) -> Places:
     """Those from `start` to `stop`."""
     if isinstance(places, PlaceList):
         return PlaceList(places.places[start:stop])
+    if isinstance(places, PlaceColumns):
+        return places.part(start, stop)
     return PlaceRuns(runs_of(places, start, stop))
 
 
@@ -104,4 +156,6 @@ def joined(one: Places, many: int, other: Places, more: int) -> Places:
     """`many` of one and then `more` of the other."""
     if isinstance(one, PlaceList) and isinstance(other, PlaceList):
         return PlaceList([*one.places, *other.places])
+    if isinstance(one, PlaceColumns) and isinstance(other, PlaceColumns):
+        return one.plus(other)
     return PlaceRuns(runs_of(one, 0, many) + runs_of(other, 0, more))
