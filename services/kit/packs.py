@@ -28,6 +28,7 @@ NAME_BYTES = 16
 DIGEST_BYTES = 32
 RAW, ZSTD = 0, 1
 MAGIC = b"dmpack\x00\x01"
+PACKS = "packs/"  # the object keys of all packs begin so
 MAX_BLOB_BYTES = 64 << 20  # what a reader must be ready to hold
 
 _ENTRY = struct.Struct(">32sQQB")
@@ -53,7 +54,7 @@ class BadPack(Corrupt):
 def pack_key(name: bytes) -> str:
     """The object key of the content pack `name`."""
     text = name.hex()
-    return f"packs/{text[:2]}/{text}"
+    return f"{PACKS}{text[:2]}/{text}"
 
 
 def digest_of(data: Bytes) -> bytes:

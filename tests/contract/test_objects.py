@@ -3,7 +3,7 @@
 import os
 import threading
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import BinaryIO
 
@@ -86,16 +86,53 @@ def test_moving_replaces_what_was_there(objects: Objects) -> None:
 
 def test_signed_addresses_need_no_credentials_and_allow_one_thing(s3: Objects, tmp_path: Path) -> None:
     minute = timedelta(minutes=1)
-    writing, reading = s3.signed_put("incoming/a", minute), s3.signed_get("incoming/a", minute)
-    assert writing is not None
+    id, reading = s3.begin_sending("incoming/a"), s3.signed_get("incoming/a", minute)
+    assert id is not None
     assert reading is not None
-    assert urllib3.request("PUT", writing, body=b"0123456789").status == 200
+    writing = s3.sending_url("incoming/a", id, minute)
+    assert not s3.finish_sending("incoming/a", id)  # nothing was sent
+    for body in (b"before", b"0123456789"):
+        assert urllib3.request("PUT", writing, body=body).status == 200
+    assert s3.size("incoming/a") is None
+    assert s3.finish_sending("incoming/a", id)
     assert s3.get("incoming/a") == b"0123456789"
     part = urllib3.request("GET", reading, headers={"Range": "bytes=3-5"})
     assert (part.status, part.data) == (206, b"345")
     assert urllib3.request("PUT", reading, body=b"other").status == 403
     assert urllib3.request("GET", reading.replace("incoming/a", "incoming/b")).status == 403
-    assert LocalObjects(tmp_path).signed_put("a", minute) is None
+    assert urllib3.request("PUT", writing.replace("partNumber=1", "partNumber=2"), body=b"more").status == 403
+    assert LocalObjects(tmp_path).begin_sending("a") is None
+
+
+def test_what_was_sent_is_never_changed_by_its_address(s3: Objects) -> None:
+    id = s3.begin_sending("packs/aa/b")
+    assert id is not None
+    writing = s3.sending_url("packs/aa/b", id, timedelta(minutes=1))
+    assert urllib3.request("PUT", writing, body=b"sent").status == 200
+    assert s3.finish_sending("packs/aa/b", id)
+    assert urllib3.request("PUT", writing, body=b"sent later").status == 404
+    s3.finish_sending("packs/aa/b", id)  # a call of which the answer was lost
+    assert s3.get("packs/aa/b") == b"sent"
+    s3.delete("packs/aa/b")
+    assert not s3.finish_sending("packs/aa/b", id)
+    assert s3.size("packs/aa/b") is None
+
+
+def test_what_was_sent_and_never_finished_is_given_up(s3: Objects, tmp_path: Path) -> None:
+    old, other = s3.begin_sending("cut/aa/old"), s3.begin_sending("whole/aa/other")
+    assert old is not None
+    assert other is not None
+    writing = s3.sending_url("cut/aa/old", old, timedelta(minutes=1))
+    assert urllib3.request("PUT", writing, body=b"sent").status == 200
+    now = datetime.now(UTC)
+    assert s3.drop_sendings("cut/", now - timedelta(hours=1)) == 0
+    assert s3.drop_sendings("cut/", now + timedelta(hours=1)) == 1
+    assert urllib3.request("PUT", writing, body=b"sent").status == 404
+    assert not s3.finish_sending("cut/aa/old", old)
+    writing = s3.sending_url("whole/aa/other", other, timedelta(minutes=1))
+    assert urllib3.request("PUT", writing, body=b"x").status == 200
+    assert s3.finish_sending("whole/aa/other", other)
+    assert LocalObjects(tmp_path).drop_sendings("", now) == 0
 
 
 def test_delete_may_be_repeated(objects: Objects) -> None:

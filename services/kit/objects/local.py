@@ -9,7 +9,7 @@ import logging
 import os
 import secrets
 from contextlib import suppress
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from services.kit.errors import Corrupt, Exhausted, Unavailable
@@ -113,8 +113,17 @@ class LocalObjects:
         except OSError as error:
             self._only_missing(error, key)
 
-    def signed_put(self, key: str, lifetime: timedelta) -> str | None:
+    def begin_sending(self, key: str) -> str | None:
         return None
+
+    def sending_url(self, key: str, id: str, lifetime: timedelta) -> str:
+        raise ObjectMissing(key)  # there is no such id
+
+    def finish_sending(self, key: str, id: str) -> bool:
+        return False
+
+    def drop_sendings(self, prefix: str, begun_before: datetime) -> int:
+        return 0
 
     def signed_get(self, key: str, lifetime: timedelta) -> str | None:
         return None

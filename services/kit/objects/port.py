@@ -6,7 +6,7 @@ every call raises Unavailable.
 """
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Protocol
 
@@ -68,8 +68,24 @@ class Objects(Protocol):
         """Remove an object; no error when it is gone already."""
         ...
 
-    def signed_put(self, key: str, lifetime: timedelta) -> str | None:
-        """A URL that whoever has it may PUT this object to; None when the store has no such thing."""
+    def begin_sending(self, key: str) -> str | None:
+        """Let somebody else send this object. An id, or None when the store has no such thing."""
+        ...
+
+    def sending_url(self, key: str, id: str, lifetime: timedelta) -> str:
+        """A URL that whoever has it may PUT the object to. It is not there before `finish_sending`."""
+        ...
+
+    def finish_sending(self, key: str, id: str) -> bool:
+        """Let what was sent last be the object, durably; from then on the URL is worth nothing. May be repeated.
+
+        False: nothing was sent, or this was finished or given up before.
+        """
+        ...
+
+    def drop_sendings(self, prefix: str, begun_before: datetime) -> int:
+        """Give up those that were not finished, of keys that begin with `prefix`, this process's own uploads in parts
+        included. Says how many. Stores that do not tell of them must give them up by themselves."""
         ...
 
     def signed_get(self, key: str, lifetime: timedelta) -> str | None:

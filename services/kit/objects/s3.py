@@ -11,7 +11,7 @@ import logging
 import random
 import time
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
@@ -26,6 +26,7 @@ from services.kit.config import ConfigError
 from services.kit.errors import Corrupt, Exhausted, Unavailable
 from services.kit.objects.address import ACCESS_KEY, SECRET_KEY, Bucket
 from services.kit.objects.port import Data, ObjectMissing, pieces_of
+from services.kit.objects.sendings import Sendings
 from services.kit.objects.whole import SEND_BYTES, WholePuts
 
 log = logging.getLogger(__name__)
@@ -38,6 +39,7 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0
 FULL = {"XMinioStorageFull", "XMinioAdminBucketQuotaExceeded", "QuotaExceeded", "InsufficientStorage", "StorageFull"}
 AGAIN = {"BadDigest", "IncompleteBody", "InternalError", "RequestTimeout", "ServiceUnavailable", "SlowDown"}
 AGAIN |= {"OperationAborted", "XAmzContentSHA256Mismatch", "NoSuchUpload"}  # an upload that is gone is begun anew
+AGAIN |= {"InvalidPart"}  # it was sent again just then
 REFUSED = {
     "AccessDenied",
     "InvalidAccessKeyId",
@@ -68,6 +70,7 @@ class S3Objects:
             http_client=http,
         )
         self._whole = WholePuts(self._client, http, credentials, bucket=where.name, prefix=where.prefix)
+        self._sendings = Sendings(self._client, bucket=where.name, prefix=where.prefix)
 
     @property
     def root(self) -> Path | None:
@@ -141,15 +144,21 @@ class S3Objects:
     def delete(self, key: str) -> None:
         self._persist(lambda: self._client.remove_object(self._where.name, self._name(key)), key)
 
-    def signed_put(self, key: str, lifetime: timedelta) -> str | None:
-        return self._signed("PUT", key, lifetime)
+    def begin_sending(self, key: str) -> str | None:
+        return self._persist(lambda: self._sendings.begin(key), key)
+
+    def sending_url(self, key: str, id: str, lifetime: timedelta) -> str:
+        return self._persist(lambda: self._sendings.url(key, id, lifetime), key)
+
+    def finish_sending(self, key: str, id: str) -> bool:
+        return self._persist(lambda: self._sendings.finish(key, id), key)
+
+    def drop_sendings(self, prefix: str, begun_before: datetime) -> int:
+        return self._persist(lambda: self._sendings.drop(prefix, begun_before), prefix or "/")
 
     def signed_get(self, key: str, lifetime: timedelta) -> str | None:
-        return self._signed("GET", key, lifetime)
-
-    def _signed(self, method: str, key: str, lifetime: timedelta) -> str:
         sign = self._client.get_presigned_url
-        return self._persist(lambda: str(sign(method, self._where.name, self._name(key), lifetime)), key)
+        return self._persist(lambda: str(sign("GET", self._where.name, self._name(key), lifetime)), key)
 
     def _adopted(self, key: str, file: BinaryIO, size: int) -> None:
         if size <= WHOLE_BYTES:

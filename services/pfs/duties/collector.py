@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from services.kit.errors import Refused
+from services.kit.errors import Refused, Unavailable
 from services.kit.storage.database import Database
 from services.kit.time.clock import Clock
 from services.pfs.duties.presence_keeper import PresenceKeeper
@@ -95,7 +95,17 @@ class Collector:
             await self._rewrite(report, found, marker, begun.epoch)
             tell("deleting")
             await self._delete(report, begun.epoch, hold)
+            await self._drop_unfinished(hold)
             return report
+
+    async def _drop_unfinished(self, hold: timedelta) -> None:
+        try:
+            count = await asyncio.to_thread(collect.drop_unfinished, self.stores.objects, hold, self.clock.now())
+        except Unavailable as why:  # a bucket may not let us look; what there is to say of the collection is said
+            log.warning("uploads that were cut off are not given up: %s", why)
+        else:
+            if count:
+                log.info("gave up %d uploads that were cut off", count)
 
     async def look(self, *, hold: timedelta | None = None, tell: Tell = lambda stage: None) -> Report:
         """What a collection would find now; nothing is changed. What calls that are running write may be among it."""

@@ -7,6 +7,7 @@ Elsewhere: the bytes of a pack on their way (storage/content/incoming.py); becom
 
 import struct
 from collections.abc import Collection, Iterable
+from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 
@@ -30,18 +31,30 @@ from services.pfs.storage.content.layers import Part
 _COUNT = struct.Struct(">Q")
 
 
-def reserve_pack(tx: Session, name: bytes, *, now: datetime) -> None:
-    """Note that a pack is being written. The same name again is no error. Raises Invalid."""
+@dataclass(frozen=True, slots=True)
+class Reserved:
+    """A pack's row. sending: as of PackRow, or ""."""
+
+    state: str
+    blobs: int
+    sending: str
+
+
+def reserve_pack(tx: Session, name: bytes, sending: str, *, now: datetime) -> str:
+    """Note that a pack is being written. The same name again is no error. Returns how it is sent. Raises Invalid."""
     check_name(name)
-    if tx.get(PackRow, name) is None:
-        tx.add(PackRow(name=name, kind=CONTENT, state=WRITING, at=now))
-        tx.flush()
-
-
-def pack_state(tx: Session, name: bytes) -> tuple[str, int] | None:
-    """(state, blobs) of a pack, or None when it was never reserved."""
     row = tx.get(PackRow, name)
-    return None if row is None else (row.state, row.blobs)
+    if row is None:
+        row = PackRow(name=name, kind=CONTENT, state=WRITING, at=now, sending=sending or None)
+        tx.add(row)
+        tx.flush()
+    return row.sending or ""
+
+
+def find_pack(tx: Session, name: bytes) -> Reserved | None:
+    """None when it was never reserved."""
+    row = tx.get(PackRow, name)
+    return None if row is None else Reserved(row.state, row.blobs, row.sending or "")
 
 
 def publish_pack(tx: Session, name: bytes, blobs: int, *, now: datetime) -> None:

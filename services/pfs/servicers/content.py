@@ -24,10 +24,11 @@ from services.pfs.domain.files.paths import at, below, canonical, datum_tag, fil
 from services.pfs.domain.keys import CommitRef
 from services.pfs.operations.content import (
     Entries,
+    Reserved,
     check_name,
+    find_pack,
     keep_packs,
     live_among,
-    pack_state,
     publish_pack,
     reserve_pack,
     same_at,
@@ -73,11 +74,13 @@ class ContentService(ContentServiceServicer):
 
     async def StartPack(self, request: wire.StartPackRequest, context: Context) -> wire.StartPackResponse:
         name = request.pack_id or fresh_name()
+        check_name(name)
+        begun = await asyncio.to_thread(self._incoming.begin, name)  # one that no row tells of is collected, too
         now = self._clock.now()
-        await self._db.run(reserve_pack, name, now=now)
+        sending = await self._db.run(reserve_pack, name, begun, now=now)
         answer = wire.StartPackResponse(pack_id=name, incoming_path=str(self._incoming.path(name) or ""))
-        if url := self._incoming.url(name, TO_WRITE):
-            answer.put_url = url
+        if sending:
+            answer.put_url = await asyncio.to_thread(self._incoming.url, name, sending, TO_WRITE)
             answer.put_until.FromDatetime(now + TO_WRITE)
         return answer
 
@@ -102,9 +105,10 @@ class ContentService(ContentServiceServicer):
         return wire.PutPackResponse(size_bytes=size)
 
     async def SealPack(self, request: wire.SealPackRequest, context: Context) -> wire.SealPackResponse:
-        state, blobs = await self._reserved(request.pack_id)
-        if state != LIVE:
-            blobs = await asyncio.to_thread(self._incoming.seal, request.pack_id)
+        found = await self._reserved(request.pack_id)
+        blobs = found.blobs
+        if found.state != LIVE:
+            blobs = await asyncio.to_thread(self._incoming.seal, request.pack_id, found.sending)
             await self._db.run(publish_pack, request.pack_id, blobs, now=self._clock.now())
         return wire.SealPackResponse(blobs=blobs)
 
@@ -158,9 +162,9 @@ class ContentService(ContentServiceServicer):
         if waiting:
             yield wire.ResolveFilesResponse(files=waiting, packs=addresses.of(waiting))
 
-    async def _reserved(self, name: bytes) -> tuple[str, int]:
+    async def _reserved(self, name: bytes) -> Reserved:
         check_name(name)
-        found = await self._db.read(pack_state, name)
+        found = await self._db.read(find_pack, name)
         if found is None:
             raise Invalid(f"pack {name.hex()} was never started")
         return found

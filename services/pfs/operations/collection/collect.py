@@ -20,7 +20,7 @@ from sqlalchemy import CursorResult, delete, or_, select, update
 from sqlalchemy.orm import Session
 
 from services.kit.objects.port import Objects
-from services.kit.packs import pack_key
+from services.kit.packs import PACKS, pack_key
 from services.kit.sortedmap.rows import Root
 from services.pfs.operations.collection.marking import Marker, Marks, roots
 from services.pfs.storage.collection.collection_tables import GraveRow, SessionRow
@@ -42,6 +42,7 @@ from services.pfs.storage.content.layers import Part
 from services.pfs.storage.content.ranges import index_key
 from services.pfs.storage.tables import CommitRow, table
 
+UPLOAD_TIME = timedelta(days=1)  # that a process has for one object
 AT_ONCE = 8  # objects that a store far away is asked about
 SET_MARGIN = timedelta(minutes=1)  # by which the clocks of processes may differ over when a file set expires
 _PACK, _LAYER, _COMMIT = table(PackRow), table(LayerRow), table(CommitRow)
@@ -175,6 +176,12 @@ def delete_objects(objects: Objects, packs: Iterable[tuple[bytes, str]]) -> int:
 
     with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="collect") as pool:
         return sum(pool.map(one, (key for name, kind in packs for key in _keys(name, kind))))
+
+
+def drop_unfinished(objects: Objects, hold: timedelta, now: datetime) -> int:
+    """Give up uploads that were cut off: packs of callers that can count no more, and parts of what we were storing."""
+    mine = objects.drop_sendings("", now - max(hold, UPLOAD_TIME))
+    return mine + objects.drop_sendings(PACKS, now - hold)
 
 
 def stored_bytes(objects: Objects, packs: Iterable[tuple[bytes, str]]) -> int:

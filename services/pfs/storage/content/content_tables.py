@@ -21,6 +21,7 @@ class PackRow(Base):
 
     blobs: how many it holds; of an index pack, its bytes.
     session: whose writing it is (collection_tables.py); NULL: a caller's of the content service.
+    sending: of one that a caller may send to an S3 store by itself, the id to finish that with.
     used: the epoch in which a caller last referred to it by name. moved_to: where a MOVING or MOVED one's blobs lie.
     """
 
@@ -31,6 +32,7 @@ class PackRow(Base):
     blobs: Mapped[int] = mapped_column(default=0)
     at: Mapped[datetime] = mapped_column(UtcTime)  # of the last change of its state
     session: Mapped[str | None]
+    sending: Mapped[str | None]
     used: Mapped[int] = mapped_column(Number, default=0)
     moved_to: Mapped[bytes | None] = mapped_column(LargeBinary(16))
 

@@ -1,7 +1,8 @@
 """Packs on their way into the store, written by callers themselves: where to, and how they come to lie where packs lie.
 
-A caller writes to the key incoming/<name>: as a file when it shares the store's folder, by a signed URL when the store
-is S3. Sealing moves the pack first and checks it then, where no caller can change it any more.
+A caller that shares the store's folder writes the file incoming/<name>; so does this service for callers that send
+their bytes through it. Where the store is S3, a caller sends the pack to where packs lie, but what it has sent is no
+object yet. Sealing moves or completes the pack first and checks it then, where no caller can change it any more.
 Elsewhere: who may seal, and when a pack counts (operations/content.py).
 """
 
@@ -43,9 +44,13 @@ class Incoming:
         root = self.objects.root
         return None if root is None else root / incoming_key(name)
 
-    def url(self, name: bytes, lifetime: timedelta) -> str:
-        """Where it is sent by PUT; "" when that is no way."""
-        return self.objects.signed_put(incoming_key(name), lifetime) or ""
+    def begin(self, name: bytes) -> str:
+        """Let a caller send the pack by PUT: an id for `url` and `seal`, or "" when that is no way."""
+        return self.objects.begin_sending(pack_key(name)) or ""
+
+    def url(self, name: bytes, sending: str, lifetime: timedelta) -> str:
+        """Where it is sent."""
+        return self.objects.sending_url(pack_key(name), sending, lifetime)
 
     @contextmanager
     def receiving(self, name: bytes) -> Iterator[BinaryIO]:
@@ -64,17 +69,18 @@ class Incoming:
             self.objects.delete(incoming_key(name))  # else what came before would be kept
             self.objects.adopt(incoming_key(name), part)
 
-    def seal(self, name: bytes) -> int:
-        """Move the pack to where packs lie, and check it. Says how many blobs it holds. May be repeated.
+    def seal(self, name: bytes, sending: str) -> int:
+        """Bring the pack to where packs lie, and check it. Says how many blobs it holds. May be repeated.
 
         Raises Invalid when the pack is not there or not what its trailer says; then nothing of it is left.
         """
         key = pack_key(name)
-        if self.objects.size(key) is None:  # else it was moved before, but a crash came before its row was changed
+        sent = bool(sending) and self.objects.finish_sending(key, sending)
+        if not sent and self.objects.size(key) is None:  # else a crash came before its row was changed
             self._move(name, key)
         try:
             root = self.objects.root
-            blobs = verify_bytes(self.objects.get(key)) if root is None else verify_pack(root / key)
+            blobs = verify_bytes(self._fetched(key)) if root is None else verify_pack(root / key)
         except BadPack as problem:
             self.objects.delete(key)
             raise Invalid(f"pack {name.hex()} does not count: {problem}") from problem
@@ -82,11 +88,14 @@ class Incoming:
             raise Invalid(f"pack {name.hex()} has not been written") from error
         return len(blobs)
 
+    def _fetched(self, key: str) -> bytes:
+        """All of a pack, to be checked in memory."""
+        data = self.objects.get_up_to(key, 0, LARGEST_BYTES + 1)
+        if len(data) > LARGEST_BYTES:
+            raise BadPack(f"it has more than {LARGEST_BYTES} bytes")
+        return data
+
     def _move(self, name: bytes, key: str) -> None:
-        size = self.objects.size(incoming_key(name))
-        if size is not None and size > LARGEST_BYTES and self.objects.root is None:
-            self.objects.delete(incoming_key(name))
-            raise Invalid(f"pack {name.hex()} does not count: it has {size} bytes, more than {LARGEST_BYTES}")
         try:
             self.objects.move(incoming_key(name), key)
         except ObjectMissing as error:

@@ -83,6 +83,7 @@ def upgrade() -> None:
     sa.Column('blobs', sa.Integer(), nullable=False),
     sa.Column('at', services.kit.storage.database.UtcTime(timezone=True), nullable=False),
     sa.Column('session', sa.String(), nullable=True),
+    sa.Column('sending', sa.String(), nullable=True),
     sa.Column('used', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), nullable=False),
     sa.Column('moved_to', sa.LargeBinary(length=16), nullable=True),
     sa.PrimaryKeyConstraint('name', name=op.f('pk_packs'))
