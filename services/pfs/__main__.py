@@ -55,6 +55,9 @@ from services.pfs.servicers.upkeep import UpkeepService
 from services.pfs.settings import Settings
 from services.pfs.storage.collection.moves import Moves
 from services.pfs.storage.tables import Base
+from services.pfs.web.archive.archives import Archives
+from services.pfs.web.files import Files
+from services.pfs.web.server import Listening, Web
 
 MIGRATIONS = Path(__file__).parent / "storage" / "migrations"
 NAMES = (
@@ -102,8 +105,11 @@ async def main(settings: Settings) -> None:
         )  # fmt: skip
         register = _registrations(api, content, views)
         register.append(lambda server: upkeep_grpc.add_UpkeepServiceServicer_to_server(upkeep, server))
+        web = Web(Files(db, views, stores), Archives(db, views, stores), presence.call, _origins(settings))
+        pages = await Listening.open(web, at=settings.http_listen, drain=settings.drain)
         duties = await up.enter_async_context(asyncio.TaskGroup())
-        running = [duties.create_task(duty.run()) for duty in (Relay(db, bus), finisher, ticker, keeper, collector)]
+        every = (Relay(db, bus), finisher, ticker, keeper, collector, pages)
+        running = [duties.create_task(duty.run()) for duty in every]
         await up.enter_async_context(
             serving(register, NAMES, at=settings.listen, drain=settings.drain, around=presence.around)
         )
@@ -121,6 +127,10 @@ def _urls(settings: Settings) -> Urls:
     except ValueError as mistake:
         raise config.ConfigError(f"bad settings: {mistake}") from mistake
     return Urls(rules, os.environ)
+
+
+def _origins(settings: Settings) -> frozenset[str]:
+    return frozenset(filter(None, settings.http_origins.split(",")))
 
 
 def _registrations(api: PfsApi, content: ContentService, views: Views) -> list[Registration]:

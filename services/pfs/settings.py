@@ -13,12 +13,16 @@ class Settings:
     replica: the name of this one among those over the same database, the same after a restart, or empty.
     url_folders, url_hosts: what URLs of callers may name (kit/urls/rules.py): folders apart by ":", none for none of
     this machine's files; hosts and scheme://bucket apart by ",", none for every one.
+    http_listen: where files are offered over HTTP, "host:port"; empty for nowhere. http_origins: of web pages of other
+    sites that may read there, apart by ",".
     """
 
     database_url: str
     nats_url: str
     store: str
     listen: str = "127.0.0.1:7010"
+    http_listen: str = ""
+    http_origins: str = ""
     service_token: str = ""
     replica: str = ""
     url_folders: str = ""

@@ -22,6 +22,7 @@ from services.pfs.domain.files.entries import Extent
 from services.pfs.domain.files.file_errors import BadEntry, FileNotFound
 from services.pfs.domain.files.paths import at, below, canonical, datum_tag, file_path, key_of
 from services.pfs.domain.keys import CommitRef
+from services.pfs.operations.batches import batches
 from services.pfs.operations.content import (
     Entries,
     Reserved,
@@ -39,7 +40,6 @@ from services.pfs.operations.files.landing import Landing
 from services.pfs.operations.files.read import Reading
 from services.pfs.operations.files.stores import Stores
 from services.pfs.operations.files.tree_views import TreeView, Views
-from services.pfs.servicers.files.batches import batches
 from services.pfs.servicers.wire import from_wire
 from services.pfs.servicers.wire.file_wire import content_message, entries
 from services.pfs.storage.content.content_tables import LIVE

@@ -12,10 +12,10 @@ from services.kit.rpc.server import Context
 from services.kit.sortedmap.rows import EMPTY
 from services.kit.storage.database import Database
 from services.pfs.domain.files.globs import Glob, compile_glob
+from services.pfs.operations.batches import batches
 from services.pfs.operations.files.diff import Pair, matching
 from services.pfs.operations.files.read import FileStat, Reading
 from services.pfs.operations.files.tree_views import Views, parent_of
-from services.pfs.servicers.files.batches import batches
 from services.pfs.servicers.wire import from_wire
 
 EVERYTHING = "**"

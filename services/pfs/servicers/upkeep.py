@@ -21,10 +21,10 @@ from services.kit.objects.port import Objects
 from services.kit.rpc.server import Context, require_service
 from services.kit.storage.database import Database
 from services.pfs.domain.keys import CommitRef
+from services.pfs.operations.batches import batches
 from services.pfs.operations.collection import scrub
 from services.pfs.operations.collection.report import Report, Tally
 from services.pfs.operations.files.stores import Stores
-from services.pfs.servicers.files.batches import batches
 from services.pfs.servicers.wire import to_wire
 from services.pfs.storage.collection.sessions import SessionStore
 

@@ -10,7 +10,7 @@ from itertools import islice
 from services.kit.packs import Bytes
 from services.kit.sortedmap.rows import Row
 from services.pfs.domain.errors import Malformed
-from services.pfs.domain.files.entries import Content
+from services.pfs.domain.files.entries import Content, Extent
 from services.pfs.domain.files.file_errors import FileNotFound, NotARegularFile, SeveralFiles
 from services.pfs.domain.files.globs import SPECIAL, compile_glob
 from services.pfs.domain.files.paths import at, canonical
@@ -19,6 +19,7 @@ from services.pfs.operations.files.read import FileStat, Reading, Visit, file_st
 from services.pfs.operations.files.stores import Stores
 
 MESSAGE_BYTES = 2 << 20  # what one answer of a stream carries, at most
+PIECE_BYTES = 256 << 10
 _BATCH_FILES = 256  # how many files of a tar are looked at together, so that their reads can be joined
 
 
@@ -55,6 +56,23 @@ def file_bytes(stores: Stores, content: Content, offset: int = 0) -> Iterator[by
         skip = 0
         for start in range(0, len(view), MESSAGE_BYTES):
             yield bytes(view[start : start + MESSAGE_BYTES])
+
+
+def part_bytes(stores: Stores, content: Content, first: int, size: int) -> Iterator[Bytes]:
+    """`size` bytes of a file from `first` on, in pieces of at most PIECE_BYTES, for readers that may be slow.
+
+    A few MiB of it are in memory at a time.  Raises Corrupt.
+    """
+    last, begin = first + size, 0
+    wanted: list[tuple[Extent, int]] = []
+    for extent in content.extents:
+        if begin < last and begin + extent.size > first:
+            wanted.append((extent, begin))
+        begin += extent.size
+    for extent, begin in wanted:
+        view = memoryview(next(stores.content.read((extent,))))[max(0, first - begin) : last - begin]
+        for start in range(0, len(view), PIECE_BYTES):
+            yield view[start : start + PIECE_BYTES]
 
 
 def pieces(stores: Stores, reading: Reading, rows: Iterable[Row]) -> Iterator[tuple[str, bytes]]:

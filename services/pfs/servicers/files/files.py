@@ -18,6 +18,7 @@ from services.pfs.domain.files.file_errors import BadStream, FileNotFound
 from services.pfs.domain.files.globs import compile_glob
 from services.pfs.domain.files.paths import canonical
 from services.pfs.domain.keys import CommitRef
+from services.pfs.operations.batches import batches
 from services.pfs.operations.dag.change import changed
 from services.pfs.operations.files.contents import file_bytes, only_file, tar
 from services.pfs.operations.files.diff import Pair, changes
@@ -26,7 +27,6 @@ from services.pfs.operations.files.landing import Landing, Target, clear_commit,
 from services.pfs.operations.files.read import Page, Reading, Visit
 from services.pfs.operations.files.tree_views import TreeView, parent_of
 from services.pfs.servicers.base import Rpcs
-from services.pfs.servicers.files.batches import batches
 from services.pfs.servicers.files.intake import Intake
 from services.pfs.servicers.wire import from_wire
 from services.pfs.servicers.wire.file_wire import FileInfos

@@ -17,10 +17,10 @@ from services.kit.rpc.server import Context
 from services.kit.sortedmap.rows import Row
 from services.pfs.domain.errors import Malformed
 from services.pfs.domain.keys import CommitRef, RepoKey
+from services.pfs.operations.batches import batches
 from services.pfs.operations.files.contents import pieces
 from services.pfs.operations.files.filesets import checked_id
 from services.pfs.operations.files.read import Reading, file_stat
-from services.pfs.servicers.files.batches import batches
 from services.pfs.servicers.files.filesets import FileSetRpcs
 from services.pfs.storage.content.filesets import FILE_SETS
 

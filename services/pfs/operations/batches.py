@@ -1,7 +1,7 @@
 """Long answers: an iterator that blocks is read on a thread, a batch at a time, so that the event loop never waits."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from itertools import islice
 from typing import TypeVar
 
@@ -9,7 +9,7 @@ T = TypeVar("T")
 FIRST, MOST = 32, 2048  # short at first, so that the first answer comes soon
 
 
-async def batches(start: Callable[[], Iterator[T]], most: int = MOST) -> AsyncIterator[list[T]]:
+async def batches(start: Callable[[], Iterator[T]], most: int = MOST) -> AsyncGenerator[list[T], None]:
     """Batches of what `start()` gives; both run on threads."""
     size = min(FIRST, most)
     found, batch = await asyncio.to_thread(_begun, start, size)

@@ -1,0 +1,1 @@
+"""Files over plain HTTP: addresses that a browser, curl and any program can read."""
