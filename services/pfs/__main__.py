@@ -146,7 +146,7 @@ def _registrations(api: PfsApi, content: ContentService, views: Views) -> list[R
         version_grpc.add_APIServicer_to_server(VersionApi(), server)
         add_auth(server)
         content_grpc.add_ContentServiceServicer_to_server(content, server)
-        trees_grpc.add_TreeServiceServicer_to_server(TreeService(views, api.db), server)
+        trees_grpc.add_TreeServiceServicer_to_server(TreeService(views), server)
 
     return [everything]
 

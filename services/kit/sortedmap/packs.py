@@ -61,6 +61,10 @@ class PackSink:
             self._parts, self._length = [], 0
 
 
+class NotAtHand(LookupError):
+    """A range would have to be read from the source."""
+
+
 class Reader:
     """Decoded ranges of a source, kept least-recently-used up to a number of bytes. Safe for several threads."""
 
@@ -75,21 +79,32 @@ class Reader:
         self.fetched = 0
         """How many had to be read from the source."""
 
+    @property
+    def at_hand(self) -> "Reader":
+        """Reads only what is kept, and so never blocks; whatever else is asked for raises NotAtHand."""
+        return _AtHand(self)
+
     def chunk(self, id: bytes, place: Place) -> Chunk:
         """The range or node called `id` at `place`. Raises CorruptRange when the bytes there are something else."""
         # Two writings of one id may build on different bases, so the place is part of the key.
-        key = id, place
-        with self._lock:
-            self.opened += 1
-            found = self._kept.get(key)
-            if found is not None:
-                self._kept.move_to_end(key)
-                return found[0]
+        found = self._found(id, place)
+        if found is not None:
+            return found
         chunk = decode(self._source.read(place), id, place, base=self.chunk)
         with self._lock:
             self.fetched += 1
         self.keep(id, place, chunk)
         return chunk
+
+    def _found(self, id: bytes, place: Place) -> Chunk | None:
+        key = id, place
+        with self._lock:
+            self.opened += 1
+            found = self._kept.get(key)
+            if found is None:
+                return None
+            self._kept.move_to_end(key)
+            return found[0]
 
     def keep(self, id: bytes, place: Place, chunk: Chunk) -> None:
         """Remember a range or node that the caller holds decoded: one it has just made is soon asked for."""
@@ -101,3 +116,14 @@ class Reader:
             while self._kept_bytes > self._limit and len(self._kept) > 1:
                 _, (_, dropped) = self._kept.popitem(last=False)
                 self._kept_bytes -= dropped
+
+
+class _AtHand(Reader):
+    def __init__(self, whole: Reader) -> None:
+        self._whole = whole
+
+    def chunk(self, id: bytes, place: Place) -> Chunk:
+        found = self._whole._found(id, place)
+        if found is None:
+            raise NotAtHand
+        return found

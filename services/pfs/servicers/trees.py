@@ -10,20 +10,19 @@ from datamill.wire import trees_v1_pb2 as wire
 from datamill.wire.trees_v1_pb2_grpc import TreeServiceServicer
 from services.kit.rpc.server import Context
 from services.kit.sortedmap.rows import EMPTY
-from services.kit.storage.database import Database
 from services.pfs.domain.files.globs import Glob, compile_glob
 from services.pfs.operations.batches import batches
 from services.pfs.operations.files.diff import Pair, matching
 from services.pfs.operations.files.read import FileStat, Reading
-from services.pfs.operations.files.tree_views import Views, parent_of
+from services.pfs.operations.files.tree_views import Views
 from services.pfs.servicers.wire import from_wire
 
 EVERYTHING = "**"
 
 
 class TreeService(TreeServiceServicer):
-    def __init__(self, views: Views, db: Database) -> None:
-        self._views, self._db = views, db
+    def __init__(self, views: Views) -> None:
+        self._views = views
 
     async def GlobTree(self, request: wire.GlobTreeRequest, context: Context) -> AsyncIterator[wire.GlobTreeResponse]:
         ref = from_wire.commit_ref(request.commit if request.HasField("commit") else None)
@@ -52,7 +51,7 @@ class TreeService(TreeServiceServicer):
     async def _before(self, request: wire.DiffTreeRequest, new: Reading) -> Reading:
         if request.HasField("old_commit"):
             return Reading(await self._views.open(from_wire.commit_ref(request.old_commit)))
-        parent = await self._db.read(parent_of, new.view.ref)
+        parent = await self._views.parent(new.view.ref)
         if parent is None:
             return Reading(replace(new.view, root=EMPTY))
         return Reading(await self._views.open(parent))

@@ -7,7 +7,7 @@ Elsewhere: where views come from (tree_views.py); bytes of files (contents.py); 
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain, islice, takewhile
 from typing import NamedTuple
 
@@ -65,6 +65,11 @@ class Reading:
 
     view: TreeView
     datum: str = ""
+
+    @property
+    def at_hand(self) -> "Reading":
+        """The same, for the event loop: what would have to be fetched raises NotAtHand."""
+        return replace(self, view=replace(self.view, reader=self.view.reader.at_hand))
 
     def check(self) -> None:
         """Raises Collision when the tree holds a path that is a file and a directory."""

@@ -75,6 +75,11 @@ def look(tx: Session, ref: CommitRef, now: datetime) -> Sight:
     if ref.repo.name == FILE_SETS:
         row = FileSetStore(tx).get(ref.text, now)
         return Sight(ref, EMPTY, ((row.id, row.parts),), row.created_at)
+    return look_at_commit(tx, ref)
+
+
+def look_at_commit(tx: Session, ref: CommitRef) -> Sight:
+    """The same for a commit, which looks the same until somebody changes something."""
     commit = resolve_commit(tx, ref)
     if commit.forgotten:
         raise CommitForgotten()
@@ -116,12 +121,21 @@ class Views:
         self._lock = Lock()
         self._building = WeakValueDictionary[tuple[Root, object], asyncio.Lock]()
 
+    async def parent(self, ref: CommitRef) -> CommitRef | None:
+        """The parent of a commit; None for a root and for file sets. Raises what resolving raises."""
+        return await self._db.recall(parent_of, ref)
+
+    async def _sight(self, ref: CommitRef) -> Sight:
+        if ref.repo.name == FILE_SETS:
+            return await self._db.read(look, ref, self._clock.now())
+        return await self._db.recall(look_at_commit, ref)
+
     async def open(self, ref: CommitRef) -> TreeView:
         """What readers of `ref` see now. Waits for a FINISHING commit. Raises what `look` raises, and Corrupt."""
-        sight = await self._db.read(look, ref, self._clock.now())
+        sight = await self._sight(ref)
         if sight.wait_for is not None:
             async with self._bus.listen("pfs.commit.finished", "pfs.commit.deleted") as news:
-                while (sight := await self._db.read(look, ref, self._clock.now())).wait_for is not None:
+                while (sight := await self._sight(ref)).wait_for is not None:
                     await news.wait(LOOK_AGAIN)
         if not sight.layers:
             trees = self._stores.trees

@@ -11,6 +11,7 @@ from google.protobuf.wrappers_pb2 import BytesValue
 
 from datamill.wire import pfs_v2_pb2 as pfs
 from services.kit.rpc.server import Context
+from services.kit.sortedmap.packs import NotAtHand
 from services.kit.sortedmap.rows import EMPTY
 from services.kit.time.clock import fresh_id
 from services.pfs.domain.errors import Malformed, prefixed
@@ -25,7 +26,7 @@ from services.pfs.operations.files.diff import Pair, changes
 from services.pfs.operations.files.export import export
 from services.pfs.operations.files.landing import Landing, Target, clear_commit, find_target, land
 from services.pfs.operations.files.read import Page, Reading, Visit
-from services.pfs.operations.files.tree_views import TreeView, parent_of
+from services.pfs.operations.files.tree_views import TreeView
 from services.pfs.servicers.base import Rpcs
 from services.pfs.servicers.files.intake import Intake
 from services.pfs.servicers.wire import from_wire
@@ -96,15 +97,16 @@ class FileRpcs(Rpcs):
     async def InspectFile(self, request: pfs.InspectFileRequest, context: Context) -> pfs.FileInfo:
         reading = await self._reading(_file(request))
 
-        def look() -> pfs.FileInfo | None:
-            reading.check()
-            stat = reading.inspect(request.file.path)
-            return None if stat is None else _infos(reading.view)(stat)
-
-        info = await asyncio.to_thread(look)
-        if info is None:
+        reading.check()
+        try:
+            if request.file.datum:  # all that lies in a directory may have to be gone through
+                raise NotAtHand
+            stat = reading.at_hand.inspect(request.file.path)
+        except NotAtHand:
+            stat = await asyncio.to_thread(reading.inspect, request.file.path)
+        if stat is None:
             raise FileNotFound(request.file.path, from_wire.commit_ref(request.file.commit))
-        return info
+        return _infos(reading.view)(stat)
 
     async def ListFile(self, request: pfs.ListFileRequest, context: Context) -> AsyncIterator[pfs.FileInfo]:
         reading, page = await self._reading(_file(request)), _page(request)
@@ -172,7 +174,7 @@ class FileRpcs(Rpcs):
         return Reading(await self.views.open(ref), file.datum)
 
     async def _parent(self, file: pfs.File) -> Reading:
-        ref: CommitRef | None = await self.db.read(parent_of, from_wire.commit_ref(file.commit))
+        ref = await self.views.parent(from_wire.commit_ref(file.commit))
         if ref is not None:
             return Reading(await self.views.open(ref), file.datum)
         trees = self.stores.trees
