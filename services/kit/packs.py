@@ -78,9 +78,9 @@ class PackBuilder:
     def __len__(self) -> int:
         return len(self._blobs)
 
-    def add(self, data: Bytes) -> Blob:
-        """Put `data` in, unless equal bytes are there already; say where they lie."""
-        digest = blake3(data).digest()
+    def add(self, data: Bytes, digest: bytes = b"") -> Blob:
+        """Put `data` in, unless equal bytes are there already; say where they lie. digest: theirs, when it is known."""
+        digest = digest or blake3(data).digest()
         blob = self._blobs.get(digest)
         if blob is None:
             blob = self._blobs[digest] = Blob(digest, self.size_bytes, len(data), RAW)

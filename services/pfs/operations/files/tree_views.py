@@ -17,6 +17,7 @@ from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
 from services.kit.bus import Bus
+from services.kit.errors import Problem
 from services.kit.sortedmap.packs import Reader
 from services.kit.sortedmap.rows import EMPTY, Root
 from services.kit.sortedmap.tree import ranges
@@ -143,6 +144,15 @@ class Views:
         # One at a time of a commit, so that each grows out of the one before; those that wait hold no thread.
         async with self._building.setdefault((sight.base, sight.layers[0][0]), asyncio.Lock()):
             return await asyncio.to_thread(self._merged, sight)
+
+    async def below(self, ref: CommitRef) -> TreeView | None:
+        """The tree that a commit's own writes go on top of; None when there is none yet that can be read."""
+        try:
+            sight = await self._db.read(look, ref, self._clock.now())
+        except Problem:
+            return None
+        trees = self._stores.trees
+        return TreeView(sight.ref, sight.base, trees.reader, trees.content)
 
     def _merged(self, sight: Sight) -> TreeView:
         names = tuple(name for name, _ in sight.layers)

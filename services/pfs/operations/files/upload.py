@@ -2,19 +2,21 @@
 
 The event loop only collects what arrives; hashing, cutting and packing happen on a thread, a batch at a time, while
 the next batch comes in. Memory is bounded by a batch, a pack and SPILL_OPS writes.
+A big file is held against what the commit below has at its path: chunks that are there are not stored again. They were
+found in a tree that counts, like those of a copy, so nothing else keeps them (ADR 9).
 Elsewhere: what becomes of the layer (landing.py, filesets.py); packs (kit/packs.py).
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, islice
 from threading import Event
 
 from blake3 import blake3
 
 from services.kit.packs import BIG_FILE_BYTES, Bytes, cut
 from services.kit.sortedmap.rows import Row
-from services.kit.sortedmap.tree import scan
+from services.kit.sortedmap.tree import get, scan
 from services.kit.urls.ahead import ahead
 from services.kit.urls.port import Source, while_wanted
 from services.pfs.domain.files.entries import APPEND, REPLACE, Extent, Op, removal
@@ -24,11 +26,13 @@ from services.pfs.operations.files.stores import Stores
 from services.pfs.operations.files.tree_views import TreeView
 from services.pfs.operations.finishing.merge import keys_between
 from services.pfs.storage.content.layers import Part
+from services.pfs.storage.content.packs import NOTHING
 
 BATCH_BYTES = 8 << 20
 BATCH_WRITES = 4096
 SPILL_OPS = 100_000
 CUT_BYTES = 16 << 20  # of a big file's bytes, so many are cut at a time
+KNOWN_CHUNKS = 100_000  # of the file that was there before are looked for; they take 30 MB
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,12 +92,18 @@ class Upload:
         self._pending_bytes = 0
         self._big: list[Extent] | None = None  # chunks so far, once it is known to be a big file
         self._hasher = blake3()
+        self._below: TreeView | None = None
+        self._known: Mapping[bytes, Extent] = NOTHING  # chunks of the file that was there before
         self._stopped = Event()
 
     @property
     def packs(self) -> list[tuple[bytes, int]]:
         """The packs that hold the content, with the number of their blobs; complete after `finish`."""
         return self._writer.packs
+
+    def look_in(self, below: TreeView) -> None:
+        """Look there for chunks of big files that come from now on."""
+        self._below = below
 
     def apply(self, writes: Sequence[Write]) -> None:
         """Carry the writes out on the draft, in order. Raises Exhausted, Corrupt."""
@@ -150,14 +160,22 @@ class Upload:
     def _cut(self, *, last: bool) -> None:
         """Move chunks of the big file's pending bytes into packs."""
         if self._big is None:
-            self._big, self._hasher = [], blake3()
+            self._big, self._hasher, self._known = [], blake3(), self._before()
         data = memoryview(b"".join(self._pending))
         start = 0
         for length in cut(data, last=last):
-            self._big.append(self._writer.add(data[start : start + length]))
+            self._big.append(self._writer.add(data[start : start + length], self._known))
             start += length
         self._hasher.update(data[:start])
         self._pending, self._pending_bytes = [data[start:]], len(data) - start
+
+    def _before(self) -> Mapping[bytes, Extent]:
+        """The chunks of what the file was, by digest."""
+        below = self._below
+        row = None if below is None else get(below.reader, below.root, self._key)
+        if below is None or row is None:
+            return NOTHING
+        return {extent.digest: extent for extent in islice(below.content(row).extents, KNOWN_CHUNKS)}
 
     def _write(self, op: Op) -> None:
         self._draft.write(op)

@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from datamill.wire import pfs_v2_pb2 as pfs
 from services.kit.errors import Invalid
+from services.kit.packs import BIG_FILE_BYTES
 from services.kit.urls.opening import Urls
 from services.pfs.domain.files.file_errors import BadStream
 from services.pfs.domain.files.paths import canonical, check_path, datum_tag, file_path, key_of
@@ -33,6 +34,7 @@ class Intake:
         self._views, self._urls, self._seen = views, urls, seen
         self._upload, self._session = Upload(stores), stores.session
         self._visible: TreeView | None = None
+        self._bytes, self._looked = 0, False
 
     async def take(self, requests: AsyncIterator[pfs.ModifyFileRequest]) -> Landing:
         """Read the stream to its end and store what it brings. Raises BadStream, BadPath, Exhausted and kin."""
@@ -52,7 +54,7 @@ class Intake:
             async for request in requests:
                 write = put(request.add_file) if _has_bytes(request) else await self._other(request)
                 batch.append(write)
-                size += len(write.data) if isinstance(write, Put) else 0
+                size += await self._weighed(write)
                 if size >= BATCH_BYTES or len(batch) >= BATCH_WRITES:
                     if running is not None:
                         await running
@@ -67,6 +69,16 @@ class Intake:
                 with suppress(Exception):
                     await running
         return batch
+
+    async def _weighed(self, write: Write) -> int:
+        """A write's bytes. Lets the upload look for known chunks once there may be a big file."""
+        weight = len(write.data) if isinstance(write, Put) else 0
+        self._bytes += weight
+        if not self._looked and (self._bytes > BIG_FILE_BYTES or isinstance(write, Fetch)):
+            self._looked = True
+            if (seen := await self._seen()) is not None and (below := await self._views.below(seen)) is not None:
+                self._upload.look_in(below)
+        return weight
 
     def _on_thread(self, work: Callable[[list[Write]], T], batch: list[Write]) -> asyncio.Future[T]:
         """Work on a batch: on a thread of its own kind when it waits for others, so that reads here need not."""

@@ -7,9 +7,10 @@ operations/content.py).
 """
 
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from threading import Lock
+from types import MappingProxyType
 
 from blake3 import blake3
 
@@ -25,6 +26,7 @@ AHEAD_WINDOWS, AHEAD_PACKS = 3, 2  # of one reader, of one writer, under way at 
 READING = 16  # threads of a process
 DIRECTORY_BLOBS = 100_000  # of so many blobs the places are remembered, by pack
 _STORING = ThreadPoolExecutor(6, thread_name_prefix="store")  # started when first used
+NOTHING: Mapping[bytes, Extent] = MappingProxyType({})
 _Blob = tuple[int, memoryview]  # with its number in the window
 
 
@@ -115,11 +117,17 @@ class PackWriter:
         self.packs: list[tuple[bytes, int]] = []
         """Names of the packs stored so far, and how many blobs each holds."""
 
-    def add(self, data: Bytes) -> Extent:
-        """Take one blob. It can be read once its pack is stored. Raises Exhausted when the store is full."""
+    def add(self, data: Bytes, known: Mapping[bytes, Extent] = NOTHING) -> Extent:
+        """Take one blob. It can be read once its pack is stored. known: what need not be stored again, by digest.
+
+        Raises Exhausted when the store is full.
+        """
+        digest = blake3(data).digest()
+        if (there := known.get(digest)) is not None:
+            return there
         if not len(self._pack):
             self._name = self._fresh()
-        blob = self._pack.add(data)
+        blob = self._pack.add(data, digest)
         extent = Extent(self._name, blob.offset, blob.stored_bytes, RAW, len(data), blob.digest)
         if self._pack.full:
             self._send()
