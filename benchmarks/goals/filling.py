@@ -10,12 +10,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from benchmarks.goals.places import Place
+from datamill.bulk.sending.stating import Batch, plain
 from datamill.wire import content_v1_pb2 as content
 from datamill.wire import pfs_v2_pb2 as pfs
 from services.kit.packs import PackBuilder
 
 CONTENTS = 5000
-ENTRIES_A_MESSAGE = 5000
+ENTRIES_A_MESSAGE = 16_000
 FILES_A_FOLDER = 1000
 
 
@@ -87,9 +88,12 @@ def fill(at: Place, known: Contents, name: str, files: int) -> Filling:
 
 
 def _messages(known: Contents, files: int) -> Iterator[content.PutEntriesRequest]:
+    blobs = [plain(one) for one in known.all]
     for start in range(0, files, ENTRIES_A_MESSAGE):
-        numbers = range(start, min(files, start + ENTRIES_A_MESSAGE))
-        yield content.PutEntriesRequest(entries=map(known.entry, numbers))
+        batch = Batch()
+        for number in range(start, min(files, start + ENTRIES_A_MESSAGE)):
+            batch.add(path_of(number), blobs[(number * 7919) % CONTENTS])
+        yield batch.request()
 
 
 def scattered(known: Contents, files: int, many: int, turn: int) -> list[content.Entry]:

@@ -2,31 +2,24 @@
 
 A pack's row comes before its first byte, so an abandoned one can be found; it counts once every blob in it has been
 held against its hash. An entry may only name blobs that are in the directory of a pack that counts.
-Elsewhere: the bytes of a pack on their way (storage/content/incoming.py); becoming a file set (files/filesets.py).
+Elsewhere: the bytes of a pack on their way (storage/content/incoming.py); entries (operations/entries).
 """
 
 import struct
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import NamedTuple
 
 from blake3 import blake3
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from services.kit.errors import Invalid
-from services.kit.packs import DIGEST_BYTES, NAME_BYTES, Blob
+from services.kit.packs import DIGEST_BYTES, NAME_BYTES
 from services.kit.sortedmap.tree import get, ranges, span_of
-from services.pfs.domain.files.entries import NO_BYTES_DIGEST, REPLACE, Content, Extent, Op, removal, size_of
-from services.pfs.domain.files.file_errors import BadEntry
-from services.pfs.domain.files.layers import Draft
 from services.pfs.operations.files.read import Reading
-from services.pfs.operations.files.stores import Stores
-from services.pfs.operations.files.upload import SPILL_OPS
 from services.pfs.storage.collection.sessions import SessionStore
 from services.pfs.storage.content.content_tables import CONTENT, LIVE, WRITING, PackRow
-from services.pfs.storage.content.layers import Part
 
 _COUNT = struct.Struct(">Q")
 
@@ -110,71 +103,3 @@ def check_name(name: bytes) -> None:
     """Raises Invalid unless `name` can be a pack's name."""
     if len(name) != NAME_BYTES:
         raise Invalid(f"a pack's name has {NAME_BYTES} bytes, not {len(name)}")
-
-
-class Entry(NamedTuple):
-    """A change as a caller states it. content None: the file goes away."""
-
-    key: bytes
-    content: Content | None
-
-
-class Entries:
-    """A stream of entries becoming a layer; later ones win. Memory is bounded by SPILL_OPS entries. All calls block."""
-
-    def __init__(self, stores: Stores) -> None:
-        self._stores = stores
-        self._draft = Draft()
-        self._parts: list[Part] = []
-        self._pack, self._directory = b"", dict[bytes, Blob]()  # of the pack that was named last
-        self.taken = 0
-
-    def take(self, entries: Iterable[Entry]) -> None:
-        """Raises BadEntry."""
-        for key, content in entries:
-            if content is None:
-                self._draft.write(removal(key))
-            else:
-                self._check(key, content)
-                stated = None if len(content.extents) == 1 else content.digest  # else its only extent says it
-                self._draft.write(Op(key, REPLACE, content.extents, stated))
-            self.taken += 1
-            if len(self._draft) >= SPILL_OPS:
-                self._spill()
-
-    def finish(self) -> list[Part]:
-        """What the layer is made of, durably stored unless it is short."""
-        self._spill()
-        return self._parts
-
-    def _spill(self) -> None:
-        if len(self._draft):
-            self._parts.append(self._stores.layers.write(self._draft.sorted_ops()))
-            self._draft.clear()
-
-    def _check(self, key: bytes, content: Content) -> None:
-        size, digest, extents = content
-        held = extents[0].size if len(extents) == 1 else size_of(extents)
-        if held != size:
-            raise BadEntry(f"{_named(key)}: its extents hold {held} bytes, not {size}")
-        if len(digest) != len(NO_BYTES_DIGEST):
-            raise BadEntry(f"{_named(key)}: a digest has {len(NO_BYTES_DIGEST)} bytes")
-        if not extents and digest != NO_BYTES_DIGEST:
-            raise BadEntry(f"{_named(key)}: it is empty, but its digest is not that of nothing")
-        if len(extents) == 1 and extents[0].digest != digest:
-            raise BadEntry(f"{_named(key)}: its digest is not that of its only extent")
-        for extent in extents:
-            self._check_extent(key, extent)
-
-    def _check_extent(self, key: bytes, extent: Extent) -> None:
-        if extent.pack != self._pack:
-            self._pack, self._directory = extent.pack, self._stores.content.directory(extent.pack)
-        blob = self._directory.get(extent.digest)
-        if blob is None or (blob.offset, blob.stored_bytes, blob.codec) != extent[1:4]:
-            raise BadEntry(f"{_named(key)}: pack {extent.pack.hex()} holds no such blob at byte {extent.offset}")
-        if extent.size == 0 or (extent.codec == 0 and extent.size != extent.stored):
-            raise BadEntry(f"{_named(key)}: the extent at byte {extent.offset} does not say its true size")
-
-
-def _named(key: bytes) -> str:
-    return "file " + key.partition(b"\0")[0].decode()

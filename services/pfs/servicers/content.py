@@ -24,7 +24,6 @@ from services.pfs.domain.files.paths import at, below, canonical, datum_tag, fil
 from services.pfs.domain.keys import CommitRef
 from services.pfs.operations.batches import batches
 from services.pfs.operations.content import (
-    Entries,
     Reserved,
     check_name,
     find_pack,
@@ -35,13 +34,15 @@ from services.pfs.operations.content import (
     same_at,
     same_runs,
 )
+from services.pfs.operations.entries.taking import Taking
 from services.pfs.operations.files.filesets import TTL, create_file_set
 from services.pfs.operations.files.landing import Landing
 from services.pfs.operations.files.read import Reading
 from services.pfs.operations.files.stores import Stores
 from services.pfs.operations.files.tree_views import TreeView, Views
 from services.pfs.servicers.wire import from_wire
-from services.pfs.servicers.wire.file_wire import content_message, entries
+from services.pfs.servicers.wire.entry_wire import batches_of, packs_of
+from services.pfs.servicers.wire.file_wire import content_message
 from services.pfs.storage.content.content_tables import LIVE
 from services.pfs.storage.content.incoming import Incoming, write
 
@@ -115,18 +116,19 @@ class ContentService(ContentServiceServicer):
     async def PutEntries(
         self, requests: AsyncIterator[wire.PutEntriesRequest], context: Context
     ) -> wire.PutEntriesResponse:
-        taken, live = Entries(self._stores), set[bytes]()
+        taking, live = Taking(self._stores), set[bytes]()
         async for request in requests:
-            some, named = await asyncio.to_thread(entries, request.entries)
-            if unseen := named - live:
-                live |= (found := await self._db.read(live_among, unseen))
-                if missing := unseen - found:
-                    raise BadEntry(f"pack {min(missing).hex()} is not sealed")
-            await asyncio.to_thread(taken.take, some)
-        parts = await asyncio.to_thread(taken.finish)
+            for batch in await asyncio.to_thread(lambda said: list(batches_of(said)), request):
+                if unseen := packs_of(batch) - live:
+                    live |= (found := await self._db.read(live_among, unseen))
+                    if missing := unseen - found:
+                        raise BadEntry(f"pack {min(missing).hex()} is not sealed")
+                await asyncio.to_thread(taking.take, batch)
+        parts = await asyncio.to_thread(taking.finish)
+        landing = Landing(parts, [], self._stores.session, live, taking.index_packs)
         id = fresh_id()
-        await self._db.run(create_file_set, id, Landing(parts, [], self._stores.session, live), now=self._clock.now())
-        answer = wire.PutEntriesResponse(file_set_id=id, entries=taken.taken)
+        await self._db.run(create_file_set, id, landing, now=self._clock.now())
+        answer = wire.PutEntriesResponse(file_set_id=id, entries=taking.taken)
         answer.ttl.FromTimedelta(TTL)
         return answer
 

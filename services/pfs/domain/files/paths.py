@@ -12,7 +12,8 @@ import re
 from services.kit.errors import Problem
 
 DEFAULT_DATUM = "default"
-_GLOB_CHARACTER = re.compile(r"[*?\[\]{}!()@+^]")
+GLOB_CHARACTERS = "*?[]{}!()@+^"
+_GLOB_CHARACTER = re.compile(f"[{re.escape(GLOB_CHARACTERS)}]")
 # What nearly every path is: as it is stored, and with nothing in it that a path may not hold.
 _STORED = re.compile(r"(?:/(?!\.\.?(?:/|\Z))[^\x00-\x1f\x7f-\U0010ffff/*?\[\]{}!()@+^]+)+")
 

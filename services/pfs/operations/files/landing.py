@@ -5,7 +5,7 @@ short transaction; each becomes a commit of its own on top of the one before.
 Elsewhere: the stream itself (upload.py); starting and finishing commits (refs/commits.py).
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -52,6 +52,8 @@ class Landing:
     """Of the process that has written them."""
     named: Collection[bytes] = ()
     """Content packs that the caller referred to by name."""
+    index_packs: Sequence[tuple[bytes, int]] = ()
+    """Packs that hold those of the parts that are trees, with their sizes."""
 
 
 def find_target(tx: Session, ref: CommitRef) -> Target:
@@ -120,7 +122,7 @@ def record_packs(tx: Session, landing: Landing, now: datetime) -> None:
     sessions = SessionStore(tx)
     sessions.publish(CONTENT, landing.packs, landing.session, now)
     spilled = [(part.name, part.stored) for part in landing.parts if isinstance(part, Spilled)]
-    sessions.publish(INDEX, spilled, landing.session, now)
+    sessions.publish(INDEX, [*spilled, *landing.index_packs], landing.session, now)
     if not landing.packs:  # else the packs have shown that the session lives
         sessions.check(landing.session)
     if landing.named and not sessions.use(landing.named):

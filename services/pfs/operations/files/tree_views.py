@@ -29,7 +29,8 @@ from services.pfs.domain.files.collisions import Trouble, first_in
 from services.pfs.domain.keys import CommitRef
 from services.pfs.operations.dag.resolve import base_of, resolve_commit
 from services.pfs.operations.files.stores import Stores
-from services.pfs.operations.finishing.merge import ContentOf, carry_out, first_trouble, merged_parts
+from services.pfs.operations.finishing.merge import ContentOf, first_trouble
+from services.pfs.operations.finishing.taking_over import carry_out_parts
 from services.pfs.storage.commits import CommitStore
 from services.pfs.storage.content.content_tables import LayerRow
 from services.pfs.storage.content.filesets import FILE_SETS, FileSetStore
@@ -185,8 +186,7 @@ class Views:
 
     def _grown(self, older: TreeView, overlay: Overlay, sight: Sight, known: int) -> TreeView:
         parts: list[Part] = [part for _, data in sight.layers[known:] for part in decode_parts(data)]
-        ops = merged_parts(self._stores, parts)
-        root, put = carry_out(self._stores, overlay, overlay.content, older.root, ops, overlay.sink())
+        root, put = carry_out_parts(self._stores, overlay, overlay.content, older.root, parts, overlay.sink())
         if older.trouble is None:
             trouble = first_trouble(overlay, root, put, duplicates=False)
         else:  # it may be gone, and then another one is the first

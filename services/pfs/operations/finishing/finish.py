@@ -22,7 +22,8 @@ from services.pfs.operations.dag.change import Change
 from services.pfs.operations.dag.resolve import base_of
 from services.pfs.operations.files.stores import Stores
 from services.pfs.operations.files.tree_views import layers_of
-from services.pfs.operations.finishing.merge import carry_out, first_trouble, merged_parts
+from services.pfs.operations.finishing.merge import first_trouble
+from services.pfs.operations.finishing.taking_over import carry_out_parts
 from services.pfs.operations.refs.commits import finish_commit, mark_finished
 from services.pfs.operations.triggers.firing import fire_triggers
 from services.pfs.storage.branches import one_at_a_time
@@ -133,7 +134,7 @@ def finish(stores: Stores, work: Work) -> Outcome:
     began = time.monotonic()
     parts = [part for data in work.layers for part in decode_parts(data)]
     trees, sink = stores.trees, stores.trees.sink()
-    root, put = carry_out(stores, trees.reader, trees.content, work.base, merged_parts(stores, parts), sink)
+    root, put = carry_out_parts(stores, trees.reader, trees.content, work.base, parts, sink)
     merged = time.monotonic()
     trouble = first_trouble(trees.reader, root, put)
     return Outcome(

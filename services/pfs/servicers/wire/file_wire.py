@@ -1,17 +1,14 @@
-"""Files, packs and entries between the wire and the domain.
+"""Files and their content between the domain and the wire.
 
-Elsewhere: repos, branches and commits on the wire (from_wire.py, to_wire.py).
+Elsewhere: entries that come in (entry_wire.py); repos, branches and commits on the wire (from_wire.py, to_wire.py).
 """
 
-from collections.abc import Iterable
 from datetime import datetime
 
 from datamill.wire import content_v1_pb2 as content_wire
 from datamill.wire import pfs_v2_pb2 as pfs
-from services.pfs.domain.files.entries import Content, Extent
-from services.pfs.domain.files.paths import datum_tag, file_path, key_of
+from services.pfs.domain.files.entries import Content
 from services.pfs.domain.keys import CommitRef, RepoKey
-from services.pfs.operations.content import Entry
 from services.pfs.operations.files.read import FileStat
 
 
@@ -42,28 +39,6 @@ class FileInfos:
         file.path, file.datum = stat.path.decode(), stat.datum
         info.size_bytes, info.hash = stat.size, stat.digest
         return info
-
-
-def entries(messages: Iterable[content_wire.Entry]) -> tuple[list[Entry], set[bytes]]:
-    """The entries, and the packs that they name. Raises BadPath."""
-    found, packs = list[Entry](), set[bytes]()
-    pack: bytes | None = None
-    for message in messages:
-        key = key_of(file_path(message.path), datum_tag(message.datum))
-        if message.WhichOneof("change") != "content":
-            found.append(Entry(key, None))
-            continue
-        said = message.content
-        extents = tuple(map(_extent, said.extents))
-        for extent in extents:
-            if extent.pack != pack:
-                packs.add(pack := extent.pack)
-        found.append(Entry(key, Content(said.size_bytes, said.digest, extents)))
-    return found, packs
-
-
-def _extent(said: content_wire.Extent) -> Extent:
-    return Extent(said.pack_id, said.offset_bytes, said.stored_bytes, said.codec, said.size_bytes, said.digest)
 
 
 def content_message(found: Content) -> content_wire.Content:

@@ -20,7 +20,7 @@ from services.kit.objects.port import Objects
 from services.kit.sortedmap.rows import Place, Root
 from services.kit.sortedmap.tree import scan
 from services.kit.time.clock import fresh_name
-from services.pfs.domain.files.entries import APPEND, Op
+from services.pfs.domain.files.entries import APPEND, REPLACE, Op
 from services.pfs.storage.content.ranges import index_key
 from services.pfs.storage.content.trees import TreeStore
 
@@ -47,7 +47,7 @@ class Spilled(msgspec.Struct, frozen=True, array_like=True, tag="spilled"):
 
 
 class Whole(msgspec.Struct, frozen=True, array_like=True, tag="whole"):
-    """Every row of a tree, appended."""
+    """Every row of a tree: appended or, of a run so long that it was made a tree at once, put instead."""
 
     id: bytes
     pack: bytes
@@ -56,12 +56,16 @@ class Whole(msgspec.Struct, frozen=True, array_like=True, tag="whole"):
     codec: int
     rows: int
     size_bytes: int
+    first: bytes = b""
+    """The first key; none: the rows are appended."""
+    last: bytes = b""
+    clear: bool = False
+    """Whether it is known that the tree holds nothing that it may not."""
 
     @classmethod
-    def of(cls, root: Root) -> "Whole":
+    def of(cls, root: Root, first: bytes = b"", last: bytes = b"", *, clear: bool = False) -> "Whole":
         assert root.place is not None
-        place = root.place
-        return cls(root.id, place.pack, place.offset, place.stored, place.codec, root.rows, root.size_bytes)
+        return cls(root.id, *root.place, root.rows, root.size_bytes, first, last, clear)
 
     @property
     def root(self) -> Root:
@@ -84,6 +88,8 @@ def decode_parts(data: bytes) -> list[Part]:
 
 def first_key(part: Part) -> bytes:
     """A key that none of the part's comes before, found without reading it."""
+    if isinstance(part, Whole):
+        return part.first
     return part.frames[0][0] if isinstance(part, Spilled) else b""
 
 
@@ -111,9 +117,10 @@ class LayerStore:
         if isinstance(part, Inline):
             yield from _decompressed(part.data)
         elif isinstance(part, Whole):
+            kind = REPLACE if part.first else APPEND
             for row in scan(self._trees.reader, part.root):
                 content = self._trees.content(row)
-                yield Op(row.key, APPEND, content.extents, content.digest)
+                yield Op(row.key, kind, content.extents, content.digest)
         else:
             yield from self._spilled(part)
 

@@ -1,0 +1,1 @@
+"""Entries by columns on their way into a file set."""
