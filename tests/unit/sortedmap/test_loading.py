@@ -58,7 +58,7 @@ def run(keys: Sequence[bytes]) -> Leaf:
     names = list(dict.fromkeys(place.pack for place in at))
     places = PlaceColumns(
         names,
-        array("Q", [names.index(place.pack) for place in at]),
+        array("I", [names.index(place.pack) for place in at]),
         array("Q", [place.offset for place in at]),
         array("Q", [place.stored for place in at]),
         bytes(place.codec for place in at),

@@ -70,7 +70,7 @@ class PlaceColumns:
         if self.packs != packs:
             numbers = {pack: number for number, pack in enumerate(packs)}
             used = {number: numbers.setdefault(self.packs[number], len(numbers)) for number in dict.fromkeys(which)}
-            packs, which = list(numbers), Numbers("Q", map(used.__getitem__, which))
+            packs, which = list(numbers), Numbers(other.which.typecode, map(used.__getitem__, which))
         return PlaceColumns(
             packs,
             which + other.which,
@@ -81,8 +81,9 @@ class PlaceColumns:
 
     def used(self) -> tuple[list[bytes], Numbers]:
         """The packs that these rows lie in, and the number of each row's pack among them."""
-        if self.which.count(self.which[0]) == len(self.which):
-            return [self.packs[self.which[0]]], Numbers("Q", bytes(8 * len(self.which)))
+        raw, count = self.which.tobytes(), len(self.which)
+        if raw == raw[: self.which.itemsize] * count:
+            return [self.packs[self.which[0]]], Numbers("Q", bytes(8 * count))
         numbers = {number: at for at, number in enumerate(dict.fromkeys(self.which))}
         return [self.packs[number] for number in numbers], Numbers("Q", map(numbers.__getitem__, self.which))
 
