@@ -8,7 +8,7 @@ there are (ledger.py).
 """
 
 import struct
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from blake3 import blake3
@@ -17,6 +17,7 @@ from services.jobs.domain.datums import DatumState
 from services.kit.errors import Corrupt
 from services.kit.objects.blocks import Ranges, small_ranges
 from services.kit.objects.port import Objects
+from services.kit.objects.together import read_together
 from services.kit.sortedmap.packs import PackSink, Reader
 from services.kit.sortedmap.rows import Place, Row
 from services.kit.time.clock import fresh_name
@@ -80,7 +81,9 @@ class Indexes:
 
     @classmethod
     def over(cls, objects: Objects, fresh: Callable[[], bytes] = fresh_name) -> "Indexes":
-        return cls(objects, Reader(_Ranges(small_ranges(objects)), limit_bytes=32 << 20), fresh)
+        source = _Ranges(objects, small_ranges(objects))
+        many = source.read_many if objects.root is None else None
+        return cls(objects, Reader(source, limit_bytes=32 << 20, many=many), fresh)
 
     def sink(self) -> PackSink:
         return PackSink(lambda name, data: self.objects.put(_index_key(name), data), self.fresh)
@@ -93,7 +96,11 @@ class Indexes:
 
 @dataclass(frozen=True)
 class _Ranges:
-    objects: Ranges
+    objects: Objects
+    ranges: Ranges
 
     def read(self, place: Place) -> bytes:
-        return self.objects.get_range(_index_key(place.pack), place.offset, place.stored)
+        return self.ranges.get_range(_index_key(place.pack), place.offset, place.stored)
+
+    def read_many(self, places: Sequence[Place]) -> list[bytes]:
+        return read_together(self.objects, [(_index_key(at.pack), at.offset, at.stored) for at in places])

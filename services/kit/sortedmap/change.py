@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Generic
 
+from services.kit.sortedmap.ahead import AT_ONCE, bring
 from services.kit.sortedmap.chunking import Chunker
 from services.kit.sortedmap.cursor import Cursor, top_of
 from services.kit.sortedmap.encoding.chunks import BadRow, C, Change, Leaf, Node, by_key, leaf_of
@@ -108,8 +109,12 @@ class _Renewal:
 
     def _level(self, level: int, edits: Sequence[Change]) -> tuple[list[Change], list[Child]]:
         """Renew one level. Returns the changes of the level above, and the last group's chunks, in order."""
-        cursor, changes, last, at = Cursor(self._reader, self._root, level), list[Change](), list[Child](), 0
+        cursor, changes, last = Cursor(self._reader, self._root, level), list[Change](), list[Child]()
+        at = ahead = 0
         while at < len(edits):
+            if at >= ahead:
+                ahead = at + AT_ONCE
+                bring(self._reader, self._root, [edit.key for edit in edits[at:ahead]], level)
             cursor.seek(edits[at].key)
             while (before := cursor.key_before) is not None and not ends_chunk(before, level):
                 cursor.back()  # to where an over-long run begins

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from services.kit.sortedmap.ahead import windows
 from services.kit.sortedmap.cursor import top_of
 from services.kit.sortedmap.encoding.chunks import Leaf, Node
 from services.kit.sortedmap.encoding.codec import NO_PACK, leaf_id, node_id
@@ -29,6 +30,7 @@ class Summary(NamedTuple):
 
 
 NOTHING = Summary(0, 0, EMPTY.id)
+FIRST_AHEAD = 16  # ranges that are opened at once, in the beginning: somebody waits for the first difference
 _NOWHERE = Place(NO_PACK, 0, 0)
 _Leveled = tuple[int, Child]
 _Part = tuple[Child, int, bool]
@@ -46,8 +48,11 @@ def diff(reader: Reader, a: Root, b: Root, low: bytes = b"", high: bytes | None 
         level = max((level for level, _ in left + right), default=0)
         if level == 0:
             break
+        for some in windows([child for at, child in left + right if at == level]):
+            reader.bring((child.id, child.place) for child in some)
         left, right = _opened(reader, left, level), _opened(reader, right, level)
-    yield from _differences(_Rows(reader, left, low, high), _Rows(reader, right, low, high))
+    coming = _Coming(reader, [child for _, child in left + right])
+    yield from _differences(_Rows(coming, left, low, high), _Rows(coming, right, low, high))
 
 
 def summary(reader: Reader, root: Root, low: bytes = b"", high: bytes | None = None) -> Summary:
@@ -102,12 +107,29 @@ def _opened(reader: Reader, side: list[_Leveled], level: int) -> list[_Leveled]:
     return opened
 
 
+class _Coming:
+    """Opens the ranges of both sides; more and more of those that come next are read side by side."""
+
+    def __init__(self, reader: Reader, ranges: list[Child]) -> None:
+        self._reader = reader
+        self._next = windows(sorted(ranges, key=by_first), FIRST_AHEAD) if reader.is_far else iter(())
+        self._brought = set[bytes]()
+
+    def open(self, child: Child) -> Leaf:
+        while child.id not in self._brought and (some := next(self._next, None)):
+            self._reader.bring((each.id, each.place) for each in some)
+            self._brought.update(each.id for each in some)
+        leaf = self._reader.chunk(child.id, child.place)
+        assert isinstance(leaf, Leaf)
+        return leaf
+
+
 class _Rows:
     """One side's ranges, one after another, and how far it has been compared."""
 
-    def __init__(self, reader: Reader, side: list[_Leveled], low: bytes, high: bytes | None) -> None:
+    def __init__(self, coming: _Coming, side: list[_Leveled], low: bytes, high: bytes | None) -> None:
         self._left = iter(side)
-        self._reader, self._low, self._high = reader, low, high
+        self._coming, self._low, self._high = coming, low, high
         self.leaf: Leaf | None = None
         self.at = self.stop = 0
         self.fill()
@@ -119,9 +141,7 @@ class _Rows:
             if child is None:
                 self.leaf = None
                 break
-            leaf = self._reader.chunk(child.id, child.place)
-            assert isinstance(leaf, Leaf)
-            self.leaf = leaf
+            self.leaf = leaf = self._coming.open(child)
             self.at, self.stop = span_of(leaf, self._low, self._high)
 
     def row(self, index: int | None) -> Row | None:

@@ -1,16 +1,20 @@
 """The ports of the map: where ranges are read from, and where new ones go."""
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from threading import Lock
 from typing import Protocol
 
-from services.kit.sortedmap.encoding.codec import Chunk, decode
+from services.kit.sortedmap.encoding.codec import Chunk, base_of, decode
 from services.kit.sortedmap.rows import Place
 from services.kit.time.clock import fresh_name
 
 PACK_BYTES = 16 << 20
 DECODED_BYTES = 64 << 20
+
+
+ReadMany = Callable[[Sequence[Place]], list[bytes]]
+"""Reads the stored bytes at several places side by side."""
 
 
 class RangeSource(Protocol):
@@ -66,10 +70,13 @@ class NotAtHand(LookupError):
 
 
 class Reader:
-    """Decoded ranges of a source, kept least-recently-used up to a number of bytes. Safe for several threads."""
+    """Decoded ranges of a source, kept least-recently-used up to a number of bytes. Safe for several threads.
 
-    def __init__(self, source: RangeSource, *, limit_bytes: int = DECODED_BYTES) -> None:
-        self._source = source
+    many: given for a source that is far away, where waiting for one answer after another would take most of the time.
+    """
+
+    def __init__(self, source: RangeSource, *, limit_bytes: int = DECODED_BYTES, many: ReadMany | None = None) -> None:
+        self._source, self._many = source, many
         self._limit = limit_bytes
         self._kept: OrderedDict[tuple[bytes, Place], tuple[Chunk, int]] = OrderedDict()
         self._kept_bytes = 0
@@ -106,6 +113,40 @@ class Reader:
             self._kept.move_to_end(key)
             return found[0]
 
+    @property
+    def is_far(self) -> bool:
+        """Whether it pays to `bring` what is soon asked for."""
+        return self._many is not None
+
+    def bring(self, wanted: Iterable[tuple[bytes, Place]]) -> None:
+        """Read those of these ranges and nodes side by side that are not kept, if the source is far.
+
+        Two rounds at most: bases of delta ranges come in the second. The caller sees to it that all of them fit into
+        what is kept. Raises what `chunk` raises.
+        """
+        if self._many is None:
+            return
+        missing = self._missing(wanted)
+        if len(missing) < 2:  # read when asked for
+            return
+        stored = self._many([place for _, place in missing])
+        self.bring(base for base in map(base_of, stored) if base is not None)
+        for (id, place), data in zip(missing, stored, strict=True):
+            self.keep(id, place, decode(data, id, place, base=self.chunk))
+        with self._lock:
+            self.fetched += len(missing)
+
+    def _missing(self, wanted: Iterable[tuple[bytes, Place]]) -> list[tuple[bytes, Place]]:
+        """Those that are not kept, each once; those that are will not go before long."""
+        missing = dict[tuple[bytes, Place], None]()
+        with self._lock:
+            for key in wanted:
+                if key in self._kept:
+                    self._kept.move_to_end(key)
+                else:
+                    missing[key] = None
+        return list(missing)
+
     def keep(self, id: bytes, place: Place, chunk: Chunk) -> None:
         """Remember a range or node that the caller holds decoded: one it has just made is soon asked for."""
         key, weight = (id, place), chunk.weight
@@ -120,7 +161,7 @@ class Reader:
 
 class _AtHand(Reader):
     def __init__(self, whole: Reader) -> None:
-        self._whole = whole
+        self._whole, self._many = whole, None
 
     def chunk(self, id: bytes, place: Place) -> Chunk:
         found = self._whole._found(id, place)

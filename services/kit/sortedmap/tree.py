@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, islice, pairwise
 from operator import attrgetter, lt
 
+from services.kit.sortedmap.ahead import AT_ONCE, bring
 from services.kit.sortedmap.chunking import Chunker, boundaries
 from services.kit.sortedmap.encoding.chunks import Leaf, Node, leaf_of
 from services.kit.sortedmap.encoding.codec import NO_PACK, encode_leaf, encode_node, leaf_id, node_id
@@ -18,6 +19,7 @@ from services.kit.sortedmap.rows import EMPTY, Child, Place, Root, Row
 
 BATCH_ROWS = 2048  # more are no faster: they leave the processor's cache
 BATCH_CHILDREN = 256
+NODES_AT_ONCE = 32  # brought together for who reads on
 
 
 by_first = attrgetter("first")
@@ -108,6 +110,15 @@ def get(reader: Reader, root: Root, key: bytes) -> Row | None:
     return chunk.row(index) if index < len(chunk.keys) and chunk.keys[index] == key else None
 
 
+def get_many(reader: Reader, root: Root, keys: Iterable[bytes]) -> Iterator[Row | None]:
+    """The row of each key, or None, in their order; read side by side where the source is far."""
+    left = iter(keys)
+    while some := list(islice(left, AT_ONCE)):
+        bring(reader, root, sorted(some))
+        for key in some:
+            yield get(reader, root, key)
+
+
 def scan(
     reader: Reader, root: Root, low: bytes = b"", high: bytes | None = None, *, reverse: bool = False
 ) -> Iterator[Row]:
@@ -128,16 +139,39 @@ def span_of(leaf: Leaf, low: bytes, high: bytes | None) -> tuple[int, int]:
 def ranges(
     reader: Reader, root: Root, low: bytes = b"", high: bytes | None = None, *, reverse: bool = False
 ) -> Iterator[Leaf]:
-    """The ranges that meet low <= key < high, in order, whole: for callers that work on blocks of keys."""
+    """The ranges that meet low <= key < high, in order, whole: for callers that work on blocks of keys.
+
+    Where the source is far, more and more of them are read side by side: who has read on will read on.
+    """
+    found, many = _places(reader, root, low, high, reverse=reverse), 1
+    while some := list(islice(found, many)):
+        reader.bring(some)
+        for id, place in some:
+            leaf = reader.chunk(id, place)
+            assert isinstance(leaf, Leaf)
+            yield leaf
+        many = min(2 * many, AT_ONCE) if reader.is_far else 1
+
+
+def _places(
+    reader: Reader, root: Root, low: bytes, high: bytes | None, *, reverse: bool
+) -> Iterator[tuple[bytes, Place]]:
+    """The ids and places of these ranges."""
     if root.place is None:
         return
-    pending = [(root.id, root.place)]
+    pending, level, many = [(root.id, root.place)], reader.chunk(root.id, root.place).level, 1
+    levels = [level]
     while pending:
-        chunk = reader.chunk(*pending.pop())
-        if isinstance(chunk, Leaf):
-            yield chunk
+        if levels[-1] == 0:
+            yield pending.pop()
+            levels.pop()
             continue
-        start = bisect_left(chunk.keys, low)
-        stop = None if high is None else bisect_left(chunk.children, high, start, key=by_first)
-        wanted = chunk.children[start:stop]
+        reader.bring(pending[-many:])  # nodes beside and above it
+        many = min(2 * many, NODES_AT_ONCE)
+        node, level = reader.chunk(*pending.pop()), levels.pop()
+        assert isinstance(node, Node)
+        start = bisect_left(node.keys, low)
+        stop = None if high is None else bisect_left(node.children, high, start, key=by_first)
+        wanted = node.children[start:stop]
         pending += [(child.id, child.place) for child in (wanted if reverse else reversed(wanted))]
+        levels += [level - 1] * len(wanted)

@@ -37,9 +37,7 @@ HTTP_STATUS = {
 
 def sentence(status: int, text: str, headers: Mapping[str, str] | None = None) -> Response:
     """A line of text."""
-    return Response(
-        status=status, text=text + "\n", headers={**COMMON, "Cache-Control": "no-store", **(headers or {})}
-    )
+    return Response(status=status, text=text + "\n", headers={**COMMON, "Cache-Control": "no-store", **(headers or {})})
 
 
 def of_problem(problem: Problem) -> Response:

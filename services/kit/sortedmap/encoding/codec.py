@@ -122,6 +122,14 @@ def decode(data: bytes, id: bytes, place: Place, *, base: FindBase) -> Chunk:
         raise CorruptRange(id, place, str(error)) from error
 
 
+def base_of(data: bytes) -> tuple[bytes, Place] | None:
+    """Id and place of the base that a stored delta range builds on; None for all else, and for what is no range."""
+    if len(data) < _HEAD.size + _PART.size + _BASE.size or data[len(MAGIC)] != DELTA:
+        return None
+    id, *at = _BASE.unpack_from(data, _HEAD.size + _PART.size)
+    return id, Place(*at)
+
+
 def _joined(shape: int, level: int, count: int, parts: list[bytes]) -> bytes:
     out = [_HEAD.pack(MAGIC, shape, level, count)]
     for part in parts:

@@ -5,7 +5,9 @@ Elsewhere: questions about one view (read.py).
 """
 
 from collections.abc import Iterator
+from itertools import islice
 
+from services.kit.sortedmap.ahead import bring, windows
 from services.kit.sortedmap.compare import diff
 from services.kit.sortedmap.rows import Row
 from services.pfs.domain.files.globs import Glob
@@ -15,6 +17,7 @@ from services.pfs.storage.content.trees import Overlay
 
 Pair = tuple[FileStat | None, FileStat | None]
 """The new and the old side; None where there is nothing."""
+FIRST_LOOKED_AT, MOST_LOOKED_AT = 16, 128  # differences whose directories are brought together
 
 
 def changes(new: Reading, old: Reading, new_path: str, old_path: str) -> Iterator[Pair]:
@@ -42,7 +45,7 @@ def _mapped(
     """Differences in the spans. top: directories are told from this one on, with its "/"."""
     opened: set[bytes] = set()
     for start, stop in spans:
-        for before, after_it in _by_path(new, old, start, stop):
+        for before, after_it in _looked_at(new, old, _by_path(new, old, start, stop), top):
             either = before or after_it
             assert either is not None
             for directory in _above(either.path, top):
@@ -54,6 +57,23 @@ def _mapped(
                             yield pair
             if glob is None or glob.matches(either.path):
                 yield after_it, before
+
+
+def _looked_at(new: Reading, old: Reading, pairs: Iterator[Pair], top: bytes) -> Iterator[Pair]:
+    """The same pairs; where trees are far away, what names their directories is read side by side before."""
+    if not new.view.reader.is_far:
+        yield from pairs
+        return
+    many = FIRST_LOOKED_AT
+    while some := list(islice(pairs, many)):
+        paths = [either.path for pair in some if (either := pair[0] or pair[1])]
+        directories = {directory for path in paths for directory in _above(path, top)}
+        edges = sorted(directories | {directory[:-1] + b"0" for directory in directories})
+        for view in (new.view, old.view):
+            for keys in windows(edges):
+                bring(view.reader, view.root, keys)
+        yield from some
+        many = min(2 * many, MOST_LOOKED_AT)
 
 
 def _by_path(new: Reading, old: Reading, low: bytes, high: bytes) -> Iterator[tuple[FileStat | None, FileStat | None]]:

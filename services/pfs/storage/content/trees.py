@@ -4,11 +4,12 @@ A view of an open commit is a tree too, of which only the new ranges lie in memo
 Elsewhere: the map itself (kit/sortedmap); what the rows mean (domain/files/entries.py).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from services.kit.objects.blocks import Ranges, small_ranges
 from services.kit.objects.port import Objects
+from services.kit.objects.together import read_together
 from services.kit.sortedmap.encoding.codec import Chunk
 from services.kit.sortedmap.packs import PackSink, Reader
 from services.kit.sortedmap.rows import EMPTY, Place, Root, Row
@@ -24,12 +25,17 @@ OVERLAY_DECODED_BYTES = 16 << 20
 
 @dataclass(frozen=True)
 class _Stored:
-    objects: Ranges
+    objects: Objects
+    ranges: Ranges
     places: RangePlaces
 
     def read(self, place: Place) -> bytes:
         at = self.places.now(place)
-        return self.objects.get_range(index_key(at.pack), at.offset, at.stored)
+        return self.ranges.get_range(index_key(at.pack), at.offset, at.stored)
+
+    def read_many(self, places: Sequence[Place]) -> list[bytes]:
+        now = map(self.places.now, places)
+        return read_together(self.objects, [(index_key(at.pack), at.offset, at.stored) for at in now])
 
 
 class TreeStore:
@@ -38,8 +44,8 @@ class TreeStore:
     def __init__(self, objects: Objects, name: Callable[[], bytes] = fresh_name, moves: Moves | None = None) -> None:
         self._objects, self._name = objects, name
         self.places = RangePlaces(objects, moves or Moves())
-        self.source = _Stored(small_ranges(objects), self.places)
-        self.reader = Reader(self.source)
+        self.source = _Stored(objects, small_ranges(objects), self.places)
+        self.reader = Reader(self.source, many=self.source.read_many if objects.root is None else None)
 
     def sink(self) -> PackSink:
         """Where new ranges and manifests go; its packs are durable once it is flushed."""
@@ -69,6 +75,13 @@ class Overlay(Reader):
     def chunk(self, id: bytes, place: Place) -> Chunk:
         here = place.pack in self._memory.packs
         return super().chunk(id, place) if here else self._trees.reader.chunk(id, place)
+
+    @property
+    def is_far(self) -> bool:
+        return self._trees.reader.is_far
+
+    def bring(self, wanted: Iterable[tuple[bytes, Place]]) -> None:
+        self._trees.reader.bring((id, place) for id, place in wanted if place.pack not in self._memory.packs)
 
     def content(self, row: Row) -> Content:
         if row.place is not None and row.place.pack in self._memory.packs:
