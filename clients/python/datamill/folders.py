@@ -9,7 +9,7 @@ import importlib
 import importlib.util
 import os
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -30,6 +30,14 @@ def unseen(_files: int, _bytes: int) -> None:
     """The progress of somebody who does not watch."""
 
 
+@dataclass(frozen=True)
+class Put:
+    """What came of writing local files: how many there were, and the commit that they are in; None: none was made."""
+
+    files: int
+    commit: pfs.Commit | None
+
+
 class Folders(Repos, Commits, Files):
     """Methods about folders."""
 
@@ -39,13 +47,20 @@ class Folders(Repos, Commits, Files):
         Files that were there are replaced, others stay. Returns how many were written; all of them or none.
         """
         source = os.path.realpath(folder)
-        return self.put_local(local.Folder(Path(folder)), to, source=source, progress=progress)
+        return self.put_local(local.Folder(Path(folder)), to, source=source, progress=progress).files
 
     def put_local(
-        self, files: Iterable[local.LocalFile], to: str | pfs.File, *, source: str = "", progress: Progress = unseen
-    ) -> int:
+        self,
+        files: Iterable[local.LocalFile],
+        to: str | pfs.File,
+        *,
+        source: str = "",
+        progress: Progress = unseen,
+        unchanged: bool = True,
+    ) -> Put:
         """The same for chosen files.
 
+        unchanged: make a commit although the branch holds all of them already, as far as that can be told.
         source: names them as a whole, so that next time only what changed is read; `files` must then be such that it
         can be gone through twice.
         """
@@ -60,6 +75,8 @@ class Folders(Repos, Commits, Files):
                 raise
             tally = _Tally(progress)  # what was remembered is gone: nothing is left out then
             sets = self._file_sets(files, replace(aim, source="", held=None), tally)
+        if not (unchanged or sets or opened or aim.held is None):
+            return Put(tally.files, None)
         commit = opened or self.start_commit(where.commit.branch)
         try:
             if aim.held is not None and self.inspect_commit(commit).parent_commit.id != aim.held.id:
@@ -73,7 +90,7 @@ class Folders(Repos, Commits, Files):
             raise
         if opened is None:
             self.finish_commit(commit)
-        return tally.files
+        return Put(tally.files, commit)
 
     def get_folder(self, source: str | pfs.File, folder: str | Path, *, progress: Progress = unseen) -> int:
         """Write what lies below `repo@ref:/path` into a local folder; a single file goes into it by its name.

@@ -101,14 +101,6 @@ def test_repos_and_branches(line: CommandLine, repo: str) -> None:
     assert (missing.code, f"repo default/{repo} not found" in missing.err) == (1, True)
 
 
-def test_a_path_that_holds_nothing_is_said(line: CommandLine, repo: str) -> None:
-    line.ok("put", "file", f"{repo}@master:/dir/x", stdin="1")
-    for words in (("list", "file", f"{repo}@master:/dri"), ("glob", "file", f"{repo}@master:/y*")):
-        done = line.run(*words)
-        assert (done.code, done.err) == (0, f"nothing at {words[-1]}\n")
-    assert line.ok("list", "file", f"{repo}@master:/dir").err == ""
-
-
 def test_commits(line: CommandLine, repo: str) -> None:
     first = line.ok("start", "commit", f"{repo}@master", "-m", "first").out.strip()
     line.ok("put", "file", f"{repo}@{first}:/a", stdin="1")

@@ -112,10 +112,16 @@ def test_check_names_the_field_that_is_wrong() -> None:
     ],
 )
 def test_images_that_may_change(image: str, words: str) -> None:
-    (warning,) = specs.warnings({"transform": {"image": image}})
+    (warning,) = specs.warnings({"transform": {"cmd": ["cp"], "image": image}})
     assert words in warning
 
 
 def test_images_that_do_not() -> None:
-    assert not list(specs.warnings({"transform": {"image": "localhost:5000/ubuntu:22.04"}}))
-    assert not list(specs.warnings({}))
+    assert not list(specs.warnings({"transform": {"cmd": ["cp"], "image": "localhost:5000/ubuntu:22.04"}}))
+    assert not list(specs.warnings({"transform": {"cmd": ["cp"]}}))
+
+
+@pytest.mark.parametrize("spec", [{}, {"transform": {"image": "a:1"}}, {"transform": {"cmd": []}}, {"transform": None}])
+def test_a_spec_without_a_program_is_warned_about(spec: dict[str, Any]) -> None:
+    (warning,) = specs.warnings(spec)
+    assert "no transform.cmd" in warning

@@ -16,9 +16,41 @@ import grpc
 from datamill.cli.session import ReaderLeft, Unsuccessful
 from datamill.cli.verbs import root
 from datamill.errors import DatamillError, Invalid, NotFound, Timeout, Unavailable, Unsupported
+from datamill.names import DEFAULT_PROJECT
 
 FAILED, WRONG_USE, NO_ANSWER, INTERRUPTED, NO_READER = 1, 2, 3, 130, 141
-MISSING = re.compile(r"\b(pipeline|branch|repo|project|job) [^:]*not found")
+
+IN_FRONT = (  # what the protocol puts in front of a sentence that says the same, or names what it does inside
+    re.compile(r"(error getting|cannot find) project [^:]*: (?=project )"),
+    re.compile(r"could not get pipeline information for [^:]*: (?=pipeline )"),
+    re.compile(r"(get file|get file set|invalid project name|validate DAG at end of transaction): "),
+    re.compile(r"list branch in transaction: for each branch: "),
+    re.compile(r"apply edits: (?=edit )"),
+    re.compile(r"pick commit tx: "),
+)
+INSTEAD = (  # the protocol's sentences about what it keeps inside, and wants of programs
+    (re.compile(r"repo \(id=0, project=(.+?), name=(.+?), type=user\)"), r"repo \1/\2"),
+    (re.compile(r"repo \(id=0, project=(.+?), name=(.+?), type=(.+?)\)"), r"repo \1/\2.\3"),
+    (re.compile(r"branch \(id=0, branch=(.+?)\)"), r"branch \1"),
+    (re.compile(r"commit/(\w+) does not contain item: \((.*)\)"), r"file \2 not found in commit \1"),
+    (re.compile(r"no commits found for commitset "), "no commit has the id "),
+    (re.compile(r"edit #\d+: edit \w+ \S+: (?=.*not found)"), ""),
+    (re.compile(r"Use GetFileTAR instead"), "Use -r to get a folder or several files"),
+    (re.compile(r" at commit$"), ""),  # a branch was asked for, and the protocol's sentence wants an id
+)
+NO_COMMIT = re.compile(r"pick commit tx: commit \S+ not found$")
+MISSING = tuple(
+    (re.compile(words), noun)
+    for words, noun in (
+        (r'branch "[^"]*" not found in repo (?P<repo>\S+)', "branch"),
+        (r"commit (?P<repo>\S+)@\S+ not found", "commit"),
+        (r"\brepo (?P<project>\S+)/[^/\s]+ not found", "repo"),
+        (r'\bpipeline "(?P<project>\S+)/[^/\s]+" not found', "pipeline"),
+        (r"\bproject [^:]*not found", "project"),
+        (r"\bjob [^:]*not found", "job"),
+    )
+)
+"""What is missing, and which list shows what there is."""
 
 
 def main() -> None:
@@ -50,11 +82,11 @@ def run(args: list[str]) -> int:
         hint = f" (see `{error.ctx.command_path} --help`)" if isinstance(error, click.UsageError) and error.ctx else ""
         return _say(error.format_message() + hint, WRONG_USE)
     except (Unavailable, Timeout) as error:
-        return _say(f"{error}{_next(error)}", NO_ANSWER)
+        return _say(told(error), NO_ANSWER)
     except DatamillError as error:
         asked = isinstance(error.__cause__, grpc.RpcError)
         local = isinstance(error, Invalid) and not asked
-        return _say(f"{error}{_next(error)}", WRONG_USE if local else FAILED)
+        return _say(told(error), WRONG_USE if local else FAILED)
     except Unsuccessful as error:
         return _say(str(error), FAILED)
     except OSError as error:
@@ -68,20 +100,51 @@ def run(args: list[str]) -> int:
 def _say(text: str, code: int) -> int:
     with suppress(BrokenPipeError):
         sys.stdout.flush()
-    text = text.replace("Use GetFileTAR instead", "Use -r to get a folder or several files")
-    text = text.removesuffix(" at commit ")  # a branch was asked for, and the protocol's sentence wants an id
     text = ": ".join(line.strip() for line in text.split("\n"))
     sys.stderr.write(f"datamill: {text}\n")
     return code
 
 
-def _next(error: DatamillError) -> str:
-    """What to do about it, where that is known."""
-    text = error.message
+def told(error: DatamillError) -> str:
+    """What the server said, once and in the words of this program, and what to do about it."""
+    text = _plain(error.message)
+    return f"{text}{_next(error, text)}"
+
+
+def _plain(text: str) -> str:
+    """A sentence of the protocol without what it says twice: first with its inner names, then with its own."""
+    lines = [line.strip() for line in text.split("\n")]
+    if len(lines) > 1 and NO_COMMIT.search(lines[0]):
+        del lines[0]  # the next says why
+    if len(lines) > 1 and any("(id=0, " not in line for line in lines):
+        lines = [line for line in lines if "(id=0, " not in line]
+    return ": ".join(dict.fromkeys(map(_in_our_words, lines)))
+
+
+def _in_our_words(line: str) -> str:
+    for words in IN_FRONT:
+        line = words.sub("", line, count=1)
+    for words, ours in INSTEAD:
+        line = words.sub(ours, line)
+    return line
+
+
+def _where(missing: re.Match[str]) -> str:
+    """What the list of a noun is to be told of where something was missing."""
+    given = missing.groupdict()
+    if repo := given.get("repo"):
+        return f" {repo.removeprefix(f'{DEFAULT_PROJECT}/')}"
+    project = given.get("project", DEFAULT_PROJECT)
+    return "" if project == DEFAULT_PROJECT else f" --project {project}"
+
+
+def _next(error: DatamillError, text: str) -> str:
     if isinstance(error, Unavailable) and "no datamill answers" in text:
         return "; start one with `datamill up`, or say where it is with --address or DATAMILL_ADDRESS"
-    if isinstance(error, NotFound) and (missing := MISSING.search(text)):
-        return f"; `datamill list {missing[1]}` shows what there is"
+    if isinstance(error, NotFound):
+        for words, noun in MISSING:
+            if missing := words.search(text):
+                return f"; `datamill list {noun}{_where(missing)}` shows what there is"
     if isinstance(error, Unsupported):
         return " (this server does not offer it)"
     return ""

@@ -5,7 +5,7 @@ The address, first found: `--address`, DATAMILL_ADDRESS, the file `address` of t
 """
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from functools import update_wrapper
 from pathlib import Path
@@ -21,6 +21,7 @@ from datamill.transport import DEFAULT_ADDRESS
 from datamill.wire import pps_v2_pb2 as pps
 
 Function = TypeVar("Function", bound=Callable[..., Any])
+T = TypeVar("T")
 
 
 def home() -> Path:
@@ -61,6 +62,15 @@ class Session:
         if self._client is None:
             self._client = Client(self.address)
         return self._client
+
+    def of_project(self, items: Iterable[T], everywhere: bool = False) -> Iterator[T]:
+        """What is listed of the project; raises NotFound when there is nothing and no such project."""
+        some = False
+        for item in items:
+            some = True
+            yield item
+        if not some and not everywhere:
+            self.client.inspect_project(self.project)
 
     def job(self, text: str) -> pps.Job:
         """The job that PIPELINE@ID names, or PIPELINE@BRANCH: that of the branch's newest commit."""

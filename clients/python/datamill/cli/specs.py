@@ -84,6 +84,8 @@ def check(spec: dict[str, Any]) -> pps.CreatePipelineRequest:
 def warnings(spec: dict[str, Any]) -> Iterator[str]:
     """What is allowed and most likely not meant."""
     transform = spec.get("transform")
+    if transform is None or (isinstance(transform, dict) and not transform.get("cmd")):
+        yield "there is no transform.cmd: unless defaults give one, the pipeline has nothing to run and fails"
     image = transform.get("image") if isinstance(transform, dict) else None
     if not isinstance(image, str) or not image:
         return

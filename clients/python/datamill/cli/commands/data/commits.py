@@ -62,7 +62,7 @@ def list_commit(
     client = session.client
     if where is None:
         sets = client.list_commit_sets(project=None if everywhere else session.project)
-        listing(sets, ("ID", "COMMITS", "REPOS", "STARTED"), _set_row, raw=raw)
+        listing(session.of_project(sets, everywhere), ("ID", "COMMITS", "REPOS", "STARTED"), _set_row, raw=raw)
         return
     if names.is_id(where):
         listing(client.inspect_commit_set(where.lower()), HEADERS, _row, raw=raw)

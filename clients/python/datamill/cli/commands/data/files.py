@@ -11,7 +11,7 @@ from datamill.cli.output import emit, listing, one, size, when
 from datamill.cli.reasons import refusals_told
 from datamill.cli.session import RAW, Session, command
 from datamill.client import Client
-from datamill.errors import DatamillError
+from datamill.errors import DatamillError, FileMissing, NotFound
 from datamill.wire import pfs_v2_pb2 as pfs
 
 HEADERS = ("NAME", "TYPE", "SIZE", "COMMITTED")
@@ -34,11 +34,23 @@ def list_file(session: Session, directory: str, recursive: bool, raw: bool) -> N
     """List the directory REPO@REF[:/PATH]."""
     wanted = names.file(directory, session.project, path="/")
     found = session.client.walk_files(wanted) if recursive else session.client.list_files(wanted)
+    if wanted.path.strip("/"):
+        found = _some(found, wanted)
     listing(_or_said(found, directory), HEADERS, _row, raw=raw)
 
 
+def _some(found: Iterable[pfs.FileInfo], where: pfs.File) -> Iterator[pfs.FileInfo]:
+    """The files below a path. Raises FileMissing when there are none: no directory is empty."""
+    some = False
+    for info in found:
+        some = True
+        yield info
+    if not some:
+        raise FileMissing(f"file {where.path} not found in {names.shown_commit(where.commit)}")
+
+
 def _or_said(found: Iterable[pfs.FileInfo], where: str) -> Iterator[pfs.FileInfo]:
-    """The files; a word on stderr when there are none, as a mistyped path gives."""
+    """The files; a word on stderr when there are none, as a mistyped pattern gives."""
     some = False
     for info in found:
         some = True
@@ -51,7 +63,17 @@ def _or_said(found: Iterable[pfs.FileInfo], where: str) -> Iterator[pfs.FileInfo
 @click.argument("pattern")
 @RAW
 def glob_file(session: Session, pattern: str, raw: bool) -> None:
-    """List what matches REPO@REF:/PATTERN, for example 'images@master:/**.png'."""
+    """List what matches REPO@REF:/PATTERN, for example 'images@master:/**.png'.
+
+    \b
+    *  **       any run of characters without /, and with /
+    ?  [a-z]    one character; [!a-z] one that is not among these
+    {a,b}       one of several
+    (a|b)       the same, captured: a pipeline's joinOn and groupBy call it $1;
+                ?(a|b) *(a|b) +(a|b) at most one, any number, one or more
+    !(a|b)      anything else
+    \\c          the character c itself
+    """
     found = session.client.glob_files(names.file(pattern, session.project))
     listing(_or_said(found, pattern), HEADERS, _row, raw=raw)
 
@@ -62,7 +84,8 @@ def glob_file(session: Session, pattern: str, raw: bool) -> None:
 def delete_file(session: Session, file: str, recursive: bool) -> None:
     """Delete REPO@BRANCH:/PATH."""
     where = names.file(file, session.project)
-    if not recursive and _is_folder(session.client, where):
+    kind = _kind(session.client, where)
+    if not recursive and kind == pfs.FileType.DIR:
         raise click.ClickException(f"{file} is a directory. Use -r to delete everything below it")
     with refusals_told(session.client, where.commit):
         session.client.delete_file(where, recursive=recursive)
@@ -75,6 +98,7 @@ def delete_file(session: Session, file: str, recursive: bool) -> None:
 def copy_file(session: Session, source: str, target: str, append: bool) -> None:
     """Copy SOURCE (REPO@REF:/PATH) to TARGET (REPO@BRANCH:/PATH) within the server."""
     here, there = names.file(source, session.project), names.file(target, session.project)
+    session.client.inspect_file(here)  # the server takes a copy of nothing for no change
     with refusals_told(session.client, there.commit):
         session.client.copy_file(here, there, append=append)
 
@@ -118,12 +142,15 @@ def _fields(info: pfs.FileInfo) -> list[tuple[str, str]]:
     ]
 
 
-def _is_folder(client: Client, where: pfs.File) -> bool:
-    """False as well where nobody can tell, as in a commit that is no good: deleting a file may be what mends it."""
+def _kind(client: Client, where: pfs.File) -> pfs.FileType.ValueType | None:
+    """What there is at a path. None where nobody can tell, as in a commit that is no good: deleting a file may be what
+    mends it. Raises NotFound."""
     try:
-        return client.inspect_file(where).file_type == pfs.FileType.DIR
+        return client.inspect_file(where).file_type
+    except NotFound:
+        raise
     except DatamillError:
-        return False
+        return None
 
 
 def _is_directory(item: pfs.DiffFileResponse) -> bool:

@@ -23,7 +23,10 @@ def create_repo(session: Session, repo: str, description: str) -> None:
 @click.option("-d", "--description", default="", help="The new text.")
 def update_repo(session: Session, repo: str, description: str) -> None:
     """Change the description of a repo."""
-    session.client.create_repo(names.repo(repo, session.project), description, update=True)
+    wanted = names.repo(repo, session.project)
+    if not session.client.joined:  # a transaction may be about to make it
+        session.client.inspect_repo(wanted)
+    session.client.create_repo(wanted, description, update=True)
 
 
 @command(verbs.inspect, "repo")
@@ -40,10 +43,11 @@ def inspect_repo(session: Session, repo: str, raw: bool) -> None:
 @RAW
 def list_repo(session: Session, kind: str, everywhere: bool, raw: bool) -> None:
     """List repos."""
+    found = session.client.list_repos(
+        projects=() if everywhere else (session.project,), type="" if kind == "all" else kind
+    )
     listing(
-        session.client.list_repos(
-            projects=() if everywhere else (session.project,), type="" if kind == "all" else kind
-        ),
+        session.of_project(found, everywhere),
         ("REPO", "CREATED", "SIZE (MASTER)", "DESCRIPTION"),
         lambda info: (
             names.shown_repo(info.repo),

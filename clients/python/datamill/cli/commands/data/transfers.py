@@ -31,6 +31,7 @@ FEW_BYTES = 4 << 20
 @click.option("-a", "--append", is_flag=True, help="Add to a file that is there, instead of replacing it.")
 @click.option("-i", "--input-file", metavar="LIST", help="A file, or -, that names what to write, one a line.")
 @click.option("-p", "--parallelism", default=0, metavar="N", help="How many objects of a URL are read at once.")
+@click.option("--allow-empty", is_flag=True, help="With -r, make a commit also when all files are there already.")
 @click.option("--full-path", is_flag=True, help="Name files by their whole path, not by its last part alone.")
 def put_file(
     session: Session,
@@ -40,9 +41,11 @@ def put_file(
     append: bool,
     input_file: str | None,
     parallelism: int,
+    allow_empty: bool,
     full_path: bool,
 ) -> None:
-    """Write files to REPO@BRANCH[:/PATH]. On a branch without an open commit this makes one of its own.
+    """Write files to REPO@BRANCH[:/PATH]. On a branch without an open commit this makes one of its own, but for a
+    folder (-r) of which nothing has changed.
 
     The server itself reads URLs: http(s)://…, s3://bucket/key, minio://… and, where it allows that, file:///…
     With -r, a URL stands for every object whose key begins with it.
@@ -63,18 +66,24 @@ def put_file(
     chosen = _Chosen(sources, path, recursive, full_path)
     first = list(islice(chosen, FEW + 1))  # what is wrong with the first ones is said before anybody is asked
     with refusals_told(session.client, where.commit):
-        _put_local(session, where, first, chosen, append)
+        if append or (not recursive and _is_little(first)):
+            changes = (part for one in chosen for part in put_requests("/" + one.path, Path(one.source), append=append))
+            session.client.modify(where.commit, changes)
+        elif not _put_local(session, where, chosen, allow_empty or not recursive):
+            click.echo(f"nothing changed: {target.partition(':')[0]} holds all of it", err=True)
 
 
-def _put_local(session: Session, where: pfs.File, first: list[LocalFile], chosen: "_Chosen", append: bool) -> None:
-    """Few small files go in one stream; more, and big ones, by the way for folders. first: of those chosen."""
-    if append or (len(first) <= FEW and sum(os.stat(one.source).st_size for one in first) <= FEW_BYTES):
-        changes = (change for one in chosen for change in put_requests("/" + one.path, Path(one.source), append=append))
-        session.client.modify(where.commit, changes)
-        return
+def _is_little(files: list[LocalFile]) -> bool:
+    """Whether one stream is the shortest way for them."""
+    return len(files) <= FEW and sum(os.stat(one.source).st_size for one in files) <= FEW_BYTES
+
+
+def _put_local(session: Session, where: pfs.File, chosen: "_Chosen", unchanged: bool) -> bool:
+    """Write files by the way for folders. False: there was nothing new, and no commit was made."""
     with transfer("writing", files=chosen) as progress:
         root = pfs.File(commit=where.commit, path="/")
-        session.client.put_local(chosen, root, source=chosen.name, progress=progress)
+        put = session.client.put_local(chosen, root, source=chosen.name, progress=progress, unchanged=unchanged)
+        return put.commit is not None
 
 
 @command(verbs.get, "file")

@@ -69,10 +69,10 @@ def list_job(
             history=history_of(history),
             number=number,
         )
-        listing(jobs, HEADERS, _row, raw=raw)
+        listing(session.of_project(jobs, everywhere or pipeline is not None), HEADERS, _row, raw=raw)
     else:
         sets = client.list_job_sets(projects=projects, number=number)
-        listing(sets, ("ID", "JOBS", "DONE", "CREATED", "STATE"), _set_row, raw=raw)
+        listing(session.of_project(sets, everywhere), ("ID", "JOBS", "DONE", "CREATED", "STATE"), _set_row, raw=raw)
 
 
 @command(verbs.wait, "job")

@@ -67,6 +67,7 @@ def list_pipeline(
         projects=() if everywhere or pipeline else (session.project,),
         history=history_of(history),
     )
+    found = session.of_project(found, everywhere or pipeline is not None)
     if spec:
         for info in found:
             emit(info.effective_spec_json or info.user_spec_json)
