@@ -12,7 +12,6 @@ from random import Random
 
 import grpc
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from datamill.wire import pfs_v2_pb2 as pfs
 from tests.support.killable import KillablePfs
@@ -21,6 +20,7 @@ from tests.system.model.choosing import FOLDERS, PATTERNS, REPOS, Choice
 from tests.system.model.looking import Files, differences, expected, observed
 from tests.system.model.model import Blocks, Commit, Model, Name, Refused
 from tests.system.model.steps import Api, ClearCommit, CreateBranch, CreateRepo, Step
+from tests.system.model.unrepeatable import Unrepeatable, final, initialize, rule
 from tests.system.model.writes import AddFileSet, file_set_of, total_of
 
 ENTROPY = st.integers(0, 2**48)
@@ -30,7 +30,7 @@ LOST = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED}
 NOBODY = "no such id"
 
 
-class Machine(RuleBasedStateMachine):
+class Machine(Unrepeatable):
     """One project, from its creation until all its repos are deleted."""
 
     def __init__(self, killable_pfs: KillablePfs) -> None:
@@ -39,7 +39,6 @@ class Machine(RuleBasedStateMachine):
         self._project, self._turns = unique("model"), count()
         self._checked: dict[Name, object] = {}
         self.history: list[str] = []
-        self._failed = False
         self.api().pfs.CreateProject(pfs.CreateProjectRequest(project=self.api().project))
 
     def api(self) -> Api:
@@ -206,12 +205,12 @@ class Machine(RuleBasedStateMachine):
             return repr(why)
 
     def _said(self, what: str) -> str:
-        self._failed = True
         told = "\n".join(line for line in self.pfs.log.splitlines() if "INFO" not in line)[-3000:]
         return f"{what}\nafter:\n" + "\n".join(self.history) + f"\nPFS said:\n{told}"
 
+    @final
     def teardown(self) -> None:
-        if self._failed:
+        if self.failed:
             return
         self._checked.clear()
         self.compare()

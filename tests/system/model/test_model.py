@@ -11,6 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, run_state_machine_as_test
 
 from tests.support.killable import KillablePfs
 from tests.system.model.machine import Machine
+from tests.system.model.unrepeatable import Failed
 
 EXAMPLES = int(os.environ.get("MODEL_EXAMPLES", "4"))
 STEPS = int(os.environ.get("MODEL_STEPS", "30"))
@@ -31,4 +32,7 @@ def test_pfs_and_the_model_never_differ(killable_pfs: KillablePfs) -> None:
         return Machine(killable_pfs)
 
     chosen = seed(SEED)(machine) if SEED else machine
-    run_state_machine_as_test(chosen, settings=SETTINGS)  # type: ignore[arg-type]  # any callable that makes one
+    try:
+        run_state_machine_as_test(chosen, settings=SETTINGS)  # type: ignore[arg-type]  # any callable that makes one
+    except Failed as failed:
+        raise AssertionError from failed.__cause__
