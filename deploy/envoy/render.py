@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from deploy.envoy.descriptors import services
+
 TEMPLATE = Path(__file__).with_name("envoy.yaml")
 
 
@@ -21,6 +23,10 @@ class Gateway:
     pfs: str
     pps: str
     jobs: str
+    web: str
+    """Where PFS offers files over plain HTTP."""
+    descriptors: Path
+    """A file with what `descriptors.descriptors()` gives."""
     access_log: Path
     beyond: str = ""
     """Another address to listen at, on the same port; one that stands for all takes the place of `listen`."""
@@ -32,14 +38,17 @@ class Gateway:
 
 def render(gateway: Gateway) -> str:
     """The text of Envoy's bootstrap configuration. Raises ValueError for an address that is not "host:port"."""
-    values: dict[str, str] = {"access_log": json.dumps(str(gateway.access_log))[1:-1]}
+    paths = {"access_log": gateway.access_log, "descriptors": gateway.descriptors}
+    values = {name: json.dumps(str(path))[1:-1] for name, path in paths.items()}
     hosts = []
-    for name in ("listen", "pfs", "pps", "jobs"):
+    for name in ("listen", "pfs", "pps", "jobs", "web"):
         host, port = split_address(getattr(gateway, name))
         values |= {f"{name}_host": host, f"{name}_port": str(port)}
         hosts.append(host)
     values |= _listening(values["listen_host"], gateway)
     values["cors"] = json.dumps(_cors(gateway.origins))
+    values["foreign"] = json.dumps(_foreign(gateway.origins))
+    values["services"] = json.dumps(services())
     values["admin"] = json.dumps(_admin(gateway.admin))
     values["resolve"] = "STATIC" if all(map(_is_numeric, hosts[1:])) else "STRICT_DNS"
     return string.Template(TEMPLATE.read_text()).substitute(values)
@@ -60,19 +69,27 @@ def _socket(host: str, port: int) -> dict[str, Any]:
 
 
 def _cors(origins: tuple[str, ...]) -> dict[str, Any]:
-    """What a browser lets pages of these origins do: gRPC-web calls, and reading how they ended."""
+    """What a browser lets pages of these origins do: gRPC-web calls, reading how they ended, and reading files."""
     if not origins:
         return {}
     return {
         "envoy.filters.http.cors": {
             "@type": "type.googleapis.com/envoy.extensions.filters.http.cors.v3.CorsPolicy",
             "allow_origin_string_match": [{"exact": origin} for origin in origins],
-            "allow_methods": "POST, OPTIONS",
-            "allow_headers": "content-type,x-grpc-web,x-user-agent,grpc-timeout,authn-token,traceparent",
-            "expose_headers": "grpc-status,grpc-message,grpc-status-details-bin",
+            "allow_methods": "GET, HEAD, POST, OPTIONS",
+            "allow_headers": "content-type,x-grpc-web,x-user-agent,grpc-timeout,authn-token,traceparent,"
+            "range,if-range,if-match,if-none-match,if-modified-since,if-unmodified-since",
+            "expose_headers": "grpc-status,grpc-message,grpc-status-details-bin,"
+            "etag,accept-ranges,content-range,content-disposition",
             "max_age": "600",
         }
     }
+
+
+def _foreign(origins: tuple[str, ...]) -> list[dict[str, Any]]:
+    """What the headers of a web page's request are like when it comes from none of these origins."""
+    others = [{"name": "origin", "string_match": {"exact": origin}, "invert_match": True} for origin in origins]
+    return [{"name": "origin", "present_match": True}, *others]
 
 
 def _admin(path: str) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from deploy.envoy.descriptors import descriptors
 from deploy.envoy.render import Gateway, render
 from deploy.local import binaries, database, store
 from deploy.local.choices import Choices
@@ -47,11 +48,11 @@ REPLICA = "local"  # each service finds its leases by this after `up`: its addre
 
 def plan(layout: Layout, *, port: int, token: str, choices: Choices) -> list[Part]:
     """The parts in the order of starting, with fresh ports; writes the configuration files. Raises CannotRun."""
-    nats, pfs, jobs, pps = free_ports(4)
+    nats, pfs, jobs, pps, web = free_ports(5)
     at = {"pfs": f"127.0.0.1:{pfs}", "jobs": f"127.0.0.1:{jobs}", "pps": f"127.0.0.1:{pps}"}
     nats_url = f"nats://{token}@127.0.0.1:{nats}"
     own = {
-        "pfs": {"REPLICA": REPLICA},
+        "pfs": {"REPLICA": REPLICA, "HTTP_LISTEN": f"127.0.0.1:{web}", "HTTP_ORIGINS": ",".join(choices.origins)},
         "jobs": {
             "REPLICA": REPLICA,
             "PFS": at["pfs"],
@@ -74,7 +75,7 @@ def plan(layout: Layout, *, port: int, token: str, choices: Choices) -> list[Par
         else:
             common["STORE"], besides = store.of_service(layout, name, choices.store), store.credentials(choices.store)
         parts.append(_service(layout, name, number, {**common, **own[name]}, besides))
-    return [*parts, _gateway(layout, port, at, choices)]
+    return [*parts, _gateway(layout, port, {**at, "web": f"127.0.0.1:{web}"}, choices)]
 
 
 def inside(port: int) -> Mapping[str, str]:
@@ -124,13 +125,15 @@ def _nats(layout: Layout, port: int, token: str) -> Part:
 
 def _gateway(layout: Layout, port: int, at: Mapping[str, str], choices: Choices) -> Part:
     access_log = layout.log_of("access")
-    path = layout.run / "envoy.yaml"
+    path, methods = layout.run / "envoy.yaml", layout.run / "methods.pb"
+    methods.write_bytes(descriptors())
     gateway = Gateway(
         listen=f"127.0.0.1:{port}",
         beyond=choices.beyond,
         origins=choices.origins,
         admin=SOCKET,
         access_log=access_log,
+        descriptors=methods,
         **at,
     )
     write_whole(path, render(gateway))

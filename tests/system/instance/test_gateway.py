@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from deploy.envoy.descriptors import descriptors
 from deploy.envoy.render import Gateway, render
 from deploy.local import binaries
 
@@ -17,11 +18,14 @@ def test_envoy_accepts_the_configuration(tmp_path: Path, host: str, beyond: str)
         pfs=f"{host}:7001",
         pps=f"{host}:7002",
         jobs=f"{host}:7003",
+        web=f"{host}:7004",
+        descriptors=tmp_path / "methods.pb",
         access_log=tmp_path / 'a "b".log',
         beyond=beyond,
         origins=("https://a.example", "http://localhost:3000") if beyond else (),
         admin="gateway.sock" if beyond else "",
     )
+    (tmp_path / "methods.pb").write_bytes(descriptors())
     path = tmp_path / "envoy.yaml"
     path.write_text(render(gateway))
     command = [str(binaries.envoy()), "--mode", "validate", "--config-path", str(path), "--log-level", "error"]

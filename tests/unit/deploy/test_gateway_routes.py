@@ -2,6 +2,7 @@
 
 import importlib
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,8 @@ GATEWAY = Gateway(
     pfs="127.0.0.1:7001",
     pps="127.0.0.1:7002",
     jobs="127.0.0.1:7003",
+    web="127.0.0.1:7004",
+    descriptors=Path("/data/run/methods.pb"),
     access_log=Path("/data/logs/access.log"),
 )
 
@@ -82,7 +85,13 @@ def test_others() -> None:
     assert _route("/datamill.upkeep.v1.UpkeepService/CollectGarbage") is None, "whoever runs it asks the services"
     assert _route("/datamill.upkeep.v1.JobUpkeepService/CollectJobGarbage") is None
     assert _route("/pps_v2.API/InspectJobX") == "pps"  # unknown there, and answered as such
-    assert _route("/") is None
+    assert _route("/elsewhere") is None
+    assert _route("/healthzz") is None
+
+
+@pytest.mark.parametrize("path", ["/", "/pfs", "/pfs/", "/pfs/default/images/master/f", "/archive/x.zip", "/healthz"])
+def test_plain_http(path: str) -> None:
+    assert _route(path) == "web"
 
 
 def test_streams_have_no_limit_and_the_service_token_is_taken_off() -> None:
@@ -102,19 +111,19 @@ def test_addresses_are_filled_in() -> None:
         for cluster in clusters
     }
     ports = {name: address["socket_address"]["port_value"] for name, address in found.items()}
-    assert ports == {"pfs": 7001, "pps": 7002, "jobs": 7003}
+    assert ports == {"pfs": 7001, "pps": 7002, "jobs": 7003, "web": 7004}
     assert {cluster["type"] for cluster in clusters} == {"STATIC"}
     assert config["static_resources"]["listeners"][0]["address"]["socket_address"]["port_value"] == 30650
 
 
 def test_names_are_resolved() -> None:
-    text = render(Gateway(listen="0.0.0.0:1", pfs="pfs:2", pps="pps:3", jobs="jobs:4", access_log=Path("/dev/stdout")))
+    text = render(replace(GATEWAY, pfs="pfs:2", pps="pps:3", jobs="jobs:4", web="pfs:5"))
     assert {cluster["type"] for cluster in yaml.safe_load(text)["static_resources"]["clusters"]} == {"STRICT_DNS"}
 
 
 def test_an_awkward_log_path_stays_one_value() -> None:
     path = Path('/data/it\'s "mine" $x: #1/access.log')
-    config = yaml.safe_load(render(Gateway(listen="h:1", pfs="h:2", pps="h:3", jobs="h:4", access_log=path)))
+    config = yaml.safe_load(render(replace(GATEWAY, access_log=path)))
     assert _manager(config)["access_log"][0]["typed_config"]["path"] == str(path)
 
 
