@@ -5,10 +5,10 @@ from collections.abc import Iterator
 
 import grpc
 
+from datamill.bulk.sending.stating import Batch
 from datamill.wire import content_v1_pb2 as content
 from services.worker.calls import Patience, Peers, persist, trouble
 
-CHUNK_BYTES = 1 << 20
 MEMORY_BYTES = 8 << 20
 PUT_SECONDS = 1800.0
 
@@ -19,15 +19,13 @@ class Entries:
     def __init__(self, folder: str) -> None:
         self._spool = tempfile.SpooledTemporaryFile(max_size=MEMORY_BYTES, dir=folder)  # noqa: SIM115 - lives as long
         self._chunks: list[int] = []
-        self._now = content.PutEntriesRequest()
-        self._now_bytes = 0
+        self._now = Batch()
         self.count = 0
 
     def add(self, path: str, datum: str, what: content.Content) -> None:
-        self._now.entries.add(path=path, datum=datum, content=what)
-        self._now_bytes += 120 + len(path) + 100 * len(what.extents)
+        self._now.add(path, what, datum)
         self.count += 1
-        if self._now_bytes >= CHUNK_BYTES:
+        if self._now.full:
             self._spill()
 
     def put(self, peers: Peers, patience: Patience) -> content.PutEntriesResponse:
@@ -46,10 +44,9 @@ class Entries:
         self._spool.close()
 
     def _spill(self) -> None:
-        if self._now_bytes:
-            self._chunks.append(self._spool.write(self._now.SerializeToString()))
-            self._now = content.PutEntriesRequest()
-            self._now_bytes = 0
+        if self._now:
+            self._chunks.append(self._spool.write(self._now.request().SerializeToString()))
+            self._now = Batch()
 
     def _requests(self) -> Iterator[content.PutEntriesRequest]:
         self._spool.seek(0)

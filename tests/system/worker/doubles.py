@@ -8,6 +8,7 @@ tests/system/pipelines.
 import itertools
 import os
 import queue
+import struct
 import threading
 import time
 from collections import defaultdict
@@ -246,7 +247,7 @@ class Double(
         self, request_iterator: Iterator[content.PutEntriesRequest], context: Any
     ) -> content.PutEntriesResponse:
         self._enter("PutEntries", context)
-        entries = [entry for request in request_iterator for entry in request.entries]
+        entries = [entry for request in request_iterator for entry in stated(request.columns)]
         name = os.urandom(16).hex()
         self.file_sets[name] = entries
         answer = content.PutEntriesResponse(file_set_id=name, entries=len(entries))
@@ -336,3 +337,27 @@ def pipeline(*cmd: str, **more: Any) -> pps.PipelineInfo:
         else:
             setattr(place, key, value)
     return info
+
+
+def stated(columns: content.EntryColumns) -> Iterator[content.Entry]:
+    """The entries of a message, each by itself."""
+    paths = columns.paths.decode().split("\0")
+    datums = columns.datums.decode().split("\0") if columns.datums else [""] * len(paths)
+    count, chunked = len(paths), {each.entry: each.extents for each in columns.chunked}
+    sizes, offsets = (struct.unpack(f"<{count}Q", column) for column in (columns.sizes, columns.offsets))
+    stored = struct.unpack(f"<{count}Q", columns.stored or columns.sizes)
+    packs = struct.unpack(f"<{count}I", columns.packs)
+    assert list(zip(paths, datums, strict=True)) == sorted(set(zip(paths, datums, strict=True)))
+    for number, path in enumerate(paths):
+        digest = columns.digests[32 * number : 32 * number + 32]
+        what = content.Content(size_bytes=sizes[number], digest=digest, extents=chunked.get(number, ()))
+        if packs[number]:
+            what.extents.add(
+                pack_id=columns.pack_ids[packs[number] - 1],
+                offset_bytes=offsets[number],
+                stored_bytes=stored[number],
+                codec=columns.codecs[number] if columns.codecs else 0,
+                size_bytes=sizes[number],
+                digest=digest,
+            )
+        yield content.Entry(path=path, datum=datums[number], content=what)

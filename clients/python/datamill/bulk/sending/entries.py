@@ -5,10 +5,9 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
+from datamill.bulk.sending.stating import Batch, Entry
 from datamill.transport import Calls
 from datamill.wire import content_v1_pb2 as content
-
-ENTRIES = 4096  # in one message, which must stay under 20 MiB with the longest of paths
 
 
 class _GivenUp(Exception):
@@ -20,13 +19,13 @@ class Entries:
     """Safe for several threads."""
 
     calls: Calls
-    _waiting: "queue.SimpleQueue[list[content.Entry] | None]" = field(default_factory=queue.SimpleQueue)
+    _waiting: "queue.SimpleQueue[list[Entry] | None]" = field(default_factory=queue.SimpleQueue)
 
     def start(self, thread: ThreadPoolExecutor) -> "Future[str]":
         """Send on a thread what is added; the id of the file set, or "" when there was nothing to say."""
         return thread.submit(self._send)
 
-    def add(self, entries: list[content.Entry]) -> None:
+    def add(self, entries: list[Entry]) -> None:
         if entries:
             self._waiting.put(entries)
 
@@ -44,13 +43,22 @@ class Entries:
             return ""
 
         def requests() -> Iterator[content.PutEntriesRequest]:
-            batch: list[content.Entry] | None = first
-            while batch:
-                for start in range(0, len(batch), ENTRIES):
-                    yield content.PutEntriesRequest(entries=batch[start : start + ENTRIES])
-                batch = self._waiting.get()
-            if batch is None:
+            entries: list[Entry] | None = first
+            batch = Batch()
+            while entries:
+                for path, what in entries:
+                    batch.add(path, what)
+                    if batch.full:
+                        yield batch.request()
+                        batch = Batch()
+                if batch and self._waiting.empty():
+                    yield batch.request()
+                    batch = Batch()
+                entries = self._waiting.get()
+            if entries is None:
                 raise _GivenUp
+            if batch:
+                yield batch.request()
 
         try:
             return self.calls.send(self.calls.content.PutEntries, requests).file_set_id

@@ -18,6 +18,7 @@ from datamill.bulk.local import LocalFile
 from datamill.bulk.sending.columns import Known, Table, pack_and_offset
 from datamill.bulk.sending.memory import Chunk, Memory
 from datamill.bulk.sending.questions import Questions
+from datamill.bulk.sending.stating import Blob, Entry, Stated, packs_of
 from datamill.wire import content_v1_pb2 as content
 
 RUN_FILES = 1000
@@ -30,7 +31,7 @@ _COUNT = struct.Struct(">Q")
 class Settled:
     """What became of some unchanged files. same: how many the target holds; size_bytes: of all but `again`."""
 
-    entries: list[content.Entry]
+    entries: list[Entry]
     again: list[LocalFile]
     same: int
     size_bytes: int
@@ -106,13 +107,13 @@ class Recall:
             there = self._questions.same([(file.path, known.digest) for file, known in files])
         rest = [one for number, one in enumerate(files) if number not in there]
         wholes = [_content_of(known) for _, known in rest]
-        named = {extent.pack_id for whole in wholes if whole is not None for extent in whole.extents}
+        named = set[bytes]().union(*map(packs_of, wholes))
         alive = self._questions.alive(named) if named else set[bytes]()
-        entries, again = list[content.Entry](), list[LocalFile]()
+        entries, again = list[Entry](), list[LocalFile]()
         size = sum(known.look.size for _, known in files)
         for (file, known), whole in zip(rest, wholes, strict=True):
-            if whole is not None and all(extent.pack_id in alive for extent in whole.extents):
-                entries.append(content.Entry(path=self._questions.aim.top + file.path, content=whole))
+            if whole is not None and packs_of(whole) <= alive:
+                entries.append((self._questions.aim.top + file.path, whole))
             else:
                 again.append(file)
                 size -= known.look.size
@@ -128,16 +129,13 @@ class Recall:
         return {digest: chunk for digest, chunk in chunks.items() if chunk.pack not in dead}
 
 
-def _content_of(known: Known) -> content.Content | None:
+def _content_of(known: Known) -> Stated:
     """What an entry says of the file; None when only the service knew where it lies."""
     size = known.look.size
     if known.whole:
         whole = content.Content.FromString(known.whole)
         return whole if whole.size_bytes == size else None
-    whole = content.Content(size_bytes=size, digest=known.digest)
-    if size:
-        pack, offset = pack_and_offset(known.place)
-        if not any(pack):
-            return None
-        whole.extents.add(pack_id=pack, offset_bytes=offset, stored_bytes=size, size_bytes=size, digest=known.digest)
-    return whole
+    if not size:
+        return Blob(0, known.digest)
+    pack, offset = pack_and_offset(known.place)
+    return Blob(size, known.digest, pack, offset, size) if any(pack) else None

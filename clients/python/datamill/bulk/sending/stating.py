@@ -27,6 +27,8 @@ class Blob(NamedTuple):
 
 Stated = Blob | content.Content | None
 """What a file becomes; None: it goes away."""
+Entry = tuple[str, Stated]
+"""With the path."""
 
 
 class Batch:
@@ -84,6 +86,13 @@ def _row_of(what: content.Content | None) -> Blob:
     if what is None:
         return Blob(0, _NOTHING)
     return Blob(what.size_bytes, what.digest)
+
+
+def packs_of(what: Stated) -> set[bytes]:
+    """The packs that hold it."""
+    if isinstance(what, Blob):
+        return {what.pack_id} - {b""}
+    return set() if what is None else {extent.pack_id for extent in what.extents}
 
 
 def plain(what: content.Content) -> Stated:

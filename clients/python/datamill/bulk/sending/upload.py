@@ -19,6 +19,7 @@ from datamill.bulk.sending.filling import Big, Filled, Filling, Small
 from datamill.bulk.sending.memory import Chunk, Memory, place_of
 from datamill.bulk.sending.questions import Questions
 from datamill.bulk.sending.recalling import Recall
+from datamill.bulk.sending.stating import Blob, Entry
 from datamill.bulk.sending.storing import Packs
 from datamill.bulk.store import reach
 from datamill.transport import Calls
@@ -107,18 +108,15 @@ class _Upload:
         filled.pack.without({one.digest for one in same} - wanted)
         return same
 
-    def _placed(self, filled: Filled, pack: bytes) -> tuple[list[content.Entry], list[Known]]:
+    def _placed(self, filled: Filled, pack: bytes) -> tuple[list[Entry], list[Known]]:
         """Entries of a pack's files; the chunks in it learn where they lie."""
-        entries, known = list[content.Entry](), list[Known]()
+        entries, known = list[Entry](), list[Known]()
         for one in filled.files:
-            whole, spot = content.Content(size_bytes=one.size_bytes, digest=one.digest), NOWHERE
+            whole, spot = Blob(0, one.digest), NOWHERE
             if size := one.size_bytes:
                 start = filled.pack.place(one.digest).offset
-                spot = place(pack, start)
-                whole.extents.add(
-                    pack_id=pack, offset_bytes=start, stored_bytes=size, size_bytes=size, digest=one.digest
-                )
-            entries.append(content.Entry(path=self._top + one.file.path, content=whole))
+                whole, spot = Blob(size, one.digest, pack, start, size), place(pack, start)
+            entries.append((self._top + one.file.path, whole))
             if one.look is not None:
                 known.append(Known(one.file.path, one.look, one.digest, spot))
         for _, extent in filled.chunks:
@@ -131,7 +129,7 @@ class _Upload:
             return
         size = sum(extent.size_bytes for extent in big.extents)
         whole = content.Content(size_bytes=size, digest=big.digest, extents=big.extents)
-        self._entries.add([content.Entry(path=self._top + big.file.path, content=whole)])
+        self._entries.add([(self._top + big.file.path, whole)])
         self._progress(1, 0)
         if big.look is not None:
             self._remember([Known(big.file.path, big.look, big.digest, whole=whole.SerializeToString())])
