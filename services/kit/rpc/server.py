@@ -35,6 +35,13 @@ Registration = Callable[[grpc.aio.Server], None]
 Around = Callable[[str], AbstractContextManager[object]]
 """Entered for each call, with its full method name, and left when the call has ended."""
 T = TypeVar("T")
+Answers = AsyncIterator[Any]
+"""What a method with a stream of answers gives: messages, or `Encoded` ones, many at a time."""
+
+
+class Encoded(list[bytes]):
+    """Messages of the method's type that are bytes already, to be sent one after the other."""
+
 
 STATUS: dict[type[Exception], StatusCode] = {
     errors.Problem: StatusCode.UNKNOWN,
@@ -126,11 +133,12 @@ class TranslateProblems(grpc.aio.ServerInterceptor):
                 async with answered(context, method):
                     return await call(request, context)
 
-        async def many(request: Any, context: Context) -> AsyncIterator[Any]:
+        async def many(request: Any, context: Context) -> None:
             with self._span(method, came_with), self._around(method):
                 async with answered(context, method), aclosing(call(request, context)) as replies:
                     async for reply in replies:
-                        yield reply
+                        for message in reply if isinstance(reply, Encoded) else (reply,):
+                            await context.write(message)
 
         return _replaced(handler, shape, many if handler.response_streaming else one)
 
@@ -146,9 +154,15 @@ class TranslateProblems(grpc.aio.ServerInterceptor):
 
 
 def _replaced(handler: Any, shape: str, guarded: Any) -> Any:
-    make = getattr(grpc, f"{shape}_rpc_method_handler")
+    make, serialize = getattr(grpc, f"{shape}_rpc_method_handler"), handler.response_serializer
+
+    def serialized(message: Any) -> bytes:
+        return message if isinstance(message, bytes) else serialize(message)
+
     return make(
-        guarded, request_deserializer=handler.request_deserializer, response_serializer=handler.response_serializer
+        guarded,
+        request_deserializer=handler.request_deserializer,
+        response_serializer=serialized if handler.response_streaming else serialize,
     )
 
 

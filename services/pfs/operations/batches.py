@@ -21,9 +21,36 @@ async def batches(start: Callable[[], Iterator[T]], most: int = MOST) -> AsyncGe
         batch = await asyncio.to_thread(_some, found, size)
 
 
+async def gathered(
+    start: Callable[[], Iterator[T]], weigh: Callable[[T], int], most: int = MOST
+) -> AsyncGenerator[list[T], None]:
+    """The same for what stands for several answers, each for `weigh` of them: batches of about so many answers."""
+    size = min(FIRST, most)
+    found, batch = await asyncio.to_thread(_begun_whole, start, weigh, size)
+    while batch:
+        yield batch
+        size = min(4 * size, most)
+        batch = await asyncio.to_thread(_whole, found, weigh, size)
+
+
 def _begun(start: Callable[[], Iterator[T]], size: int) -> tuple[Iterator[T], list[T]]:
     found = start()
     return found, _some(found, size)
+
+
+def _begun_whole(start: Callable[[], Iterator[T]], weigh: Callable[[T], int], size: int) -> tuple[Iterator[T], list[T]]:
+    found = start()
+    return found, _whole(found, weigh, size)
+
+
+def _whole(found: Iterator[T], weigh: Callable[[T], int], size: int) -> list[T]:
+    batch, weight = list[T](), 0
+    for one in found:
+        batch.append(one)
+        weight += weigh(one)
+        if weight >= size:
+            break
+    return batch
 
 
 def _some(found: Iterator[T], size: int) -> list[T]:

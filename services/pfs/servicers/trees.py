@@ -5,17 +5,19 @@ Elsewhere: matching and comparing (operations/files/read.py, operations/files/di
 
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
+from operator import itemgetter
 
 from datamill.wire import trees_v1_pb2 as wire
 from datamill.wire.trees_v1_pb2_grpc import TreeServiceServicer
-from services.kit.rpc.server import Context
+from services.kit.rpc.server import Answers, Context, Encoded
 from services.kit.sortedmap.rows import EMPTY
 from services.pfs.domain.files.globs import Glob, compile_glob
-from services.pfs.operations.batches import batches
+from services.pfs.operations.batches import batches, gathered
 from services.pfs.operations.files.diff import Pair, matching
 from services.pfs.operations.files.read import FileStat, Reading
 from services.pfs.operations.files.tree_views import Views
 from services.pfs.servicers.wire import from_wire
+from services.pfs.servicers.wire.file_bytes import TreeEntryBytes
 
 EVERYTHING = "**"
 
@@ -24,13 +26,13 @@ class TreeService(TreeServiceServicer):
     def __init__(self, views: Views) -> None:
         self._views = views
 
-    async def GlobTree(self, request: wire.GlobTreeRequest, context: Context) -> AsyncIterator[wire.GlobTreeResponse]:
+    async def GlobTree(self, request: wire.GlobTreeRequest, context: Context) -> Answers:
         ref = from_wire.commit_ref(request.commit if request.HasField("commit") else None)
         glob = compile_glob(request.pattern)
         reading = Reading(await self._views.open(ref))
-        entry = _entries(glob)
-        async for batch in batches(lambda: map(entry, map(reading.stat, reading.glob(glob)))):
-            yield wire.GlobTreeResponse(entries=batch)
+        entries = TreeEntryBytes(glob.captures if glob.expression.groups else None)
+        async for batch in gathered(lambda: map(entries, reading.glob_found(glob)), itemgetter(0)):
+            yield Encoded([b"".join(some for _, some in batch)])
 
     async def DiffTree(self, request: wire.DiffTreeRequest, context: Context) -> AsyncIterator[wire.DiffTreeResponse]:
         ref = from_wire.commit_ref(request.new_commit if request.HasField("new_commit") else None)

@@ -15,8 +15,9 @@ from services.pfs.domain.files.file_errors import FileNotFound, NotARegularFile,
 from services.pfs.domain.files.globs import SPECIAL, compile_glob
 from services.pfs.domain.files.paths import at, canonical
 from services.pfs.domain.keys import CommitRef
-from services.pfs.operations.files.read import FileStat, Reading, Visit, file_stat
+from services.pfs.operations.files.read import FileStat, Reading, file_stat
 from services.pfs.operations.files.stores import Stores
+from services.pfs.operations.files.visits import Visit
 
 MESSAGE_BYTES = 2 << 20  # what one answer of a stream carries, at most
 PIECE_BYTES = 256 << 10

@@ -11,8 +11,9 @@ from threading import Event
 from services.kit.urls.port import Target, while_wanted
 from services.pfs.domain.files.entries import Content
 from services.pfs.operations.files.contents import file_bytes
-from services.pfs.operations.files.read import Reading, Visit
+from services.pfs.operations.files.read import Reading
 from services.pfs.operations.files.stores import Stores
+from services.pfs.operations.files.visits import Visit
 
 AT_A_TIME = 4  # each holds a read's span and a part of an upload
 

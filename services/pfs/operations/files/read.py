@@ -5,8 +5,7 @@ of it blocks and runs on a thread; what gives many answers is an iterator, read 
 Elsewhere: where views come from (tree_views.py); bytes of files (contents.py); comparing views (diff.py).
 """
 
-from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import chain, islice, takewhile
 from typing import NamedTuple
@@ -14,17 +13,16 @@ from typing import NamedTuple
 from blake3 import blake3
 
 from services.kit.sortedmap.compare import summary
-from services.kit.sortedmap.encoding.chunks import Leaf
 from services.kit.sortedmap.rows import Row
-from services.kit.sortedmap.tree import ranges, scan
+from services.kit.sortedmap.tree import scan
 from services.pfs.domain.files.collisions import Collision
 from services.pfs.domain.files.file_errors import BadPage, PathNotInCommit
 from services.pfs.domain.files.globs import Glob
 from services.pfs.domain.files.paths import at, below, canonical
 from services.pfs.operations.files.tree_views import TreeView
+from services.pfs.operations.files.visits import Block, Match, Visit, one_by_one, walk
 
 MOST_A_PAGE = 100_000
-ALONE = 8  # rows of one range that are read one by one
 
 
 class FileStat(NamedTuple):
@@ -35,6 +33,9 @@ class FileStat(NamedTuple):
     digest: bytes
     datum: str = ""
     row: Row | None = None
+
+
+Found = FileStat | Block
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +54,6 @@ class Page:
             raise BadPage("number must be > 0 when reverse is true")
         if self.number > MOST_A_PAGE:
             raise BadPage(f"cannot return more than {MOST_A_PAGE} files at a time")
-
-
-Visit = tuple[bytes, Row | None]
-"""A path and its row, or a directory's path with "/" and None."""
 
 
 @dataclass(frozen=True)
@@ -108,17 +105,27 @@ class Reading:
 
     def children(self, path: str, page: Page) -> Iterator[FileStat]:
         """Of a directory, or the file itself; nothing when the path is missing. Raises BadPage, Collision."""
+        return self._single(self.children_found(path, page))
+
+    def children_found(self, path: str, page: Page) -> Iterator[Found]:
+        """The same, as far as it can be in blocks."""
         page.check()
         self.check()
         clean = canonical(path)
         if own := self._own(clean):
             return self._paged(iter(own), page)
         low, high = below(clean)
-        found = self._children_back(low, high, page.marker) if page.reverse else self._children(low, high, page.marker)
-        return self._paged(found, page)
+        if page.reverse:
+            return self._paged(self._children_back(low, high, page.marker), page)
+        found = self._walk(max(low, page.marker), high, depth=low.count(b"/"))
+        return self._paged(_below(found, len(low)), page)
 
-    def walk(self, path: str, page: Page, named: str | None = None) -> Iterator[FileStat]:
+    def walk(self, path: str, page: Page) -> Iterator[FileStat]:
         """The file or directory, then all below it. Raises BadPage, Collision, PathNotInCommit."""
+        return self._single(self.walk_found(path, page))
+
+    def walk_found(self, path: str, page: Page) -> Iterator[Found]:
+        """The same, as far as it can be in blocks."""
         page.check()
         self.check()
         clean = canonical(path)
@@ -126,9 +133,11 @@ class Reading:
             return self._paged(iter(own), page)
         low, high = below(clean)
         if clean != "/" and next(self.rows(low, high), None) is None:
-            raise PathNotInCommit(named or path, self.view.ref)
-        visits = self._back(low, high, page.marker) if page.reverse else self._on(low, high, page.marker)
-        return self._paged(visits, page)
+            raise PathNotInCommit(path, self.view.ref)
+        if page.reverse:
+            return self._paged(self._back(low, high, page.marker), page)
+        found = self._walk(max(low, page.marker + b"\1") if page.marker else low, high)
+        return self._paged(_below(found, len(low) - 1), page)  # directories above the one walked are no part of it
 
     def _own(self, clean: str) -> list[Visit]:
         """The file at a path, once for each datum that wrote it."""
@@ -137,18 +146,28 @@ class Reading:
     def everything(self) -> Iterator[Visit]:
         """All there is but the root, in order. Raises Collision."""
         self.check()
-        return (visit for visit in self._visits(b"/", b"0", None) if visit[0] != b"/")
+        return one_by_one(_below(self._walk(b"/", b"0"), 1))
 
     def glob(self, glob: Glob, low: bytes = b"", high: bytes = b"") -> Iterator[Visit]:
         """What matches, in order, within low <= path < high (empty: no bound). Raises Collision."""
+        return one_by_one(self._glob(glob, low, high))
+
+    def glob_found(self, glob: Glob, low: bytes = b"", high: bytes = b"") -> Iterator[Found]:
+        """The same, as far as it can be in blocks, with what is known of each."""
+        return self._known(self._glob(glob, low, high))
+
+    def _glob(self, glob: Glob, low: bytes, high: bytes) -> Iterator[Visit | Block]:
         self.check()
-        match: Callable[[bytes], object] = glob.expression.fullmatch if glob.ways <= 1 else glob.matches
+        match: Match = glob.expression.fullmatch if glob.ways <= 1 else glob.matches
         start, stop = glob.prefix or b"/", after(glob.prefix or b"/")
-        for path, row in self._visits(max(start, low), stop, glob.depth, match):
-            if high and path >= high:
+        found = self._walk(max(start, low), stop, glob.depth, match)
+        for each in one_by_one(found) if high else found:
+            if isinstance(each, Block):
+                yield each
+            elif high and each[0] >= high:
                 return
-            if path >= low and (row is not None or match(path[:-1])):
-                yield path, row
+            elif each[1] is not None or (each[0] >= low and match(each[0][:-1])):
+                yield each
 
     def glob_below(self, glob: Glob, low: bytes = b"", high: bytes = b"") -> Iterator[Visit]:
         """What matches and everything below matched directories, once and in order, within low <= path < high.
@@ -165,7 +184,7 @@ class Reading:
                 yield path, row
                 continue
             done = path
-            for visit in self._visits(max(low, path), path[:-1] + b"0", None):
+            for visit in one_by_one(self._walk(max(low, path), path[:-1] + b"0")):
                 if high and visit[0] >= high:
                     break
                 if visit[0] >= max(low, path):
@@ -182,63 +201,32 @@ class Reading:
         suffix = b"\0" + self.datum.encode()
         return (row for row in found if row.key.endswith(suffix))
 
-    def _paged(self, visits: Iterator[Visit], page: Page) -> Iterator[FileStat]:
+    def _paged(self, found: Iterator[Visit | Block], page: Page) -> Iterator[Found]:
+        if not page.marker and not page.number:
+            return self._known(found)
+        visits = one_by_one(found)
         if page.marker and page.reverse:
             visits = (visit for visit in visits if visit[0] < page.marker)
         elif page.marker:
             visits = (visit for visit in visits if visit[0] > page.marker)
         return map(self.stat, islice(visits, page.number or None))
 
-    def _visits(
-        self, low: bytes, high: bytes, depth: int | None, match: Callable[[bytes], object] | None = None
-    ) -> Iterator[Visit]:
-        """Files of a span in order, each after the directories that it opens.
+    def _known(self, found: Iterable[Visit | Block]) -> Iterator[Found]:
+        return (each if isinstance(each, Block) else self.stat(each) for each in found)
 
-        depth: what lies deeper than so many names is passed over; its directory at that depth is still given.
-        match: files for which it says no are passed over, before their row is read.
-        """
-        suffix = b"\0" + self.datum.encode() if self.datum else b""
-        parent, position = b"\xff", low
-        while True:
-            again = None
-            for leaf in ranges(self.view.reader, self.view.root, position, high):
-                keys, rows = leaf.keys, _Rows(leaf)
-                index, stop = bisect_left(keys, position), bisect_left(keys, high)
-                while index < stop:
-                    key = keys[index]
-                    index += 1
-                    if suffix and not key.endswith(suffix):
-                        continue
-                    end = key.index(0)
-                    here = key[: key.rindex(b"/", 0, end)]
-                    if here != parent:
-                        if depth is not None and here.count(b"/") >= depth:
-                            here = b"/".join(here.split(b"/")[: depth + 1])
-                            yield from _opened(parent, here)
-                            parent, position = here, here + b"0"
-                            index = bisect_left(keys, position, index - 1)
-                            if index < stop:
-                                continue
-                            again = position
-                            break
-                        yield from _opened(parent, here)
-                        parent = here
-                    path = key[:end]
-                    if match is None or match(path):
-                        yield path, rows[index - 1]
-                if again is not None:
-                    break
-            if again is None:
-                return
-            position = again
+    def _single(self, found: Iterable[Found]) -> Iterator[FileStat]:
+        for each in found:
+            if isinstance(each, Block):
+                yield from map(self.stat, each.visits())
+            else:
+                yield each
 
-    def _on(self, low: bytes, high: bytes, marker: bytes) -> Iterator[Visit]:
-        """A directory, and what lies below it, from just after the marker on."""
-        start = max(low, marker + b"\1") if marker else low
-        first = len(low) - 1
-        for visit in self._visits(start, high, None):
-            if len(visit[0]) > first:  # directories above the one walked are not part of the walk
-                yield visit
+    def _walk(
+        self, low: bytes, high: bytes, depth: int | None = None, match: Match | None = None
+    ) -> Iterator[Visit | Block]:
+        """Files of a span in order, each after the directories that it opens. depth, match: as for `walk`."""
+        view = self.view
+        return walk(view.reader, view.root, low, high, depth=depth, match=match, datum=self.datum)
 
     def _back(self, low: bytes, high: bytes, marker: bytes) -> Iterator[Visit]:
         """The same from just before the marker backwards: a directory comes after what lies in it."""
@@ -257,20 +245,6 @@ class Reading:
 
     def _has(self, directory: bytes) -> bool:
         return next(self.rows(directory, directory[:-1] + b"0"), None) is not None
-
-    def _children(self, low: bytes, high: bytes, marker: bytes) -> Iterator[Visit]:
-        position: bytes | None = max(low, marker) if marker else low
-        while position is not None:
-            start, position = position, None
-            for row in self.rows(start, high):
-                path = row.key[: row.key.index(0)]
-                slash = path.find(b"/", len(low))
-                if slash < 0:
-                    yield path, row
-                    continue
-                yield path[: slash + 1], None
-                position = path[:slash] + b"0"
-                break
 
     def _children_back(self, low: bytes, high: bytes, marker: bytes) -> Iterator[Visit]:
         position: bytes | None = min(high, marker) if marker else high
@@ -291,36 +265,15 @@ class Reading:
                 break
 
 
-class _Rows:
-    """Rows of a range: the first few one by one, then the rest of them together, which costs each of them less."""
-
-    def __init__(self, leaf: Leaf) -> None:
-        self._leaf, self._asked = leaf, 0
-        self._rest: list[Row] = []
-
-    def __getitem__(self, index: int) -> Row:
-        if self._rest:
-            return self._rest[index - len(self._leaf.keys)]
-        self._asked += 1
-        if self._asked > ALONE:
-            self._rest = list(self._leaf.rows(index))
-            return self._rest[0]
-        return self._leaf.row(index)
-
-
 def file_stat(row: Row) -> FileStat:
     key, _, size, digest, _ = row
     path, _, datum = key.partition(b"\0")
     return FileStat(path, size, digest, datum.decode(), row)
 
 
-def _opened(before: bytes, now: bytes) -> Iterator[Visit]:
-    """The directories that `now` (without its "/") opens after `before`, outermost first."""
-    names = now.split(b"/")
-    for count in range(1, len(names) + 1):
-        directory = b"/".join(names[:count])
-        if before != directory and not before.startswith(directory + b"/"):
-            yield directory + b"/", None
+def _below(found: Iterable[Visit | Block], length: int) -> Iterator[Visit | Block]:
+    """Without the directories whose path has at most so many bytes."""
+    return (each for each in found if isinstance(each, Block) or len(each[0]) > length)
 
 
 def _above(path: bytes, top: bytes) -> list[bytes]:

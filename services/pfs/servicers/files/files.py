@@ -5,12 +5,13 @@ Elsewhere: file sets (filesets.py); taking a stream of writes in (intake.py).
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
+from itertools import chain
 
 from google.protobuf.empty_pb2 import Empty
 from google.protobuf.wrappers_pb2 import BytesValue
 
 from datamill.wire import pfs_v2_pb2 as pfs
-from services.kit.rpc.server import Context
+from services.kit.rpc.server import Answers, Context, Encoded
 from services.kit.sortedmap.packs import NotAtHand
 from services.kit.sortedmap.rows import EMPTY
 from services.kit.time.clock import fresh_id
@@ -19,17 +20,19 @@ from services.pfs.domain.files.file_errors import BadStream, FileNotFound
 from services.pfs.domain.files.globs import compile_glob
 from services.pfs.domain.files.paths import canonical
 from services.pfs.domain.keys import CommitRef
-from services.pfs.operations.batches import batches
+from services.pfs.operations.batches import batches, gathered
 from services.pfs.operations.dag.change import changed
 from services.pfs.operations.files.contents import file_bytes, only_file, tar
 from services.pfs.operations.files.diff import Pair, changes
 from services.pfs.operations.files.export import export
 from services.pfs.operations.files.landing import Landing, Target, clear_commit, find_target, land
-from services.pfs.operations.files.read import Page, Reading, Visit
+from services.pfs.operations.files.read import Found, Page, Reading
 from services.pfs.operations.files.tree_views import TreeView
+from services.pfs.operations.files.visits import Visit
 from services.pfs.servicers.base import Rpcs
 from services.pfs.servicers.files.intake import Intake
 from services.pfs.servicers.wire import from_wire
+from services.pfs.servicers.wire.file_bytes import FileInfoBytes
 from services.pfs.servicers.wire.file_wire import FileInfos
 
 
@@ -108,29 +111,23 @@ class FileRpcs(Rpcs):
             raise FileNotFound(request.file.path, from_wire.commit_ref(request.file.commit))
         return _infos(reading.view)(stat)
 
-    async def ListFile(self, request: pfs.ListFileRequest, context: Context) -> AsyncIterator[pfs.FileInfo]:
+    async def ListFile(self, request: pfs.ListFileRequest, context: Context) -> Answers:
         reading, page = await self._reading(_file(request)), _page(request)
-        info = _infos(reading.view)
-        async for batch in batches(lambda: map(info, reading.children(request.file.path, page))):
-            for message in batch:
-                yield message
+        async for some in _listed(reading, lambda: reading.children_found(request.file.path, page)):
+            yield some
 
-    async def WalkFile(self, request: pfs.WalkFileRequest, context: Context) -> AsyncIterator[pfs.FileInfo]:
+    async def WalkFile(self, request: pfs.WalkFileRequest, context: Context) -> Answers:
         reading, page = await self._reading(_file(request)), _page(request)
-        info = _infos(reading.view)
-        async for batch in batches(lambda: map(info, reading.walk(request.file.path, page))):
-            for message in batch:
-                yield message
+        async for some in _listed(reading, lambda: reading.walk_found(request.file.path, page)):
+            yield some
 
-    async def GlobFile(self, request: pfs.GlobFileRequest, context: Context) -> AsyncIterator[pfs.FileInfo]:
+    async def GlobFile(self, request: pfs.GlobFileRequest, context: Context) -> Answers:
         ref = from_wire.commit_ref(request.commit if request.HasField("commit") else None)
         glob = compile_glob(request.pattern)
         reading = Reading(await self.views.open(ref))
-        info, limits = _infos(reading.view), request.path_range
-        low, high = limits.lower.encode(), limits.upper.encode()
-        async for batch in batches(lambda: map(info, map(reading.stat, reading.glob(glob, low, high)))):
-            for message in batch:
-                yield message
+        low, high = request.path_range.lower.encode(), request.path_range.upper.encode()
+        async for some in _listed(reading, lambda: reading.glob_found(glob, low, high)):
+            yield some
 
     async def DiffFile(self, request: pfs.DiffFileRequest, context: Context) -> AsyncIterator[pfs.DiffFileResponse]:
         if not request.HasField("new_file"):
@@ -192,6 +189,12 @@ def _page(request: pfs.ListFileRequest | pfs.WalkFileRequest) -> Page:
     if marker and marker != "/":
         marker = canonical(marker) + ("/" if marker.endswith("/") else "")
     return Page(marker.encode(), request.number, request.reverse)
+
+
+async def _listed(reading: Reading, start: Callable[[], Iterator[Found]]) -> AsyncIterator[Encoded]:
+    info = FileInfoBytes(reading.view.ref, reading.view.committed)
+    async for batch in gathered(lambda: map(info, start()), len):
+        yield Encoded(chain.from_iterable(batch))
 
 
 def _infos(view: TreeView) -> FileInfos:

@@ -25,16 +25,16 @@ class FileInfos:
     """Makes the FileInfo of each file of one commit. What all of them share is made once."""
 
     def __init__(self, ref: CommitRef, committed: datetime | None) -> None:
-        self._file = pfs.FileInfo(file=pfs.File(commit=bare_commit(ref)), file_type=pfs.FileType.FILE)
+        self.of_file = pfs.FileInfo(file=pfs.File(commit=bare_commit(ref)), file_type=pfs.FileType.FILE)
         if committed is not None:
-            self._file.committed.FromDatetime(committed)
+            self.of_file.committed.FromDatetime(committed)
         self._folder = pfs.FileInfo()
-        self._folder.CopyFrom(self._file)
+        self._folder.CopyFrom(self.of_file)
         self._folder.file_type = pfs.FileType.DIR
 
     def __call__(self, stat: FileStat) -> pfs.FileInfo:
         info = pfs.FileInfo()
-        info.CopyFrom(self._folder if stat.row is None else self._file)
+        info.CopyFrom(self._folder if stat.row is None else self.of_file)
         file = info.file
         file.path, file.datum = stat.path.decode(), stat.datum
         info.size_bytes, info.hash = stat.size, stat.digest
