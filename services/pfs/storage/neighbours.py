@@ -1,10 +1,14 @@
-"""What lies next to commits in the history and in the DAG, by one question for any number of them."""
+"""What lies next to commits in the history and in the DAG, by one question for any number of them.
+
+A commit that everything is made from, such as a pipeline's spec or a model beside a stream of data, has more made into
+every day: of these the newest are told, however many there are. Walks find them all.
+"""
 
 from collections.abc import Iterable
 from enum import IntEnum
 from typing import Any
 
-from sqlalchemy import Select, bindparam, literal, select, union_all
+from sqlalchemy import Select, and_, bindparam, func, literal, select, union_all
 from sqlalchemy.orm import Session
 
 from services.pfs.domain.commits import CommitNumber
@@ -12,6 +16,7 @@ from services.pfs.domain.keys import CommitRef, RepoKey
 from services.pfs.storage.tables import BranchRow, CommitEdgeRow, CommitRow, RepoRow, table
 
 SOME = 500  # numbers in one IN list
+MOST_EFFECTS = 1000  # of one commit
 
 
 class Kin(IntEnum):
@@ -36,12 +41,29 @@ def _pairs(kin: Kin, here: Any, there: Any, place: Any) -> Select[Any]:
     return found.where(here.in_(bindparam("numbers", expanding=True)))
 
 
+def _effects() -> Select[Any]:
+    """The newest of what each commit was made into; its cost does not grow with the older ones."""
+    start, newer = _COMMIT.alias("start"), _EDGE.alias("newer")
+    left_out = (
+        select(newer.c.downstream)
+        .where(newer.c.upstream == start.c.number)
+        .order_by(newer.c.downstream.desc())
+        .limit(1)
+        .offset(bindparam("most"))
+        .correlate(start)
+        .scalar_subquery()
+    )
+    near = and_(_EDGE.c.upstream == start.c.number, _EDGE.c.downstream > func.coalesce(left_out, 0))
+    found = _pairs(Kin.EFFECT, start.c.number, _EDGE.c.downstream, _EDGE.c.position)
+    return found.select_from(start.join(_EDGE, near))
+
+
 _ANY_PLACE = literal(0, literal_execute=True)
 _NEAR = union_all(
     _pairs(Kin.PARENT, _COMMIT.c.number, _COMMIT.c.parent, _ANY_PLACE),
     _pairs(Kin.CHILD, _COMMIT.c.parent, _COMMIT.c.number, _ANY_PLACE),
     _pairs(Kin.CAUSE, _EDGE.c.downstream, _EDGE.c.upstream, _EDGE.c.position),
-    _pairs(Kin.EFFECT, _EDGE.c.upstream, _EDGE.c.downstream, _EDGE.c.position),
+    _effects(),
 ).subquery("near")
 _NEIGHBOURS = (
     select(
@@ -56,12 +78,17 @@ _NEIGHBOURS = (
 )
 
 
-def neighbours(tx: Session, numbers: Iterable[CommitNumber]) -> dict[tuple[CommitNumber, Kin], list[CommitRef]]:
-    """The neighbours of each commit, by kind: causes in their order, the others oldest first."""
+def neighbours(
+    tx: Session, numbers: Iterable[CommitNumber], *, most: int = MOST_EFFECTS
+) -> dict[tuple[CommitNumber, Kin], list[CommitRef]]:
+    """The neighbours of each commit, by kind: causes in their order, the others oldest first.
+
+    most: of what one commit was made into.
+    """
     found: dict[tuple[CommitNumber, Kin], list[CommitRef]] = {}
     every = list(dict.fromkeys(numbers))
     for start in range(0, len(every), SOME):
-        for row in tx.execute(_NEIGHBOURS, {"numbers": every[start : start + SOME]}):
+        for row in tx.execute(_NEIGHBOURS, {"numbers": every[start : start + SOME], "most": most}):
             ref = CommitRef(RepoKey(row.project, row.name, row.type), row.id, row.at or "")
             found.setdefault((CommitNumber(row.here), Kin(row.kin)), []).append(ref)
     return found

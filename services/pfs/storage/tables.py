@@ -137,8 +137,7 @@ class CommitEdgeRow(Base):
     """`downstream` was made from `upstream`."""
 
     __tablename__ = "commit_edges"
+    __table_args__ = (Index("ix_commit_edges_upstream_downstream", "upstream", "downstream"),)
     downstream: Mapped[int] = mapped_column(ForeignKey("commits.number", ondelete="CASCADE"), primary_key=True)
-    upstream: Mapped[int] = mapped_column(
-        ForeignKey("commits.number", ondelete="CASCADE"), primary_key=True, index=True
-    )
+    upstream: Mapped[int] = mapped_column(ForeignKey("commits.number", ondelete="CASCADE"), primary_key=True)
     position: Mapped[int]

@@ -23,6 +23,7 @@ from services.pfs.operations.refs.commits import finish_commit, start_commit
 from services.pfs.operations.refs.projects import settle
 from services.pfs.operations.refs.repos import create_repo, list_repos
 from services.pfs.storage.branches import BranchStore
+from services.pfs.storage.neighbours import MOST_EFFECTS, Kin, neighbours
 from services.pfs.storage.tables import Base
 from services.pfs.storage.triggers import TriggerStore
 
@@ -157,3 +158,23 @@ def test_a_change_opens_commits_downstream_with_a_few_statements_each(world: Wor
     views = world.db.run_here(lambda tx: listing.set_view(tx, resolve_commit(tx, head()).id))
     assert [view.commit.repo.name for view in views] == ["data", *(f"r{at}" for at in range(MANY))]
     assert [len(view.provenance) for view in views] == [0] + [1] * MANY
+
+
+def test_of_what_a_commit_was_made_into_the_newest_are_told(world: World) -> None:
+    """Commits beside a stream of others would be told with a reply that grows for ever."""
+    side, below = branch(of="side"), branch(of="below")
+    world.change(
+        one_commit(), *[lambda change, name=name: create_repo(change, repo(name)) for name in ("side", "below")]
+    )
+    world.change(lambda change: create_branch(change, below, provenance=[branch(), side]))
+    world.change(*[one_commit()] * MANY)
+
+    def told(tx: Session, most: int) -> list[str]:
+        beside = resolve_commit(tx, CommitRef(repo("side"), branch="master"))
+        return [ref.id for ref in neighbours(tx, [beside.number], most=most).get((beside.number, Kin.EFFECT), [])]
+
+    every = world.db.run_here(told, MOST_EFFECTS)
+    assert len(every) == MANY + 1
+    assert world.db.run_here(told, MANY + 1) == every
+    assert world.db.run_here(told, 7) == every[-7:]
+    assert every[-1] == world.db.run_here(resolve_commit, head()).id

@@ -230,7 +230,7 @@ def upgrade() -> None:
     sa.PrimaryKeyConstraint('downstream', 'upstream', name=op.f('pk_commit_edges'))
     )
     with op.batch_alter_table('commit_edges', schema=None) as batch_op:
-        batch_op.create_index(batch_op.f('ix_commit_edges_upstream'), ['upstream'], unique=False)
+        batch_op.create_index('ix_commit_edges_upstream_downstream', ['upstream', 'downstream'], unique=False)
 
     op.create_table('layers',
     sa.Column('number', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), autoincrement=True, nullable=False),
