@@ -140,11 +140,15 @@ def _page(request: pfs.ListCommitRequest) -> int:
 
 
 def parent_of(request: pfs.StartCommitRequest) -> CommitRef | None:
-    """A parent is in the branch's repo, whatever repo it names."""
+    """A parent is in the branch's repo, and need not name it. Raises Malformed when it names another one."""
     if not request.HasField("parent"):
         return None
-    repo = from_wire.repo_key(request.branch.repo)
-    return CommitRef(repo, request.parent.id, request.parent.branch.name)
+    repo, parent = from_wire.repo_key(request.branch.repo), request.parent
+    named = parent.repo if parent.repo.name else parent.branch.repo
+    if named.name and from_wire.repo_key(named) != repo:
+        there = CommitRef(from_wire.repo_key(named), parent.id, parent.branch.name)
+        raise Malformed(f"parent commit not found: {there} is not a commit of repo {repo}")
+    return CommitRef(repo, parent.id, parent.branch.name)
 
 
 def _origin(request: pfs.ListCommitRequest | pfs.SubscribeCommitRequest) -> Origin | None:

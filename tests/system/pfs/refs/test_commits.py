@@ -70,7 +70,7 @@ def test_waiting_ends_with_the_state_and_with_deletion(a: Repo) -> None:
 def test_subscribers_get_every_commit_once_in_order(a: Repo) -> None:
     first = finished(a)
     request = pfs.SubscribeCommitRequest(repo=a.wire, branch="master", state=pfs.CommitState.FINISHED)
-    stream = a.api.SubscribeCommit(request, timeout=30)
+    stream = a.api.SubscribeCommit(request, timeout=120)
     assert next(stream).commit.id == first
     later = [finished(a) for _ in range(3)]
     assert [next(stream).commit.id for _ in later] == later
@@ -144,3 +144,15 @@ def test_a_parent_may_be_named_and_a_fork_moves_the_head(a: Repo) -> None:
     assert head(a).commit.id == made.id
     assert head(a).parent_commit.id == first
     assert len(at(a, first).child_commits) == 2
+
+
+def test_a_parent_of_another_repo_is_refused(a: Repo, b: Repo) -> None:
+    """The one of the branch's own repo that has the same id, or branch, was taken in its place."""
+    finished(a), finished(b)
+    for there in (pfs.Commit(repo=b.wire, id="master"), pfs.Commit(branch=b.branch)):
+        with refused(
+            UNKNOWN, f"parent commit not found: default/{b.name}@master is not a commit of repo default/{a.name}"
+        ):
+            a.api.StartCommit(pfs.StartCommitRequest(branch=a.branch, parent=there))
+    for here in (pfs.Commit(id="master"), pfs.Commit(branch=pfs.Branch(name="master")), pfs.Commit(branch=a.branch)):
+        a.finish(a.api.StartCommit(pfs.StartCommitRequest(branch=a.branch, parent=here)))
