@@ -6,6 +6,7 @@ against them by itself only to say what is wrong.
 Elsewhere: whether the content is there (operations/entries/checking.py).
 """
 
+import re
 import sys
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,6 +14,7 @@ from dataclasses import dataclass, field
 from itertools import chain, islice
 from operator import lt
 
+from services.kit.errors import Problem
 from services.kit.sortedmap.encoding.columns import Numbers
 from services.kit.sortedmap.encoding.places import NO_PACK
 from services.pfs.domain.files.entries import NO_BYTES_DIGEST, REPLACE, Content, Extent, Op, removal
@@ -22,7 +24,8 @@ from services.pfs.domain.files.paths import DEFAULT_DATUM, GLOB_CHARACTERS, datu
 DIGEST = len(NO_BYTES_DIGEST)
 MOST_ENTRIES = 65_536  # in one batch
 _IN_PATHS = bytes(set(range(0x20, 0x7F)) - set(GLOB_CHARACTERS.encode()))
-_RELATIVE = (b"/./", b"/../", b"/.\0", b"/..\0")
+_ODD = re.compile(rb"/[/\0.]")  # an empty name, one that is missing, or one that may be "." or ".."
+_WRONG = re.compile(rb"/(?:/|\0|\.\.?(?:[/\0]|\Z))")
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,27 +133,30 @@ def keys_of(paths: bytes, datums: bytes) -> list[bytes]:
     count = paths.count(b"\0") + 1
     _check_paths(paths, count)
     if not datums:
-        tag = DEFAULT_DATUM.encode()
-        keys = (paths.replace(b"\0", b"\0" + tag + b"\1") + b"\0" + tag).split(b"\1")
+        tag = b"\0" + DEFAULT_DATUM.encode()
+        keys = (paths.replace(b"\0", tag + b"\1") + tag).split(b"\1")
     else:
         tags = _texts(datums, "datum tags").split("\0")
         if len(tags) != count:
             raise BadEntry(f"a batch of {count} entries has {len(tags)} datum tags")
         tagged = (tag.encode() for tag in map(datum_tag, tags))
         keys = list(map(b"\0".join, zip(paths.split(b"\0"), tagged, strict=True)))
-    check_order(keys)
+    if not _ascend(keys) or not keys[-1].startswith(b"/"):  # what lies between two that begin with "/" does so, too
+        raise _wrong_path(paths) or _wrong_order(keys)
     return keys
 
 
-def check_order(keys: Sequence[bytes]) -> None:
-    """Raises BadEntry unless they ascend, and none is there twice."""
-    if all(map(lt, keys, islice(keys, 1, None))):
-        return
+def _ascend(keys: Sequence[bytes]) -> bool:
+    """Whether each is behind the one before."""
+    return all(map(lt, keys, islice(keys, 1, None)))
+
+
+def _wrong_order(keys: Sequence[bytes]) -> BadEntry:
     first, second = next((a, b) for a, b in zip(keys, islice(keys, 1, None), strict=False) if b <= a)
     (path, datum), (other, other_datum) = split_key(first), split_key(second)
     if first == second:
-        raise BadEntry(f"file {path} of datum {datum} is there twice in a batch")
-    raise BadEntry(
+        return BadEntry(f"file {path} of datum {datum} is there twice in a batch")
+    return BadEntry(
         f"the entries of a batch must ascend by path and datum: file {other} of datum {other_datum} came after"
         f" file {path} of datum {datum}"
     )
@@ -170,6 +176,12 @@ def numbers_of(data: bytes, count: int, what: str, code: str = "Q") -> Numbers:
     return made
 
 
+def is_uniform(column: Numbers) -> bool:
+    """Whether all its values are one."""
+    raw = column.tobytes()
+    return raw == raw[: column.itemsize] * len(column)
+
+
 def bytes_of(data: bytes, count: int, what: str, width: int = 1) -> bytes:
     """A column of `count` values of so many bytes; none at all stands for zeros. Raises BadEntry."""
     if data and len(data) != width * count:
@@ -178,22 +190,27 @@ def bytes_of(data: bytes, count: int, what: str, width: int = 1) -> bytes:
 
 
 def _check_paths(paths: bytes, count: int) -> None:
-    """Raises BadPath, BadEntry. Holds all paths against all rules at once, and only if one is broken each by itself."""
+    """Hold all paths against the rules at once, but for the one that each begins with "/". Raises BadPath, BadEntry."""
     good = (
         paths.translate(None, _IN_PATHS) == bytes(count - 1)
-        and paths[:1] == b"/"
-        and paths.count(b"\0/") == count - 1
-        and b"//" not in paths
-        and b"/\0" not in paths
-        and not paths.endswith((b"/", b"/.", b"/.."))
-        and (b"/." not in paths or not any(mark in paths for mark in _RELATIVE))
+        and paths.startswith(b"/")
+        and not paths.endswith(b"/")
+        and (_ODD.search(paths) is None or _WRONG.search(paths) is None)
     )
-    if good:
-        return
-    for path in _texts(paths, "paths").split("\0"):
-        if (clean := file_path(path)) != path:
-            raise BadEntry(f"path ({path}) must be written {clean} in a batch")
-    raise AssertionError("the rules of paths differ from themselves")
+    wrong = None if good else _wrong_path(paths)
+    if wrong is not None:
+        raise wrong
+
+
+def _wrong_path(paths: bytes) -> Exception | None:
+    """What is wrong with the first path that is none."""
+    try:
+        for path in _texts(paths, "paths").split("\0"):
+            if (clean := file_path(path)) != path:
+                return BadEntry(f"path ({path}) must be written {clean} in a batch")
+    except Problem as problem:
+        return problem
+    return None
 
 
 def _texts(data: bytes, what: str) -> str:

@@ -11,7 +11,8 @@ from collections.abc import Iterable, Sequence
 from services.pfs.domain.files.collisions import Keys
 from services.pfs.domain.files.paths import DEFAULT_DATUM
 
-_AT_ONCE = 128
+_AT_ONCE = 256
+_FEW = 16  # so many are looked at one by one
 _DEFAULT = b"\0" + DEFAULT_DATUM.encode() + b"\0"
 
 
@@ -32,16 +33,22 @@ class Clearness:
             return
         self._run = keys
         for start in range(0, len(keys), _AT_ONCE):
-            some = keys[start : start + _AT_ONCE]
-            self._each(some[:1])
-            if not self._in_one_folder(some):
-                self._each(some[1:])
-            else:
-                self._path = some[-1].partition(b"\0")[0]
+            self._look(keys[start : start + _AT_ONCE])
             if not self.shown:
                 return
         begins = (self._path[:end] for end in range(2, len(self._path) + 1))
         self._open = {file for file in begins if not self._lacks(file)}
+
+    def _look(self, keys: Sequence[bytes]) -> None:
+        self._each(keys[:1])
+        if self._in_one_folder(keys):
+            self._path = keys[-1].partition(b"\0")[0]
+        elif len(keys) <= _FEW:
+            self._each(keys[1:])
+        else:
+            half = len(keys) // 2
+            self._look(keys[1:half])
+            self._look(keys[half:])
 
     def _in_one_folder(self, keys: Sequence[bytes]) -> bool:
         """Whether all of them are files of the folder at hand, and have one datum tag."""

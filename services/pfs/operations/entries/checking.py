@@ -9,7 +9,7 @@ from collections import OrderedDict
 from itertools import pairwise
 from typing import NamedTuple
 
-from services.pfs.domain.files.batches import DIGEST, Batch
+from services.pfs.domain.files.batches import DIGEST, Batch, is_uniform
 from services.pfs.domain.files.entries import NO_BYTES_DIGEST, Content, Extent, size_of
 from services.pfs.domain.files.file_errors import BadEntry
 from services.pfs.storage.content.packs import ContentStore
@@ -34,8 +34,7 @@ class Checking:
     def check(self, batch: Batch) -> None:
         """Raises BadEntry, Corrupt."""
         which, count = batch.which, len(batch)
-        alike = which.tobytes() == which[:1].tobytes() * count
-        cuts = [] if alike else [at for at, (a, b) in enumerate(pairwise(which), 1) if a != b]
+        cuts = [] if is_uniform(which) else [at for at, (a, b) in enumerate(pairwise(which), 1) if a != b]
         for start, stop in pairwise((0, *cuts, count)):
             same = self._nothing(batch, start, stop) if which[start] == 0 else self._blobs_are(batch, start, stop)
             for at in range(start, start if same else stop):
@@ -57,7 +56,7 @@ class Checking:
         except KeyError:
             return False
         same = digests == batch.digests[DIGEST * start : DIGEST * stop] and held == sizes == batch.stored[inside]
-        return same and not any(batch.codecs[inside])
+        return same and batch.codecs[inside] == bytes(stop - start)
 
     def _blobs(self, pack: bytes) -> _Blobs:
         found = self._known.get(pack)

@@ -100,7 +100,7 @@ class _Tree:
 
     def add(self, batch: Batch) -> None:
         """Entries behind all those before, none of them a removal."""
-        self._loading.add(_rows_of(batch, self._sink))
+        self._loading.add(_rows_of(batch, self._sink), in_order=True)
         self._clearness.feed(batch.keys)
         self.last = batch.keys[-1]
 

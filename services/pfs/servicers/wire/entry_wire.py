@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 
 from datamill.wire import content_v1_pb2 as wire
 from services.kit.sortedmap.encoding.places import NO_PACK
-from services.pfs.domain.files.batches import DIGEST, MOST_ENTRIES, Batch, bytes_of, keys_of, numbers_of
+from services.pfs.domain.files.batches import DIGEST, MOST_ENTRIES, Batch, bytes_of, is_uniform, keys_of, numbers_of
 from services.pfs.domain.files.entries import Extent
 from services.pfs.domain.files.file_errors import BadEntry
 from services.pfs.domain.files.paths import datum_tag, file_path, key_of
@@ -28,14 +28,16 @@ def packs_of(batch: Batch) -> set[bytes]:
 
 
 def _of_columns(said: wire.EntryColumns) -> Batch:
-    count = said.paths.count(b"\0") + 1 if said.paths else 0
+    paths = said.paths
+    count = paths.count(b"\0") + 1 if paths else 0
     if count > MOST_ENTRIES:
         raise BadEntry(f"a batch has at most {MOST_ENTRIES} entries, not {count}")
-    keys = keys_of(said.paths, said.datums) if count else []
+    keys = keys_of(paths, said.datums) if count else []
     sizes = numbers_of(said.sizes, count, "sizes")
     which = numbers_of(said.packs, count, "packs", "I")
-    if count and max(which) > len(said.pack_ids):
-        raise BadEntry(f"a batch names pack {max(which)}, but lists {len(said.pack_ids)}")
+    most = max(which[:1] if is_uniform(which) else which, default=0)
+    if most > len(said.pack_ids):
+        raise BadEntry(f"a batch names pack {most}, but lists {len(said.pack_ids)}")
     chunked, removed = _several(said, count), frozenset(said.removed)
     for at in (*chunked, *removed):
         if at >= count or which[at]:
