@@ -1,8 +1,11 @@
 """Fixtures of every test: real servers, each started when the first test asks for it."""
 
 import os
+import signal
 
 os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"  # its fork handlers abort children now and then; ours only exec
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as shells start what runs beside them; heirs too
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 from tests.support.postgres import own_postgres, postgres
 from tests.support.seaweed import seaweed

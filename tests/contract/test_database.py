@@ -103,7 +103,7 @@ async def test_what_was_read_stays_so_for_writers_that_began_before(postgres: Po
     def enter(tx: Session) -> None:
         is_open = tx.scalars(select(LeaseRow).where(LeaseRow.duty == "door")).first() is None
         entering.set()
-        seen.wait(30)
+        seen.wait(120)
         if is_open:
             _news(tx, "inside")
 

@@ -7,7 +7,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def eventually(look: Callable[[], T], *, within: float = 60.0, every: float = 0.05) -> T:
+def eventually(look: Callable[[], T], *, within: float = 120.0, every: float = 0.05) -> T:
     """Call `look` until it returns something true, and return that. Raises AssertionError at the deadline."""
     deadline = time.monotonic() + within
     while True:

@@ -243,7 +243,7 @@ def test_many_calls_on_one_connection(line: grpc.Channel, repo: pfs.Repo) -> Non
         stub.SubscribeCommit(pfs.SubscribeCommitRequest(repo=repo, branch="master"), timeout=60) for _ in range(150)
     ]
     calls = [stub.InspectCommit.future(pfs.InspectCommitRequest(commit=commit)) for _ in range(150)]
-    assert {call.result(60).commit.id for call in calls} == {commit.id}
+    assert {call.result(120).commit.id for call in calls} == {commit.id}
     assert {next(stream).commit.id for stream in waiting} == {commit.id}
     for stream in waiting:
         stream.cancel()
@@ -271,10 +271,10 @@ def test_deadlines_of_clients(line: grpc.Channel, repo: pfs.Repo) -> None:
         stub.InspectCommit(wait, timeout=0.5)
     assert ended.value.code() is StatusCode.DEADLINE_EXCEEDED
     stub.FinishCommit(pfs.FinishCommitRequest(commit=commit))
-    assert stub.InspectCommit(wait, timeout=30).HasField("finished")
+    assert stub.InspectCommit(wait, timeout=120).HasField("finished")
     absent = pfs.Commit(repo=repo, id=NOBODYS_ID)
     with pytest.raises(grpc.RpcError) as refused:
-        stub.InspectCommit(pfs.InspectCommitRequest(commit=absent, wait=pfs.CommitState.FINISHED), timeout=30)
+        stub.InspectCommit(pfs.InspectCommitRequest(commit=absent, wait=pfs.CommitState.FINISHED), timeout=120)
     assert refused.value.code() is StatusCode.NOT_FOUND
 
 

@@ -19,7 +19,7 @@ from datamill.wire import pps_v2_pb2 as pps
 T = TypeVar("T")
 Content = bytes | Path
 PATIENCE = 150.0  # seconds
-CALL_SECONDS = 20.0
+CALL_SECONDS = 60.0
 FINISHED_ALREADY = "has already finished"
 
 

@@ -53,7 +53,7 @@ class Writer:
 
     def stop(self) -> None:
         self._stop.set()
-        self._thread.join(60)
+        self._thread.join(120)
         assert not self.trouble
 
 

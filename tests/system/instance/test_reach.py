@@ -50,7 +50,7 @@ def reachable(host: str, port: int) -> bool:
 
 
 def asked(instance: Instance, method: str, headers: dict[str, str], body: bytes = b"") -> http.client.HTTPResponse:
-    connection = http.client.HTTPConnection(instance.target, timeout=20)
+    connection = http.client.HTTPConnection(instance.target, timeout=120)
     connection.request(method, VERSION, body, headers)
     return connection.getresponse()
 
@@ -128,17 +128,17 @@ def test_down_lets_a_call_end(instance: Instance) -> None:
     def messages() -> Iterator[pfs.ModifyFileRequest]:
         yield pfs.ModifyFileRequest(set_commit=pfs.Commit(branch=pfs.Branch(repo=repo, name="master")))
         begun.set()
-        assert go_on.wait(30)
+        assert go_on.wait(120)
         message = pfs.ModifyFileRequest(add_file=pfs.AddFile(path="/last"))
         message.add_file.raw.value = b"word"
         yield message
 
     with grpc.insecure_channel(instance.target) as channel, ThreadPoolExecutor(2) as threads:
-        call = threads.submit(pfs_grpc.APIStub(channel).ModifyFile, messages(), timeout=30)
-        assert begun.wait(20)
+        call = threads.submit(pfs_grpc.APIStub(channel).ModifyFile, messages(), timeout=120)
+        assert begun.wait(120)
         stopping = threads.submit(instance.do, "down")
         eventually(lambda: not reachable("127.0.0.1", port), "new connections are refused")
         go_on.set()
-        call.result(20)
-        assert stopping.result(60).returncode == 0
+        call.result(120)
+        assert stopping.result(120).returncode == 0
     assert "cut off" not in (instance.data_dir / "logs" / "supervisor.log").read_text()

@@ -55,20 +55,20 @@ class Instance:
     def serves(self) -> bool:
         with grpc.insecure_channel(self.target) as channel:
             try:
-                answer = health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=5)
+                answer = health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=60)
             except grpc.RpcError:
                 return False
             return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
 
     def repos(self) -> set[str]:
         with grpc.insecure_channel(self.target) as channel:
-            listed = pfs_grpc.APIStub(channel).ListRepo(pfs.ListRepoRequest(type="user"), timeout=20)
+            listed = pfs_grpc.APIStub(channel).ListRepo(pfs.ListRepoRequest(type="user"), timeout=120)
             return {info.repo.name for info in listed}
 
     def create_repo(self, name: str) -> None:
         repo = pfs.Repo(name=name, type="user", project=pfs.Project(name="default"))
         with grpc.insecure_channel(self.target) as channel:
-            pfs_grpc.APIStub(channel).CreateRepo(pfs.CreateRepoRequest(repo=repo), timeout=20)
+            pfs_grpc.APIStub(channel).CreateRepo(pfs.CreateRepoRequest(repo=repo), timeout=120)
 
 
 @pytest.fixture(scope="module")
@@ -144,7 +144,7 @@ def test_what_a_killed_instance_left_behind_is_killed(stopped: Instance) -> None
     orphan = subprocess.Popen(["sleep", "600"], env={**os.environ, **mark}, start_new_session=True)
     try:
         stopped.up()
-        assert orphan.wait(5) == -signal.SIGKILL
+        assert orphan.wait(120) == -signal.SIGKILL
     finally:
         orphan.kill()
 
@@ -158,7 +158,7 @@ def test_the_service_token_does_not_pass_the_gateway(instance: Instance) -> None
         with grpc.insecure_channel(target) as channel:
             stub = work_grpc.WorkServiceStub(channel)
             try:
-                stub.CompleteSet(work.CompleteSetRequest(), metadata=(("datamill-service-token", token),), timeout=20)
+                stub.CompleteSet(work.CompleteSetRequest(), metadata=(("datamill-service-token", token),), timeout=120)
             except grpc.RpcError as error:
                 found: grpc.StatusCode = error.code()
                 return found
@@ -172,7 +172,7 @@ def test_nobody_answers_for_an_unknown_service(instance: Instance) -> None:
     with grpc.insecure_channel(instance.target) as channel:
         call = channel.unary_unary("/license_v2.API/Activate", request_serializer=bytes, response_deserializer=bytes)
         with pytest.raises(grpc.RpcError) as caught:
-            call(b"", timeout=20)
+            call(b"", timeout=120)
     assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
 
 
@@ -183,7 +183,7 @@ def test_in_the_foreground_it_says_where_and_stops_on_ctrl_c(stopped: Instance) 
         assert process.stdout.readline().endswith(f"is up at grpc://{stopped.target}\n")
         pids = [stopped.part(part)["pid"] for part in PARTS]
         process.send_signal(signal.SIGINT)
-        assert process.wait(30) == 0
+        assert process.wait(120) == 0
     assert not any(map(alive, pids))
 
 

@@ -95,7 +95,7 @@ def channels(instance: Instance) -> Iterator[dict[str, grpc.Channel]]:
     with ExitStack() as stack:
         made = {name: stack.enter_context(channel(address)) for name, address in instance.at.items()}
         for one in made.values():
-            grpc.channel_ready_future(one).result(10)
+            grpc.channel_ready_future(one).result(120)
         yield made
 
 

@@ -49,7 +49,7 @@ class Hands:
     def stub(self) -> WorkServiceStub:
         return WorkServiceStub(self.jobs)
 
-    def lease(self, seconds: float = 20) -> work.DatumSet | None:
+    def lease(self, seconds: float = 120) -> work.DatumSet | None:
         """A set, waiting for it."""
         wait = Duration()
         wait.FromTimedelta(timedelta(seconds=seconds))
@@ -112,7 +112,7 @@ class Hands:
         answer: work.CompleteSetResponse = self.stub.CompleteSet(request, metadata=self.metadata, timeout=60)
         return answer.counted
 
-    def do_one(self, outputs: Outputs = copy_names, seconds: float = 20) -> work.DatumSet:
+    def do_one(self, outputs: Outputs = copy_names, seconds: float = 120) -> work.DatumSet:
         """Lease a set and hand it in."""
         held = self.lease(seconds)
         assert held is not None, "no work came"
@@ -239,11 +239,11 @@ class Bench:
     def datums(self, id: str, **more: object) -> dict[str, str]:
         """Path of the input to state."""
         request = pps.ListDatumRequest(job=job(self.name, id), **more)  # type: ignore[arg-type]  # named by tests
-        found = self.jobs.ListDatum(request, timeout=20)
+        found = self.jobs.ListDatum(request, timeout=120)
         return {info.data[0].file.path: pps.DatumState.Name(info.state) for info in found}
 
     def output_error(self, id: str, type: str = "user") -> str:
         commit = pfs.Commit(repo=repo(self.name, type), id=id)
         request = pfs.InspectCommitRequest(commit=commit, wait=pfs.CommitState.FINISHED)
-        info: pfs.CommitInfo = self.files.InspectCommit(request, timeout=20)
+        info: pfs.CommitInfo = self.files.InspectCommit(request, timeout=120)
         return info.error

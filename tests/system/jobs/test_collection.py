@@ -25,7 +25,7 @@ def collect(bench: Bench, hold: timedelta = AT_ONCE, *, dry_run: bool = False) -
     request.hold.FromTimedelta(hold)
     stub = JobUpkeepServiceStub(bench.jobs_channel)
     answer: wire.CollectJobGarbageResponse = stub.CollectJobGarbage(
-        request, metadata=bench.hands().metadata, timeout=60
+        request, metadata=bench.hands().metadata, timeout=120
     )
     return answer
 
@@ -91,11 +91,11 @@ def test_a_backup_holds_it_off_and_strangers_may_not_ask(instance: Instance, ben
     with pytest.raises(grpc.FutureTimeoutError):
         collecting.result(timeout=1)
     stub.ReleaseCollection(wire.ReleaseCollectionRequest(id=hold.id), metadata=metadata)
-    collecting.result(timeout=30)
+    collecting.result(timeout=120)
     for call in (
-        lambda: stub.CollectJobGarbage(wire.CollectJobGarbageRequest(), timeout=60),
-        lambda: stub.HoldCollection(hold, timeout=60),
-        lambda: stub.ReleaseCollection(wire.ReleaseCollectionRequest(id=hold.id), timeout=60),
+        lambda: stub.CollectJobGarbage(wire.CollectJobGarbageRequest(), timeout=120),
+        lambda: stub.HoldCollection(hold, timeout=120),
+        lambda: stub.ReleaseCollection(wire.ReleaseCollectionRequest(id=hold.id), timeout=120),
     ):
         with pytest.raises(grpc.RpcError, match="kept for datamill's own services"):
             call()
@@ -108,7 +108,7 @@ def test_whatever_a_killed_process_leaves_is_in_the_ledger(instance: Instance, b
     held = hands.lease()
     assert held is not None
     answer = hands.results(held)
-    hands.stub.CompleteSet.future(answer, metadata=hands.metadata, timeout=30)
+    hands.stub.CompleteSet.future(answer, metadata=hands.metadata, timeout=120)
     instance.restart("jobs")
     eventually(lambda: handed_in(hands, answer), "the set is handed in")
     hands.do_one()

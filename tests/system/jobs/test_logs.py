@@ -50,12 +50,12 @@ def export(bench: Bench, id: str, datum: str, lines: Sequence[tuple[str, str]], 
         event = made.events.add(name="line", time_unix_nano=now)
         event.attributes.extend([text("message", line), text("stream", stream)])
     stub = TraceServiceStub(bench.jobs_channel)  # type: ignore[no-untyped-call]
-    stub.Export(request, metadata=((SERVICE_TOKEN_HEADER, bench.token),), timeout=20)
+    stub.Export(request, metadata=((SERVICE_TOKEN_HEADER, bench.token),), timeout=120)
 
 
 def read(bench: Bench, **more: object) -> list[str]:
     request = pps.GetLogsRequest(**more)  # type: ignore[arg-type]  # named by tests
-    return [line.message for line in bench.jobs.GetLogs(request, timeout=20)]
+    return [line.message for line in bench.jobs.GetLogs(request, timeout=120)]
 
 
 def test_lines_come_back_by_job_datum_and_input(bench: Bench) -> None:
@@ -111,7 +111,7 @@ def test_a_line_bigger_than_a_message_is_kept_whole(bench: Bench) -> None:
 def test_following_shows_each_line_as_it_comes(bench: Bench) -> None:
     id = bench.create()
     export(bench, id, D1, [("stdout", "before")])
-    call = bench.jobs.GetLogs(pps.GetLogsRequest(job=job(bench.name, id), follow=True), timeout=30)
+    call = bench.jobs.GetLogs(pps.GetLogsRequest(job=job(bench.name, id), follow=True), timeout=120)
     assert next(call).message == "before"
     for n in range(5):
         export(bench, id, D1, [("stdout", f"new {n}")])
@@ -131,5 +131,5 @@ def test_following_shows_each_line_as_it_comes(bench: Bench) -> None:
 )
 def test_wrong_requests_are_refused(bench: Bench, request_: pps.GetLogsRequest, words: str) -> None:
     with pytest.raises(grpc.RpcError) as refused:
-        list(bench.jobs.GetLogs(request_, timeout=10))
+        list(bench.jobs.GetLogs(request_, timeout=120))
     assert words in str(refused.value.details())

@@ -17,7 +17,7 @@ def test_the_newest_commit_asked_for_first_waits_for_the_older_ones(bench: Bench
     for _ in ids:
         bench.hands().do_one()
     assert [bench.ended(id).state for id in ids] == [pps.JOB_SUCCESS] * 3
-    listed = bench.jobs.ListJob(pps.ListJobRequest(pipeline=pps.Pipeline(name=bench.name)), timeout=20)
+    listed = bench.jobs.ListJob(pps.ListJobRequest(pipeline=pps.Pipeline(name=bench.name)), timeout=120)
     assert [info.job.id for info in listed] == [*reversed(ids), first]
 
 

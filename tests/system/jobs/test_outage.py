@@ -33,7 +33,7 @@ def test_a_restart_in_the_middle_of_a_job_is_bridged(bench: Bench, instance: Ins
         own_postgres.stop()
         request = pool.submit(lambda: hands.complete(hands.results(held)))  # it waits for the database
         own_postgres.start()
-        assert request.result(60)
+        assert request.result(120)
     do_all(hands, SETS - 1)
     check(bench, id, SETS)
     assert pids(instance) == before

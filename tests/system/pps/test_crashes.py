@@ -158,6 +158,6 @@ def test_a_caller_that_goes_away_leaves_nothing_hanging(tmp_path: Path, nats_url
                 side.pps.StopPipeline(pps.StopPipelineRequest(pipeline=named(name)), timeout=1)
         finally:
             os.kill(to_halt.process.pid, signal.SIGCONT)
-        eventually(lambda: not branch(side, name).direct_provenance, within=20)
+        eventually(lambda: not branch(side, name).direct_provenance, within=120)
         start = pps.StartPipelineRequest(pipeline=named(name))
-        eventually(lambda: accepted(lambda: side.pps.StartPipeline(start)), within=20)
+        eventually(lambda: accepted(lambda: side.pps.StartPipeline(start)), within=120)

@@ -56,7 +56,7 @@ def with_runtime(root: Path, shell: str, test: Callable[[ProcessRuntime], Awaita
     asyncio.run(go())
 
 
-async def until(holds: Callable[[], object], seconds: float = 20.0) -> None:
+async def until(holds: Callable[[], object], seconds: float = 120.0) -> None:
     """Wait until `holds` does. The condition belongs to other processes, so there is nothing to be woken by."""
     deadline = time.monotonic() + seconds
     while not holds():

@@ -40,7 +40,7 @@ class Transaction:
         found: wire.TransactionInfo = self.api.InspectTransaction(request)
         return found
 
-    def finish(self, seconds: float = 30) -> None:
+    def finish(self, seconds: float = 120) -> None:
         request = wire.FinishTransactionRequest(transaction=wire.Transaction(id=self.id))
         self.api.FinishTransaction(request, timeout=seconds)
 

@@ -20,7 +20,7 @@ def ended(dag: Patient, script: str, **spec: Any) -> tuple[str, pps.JobInfo]:
     request.MergeFrom(pps.CreatePipelineRequest(**spec))
     _commit(dag, pfs.Branch(repo=_repo(repo), name="master"), [_file("/a", b"x")])
     dag.pps.CreatePipeline(request)
-    jobs = list(dag.pps.ListJob(pps.ListJobRequest(pipeline=named(name)), timeout=30))
+    jobs = list(dag.pps.ListJob(pps.ListJobRequest(pipeline=named(name)), timeout=120))
     assert len(jobs) == 1
     waited = pps.InspectJobRequest(job=jobs[0].job, wait=True, details=True)
     return name, dag.pps.InspectJob(waited, timeout=120)
@@ -38,12 +38,12 @@ def _file(path: str, content: bytes) -> pfs.ModifyFileRequest:
 
 def logs(dag: Patient, name: str) -> list[str]:
     request = pps.GetLogsRequest(pipeline=named(name))
-    return [line.message for line in dag.pps.GetLogs(request, timeout=60)]
+    return [line.message for line in dag.pps.GetLogs(request, timeout=120)]
 
 
 def user_lines(dag: Patient, name: str) -> list[str]:
     request = pps.GetLogsRequest(pipeline=named(name))
-    return [line.message for line in dag.pps.GetLogs(request, timeout=60) if line.user]
+    return [line.message for line in dag.pps.GetLogs(request, timeout=120) if line.user]
 
 
 def test_code_that_fails_is_tried_and_then_named(dag: Patient) -> None:
@@ -78,16 +78,16 @@ def test_without_a_command_the_job_ends_with_the_reason_until_an_update_brings_o
     info = dag.pps.InspectPipeline(pps.InspectPipelineRequest(pipeline=named(name), details=True))
     source = info.details.input.pfs.repo
     _commit(dag, pfs.Branch(repo=_repo(source), name="master"), [_file("/b", b"y")])
-    newest = next(iter(dag.pps.ListJob(pps.ListJobRequest(pipeline=named(name)), timeout=30))).job
+    newest = next(iter(dag.pps.ListJob(pps.ListJobRequest(pipeline=named(name)), timeout=120))).job
     assert newest.id != job.job.id
-    ended_too = dag.pps.InspectJob(pps.InspectJobRequest(job=newest, wait=True), timeout=20)
+    ended_too = dag.pps.InspectJob(pps.InspectJobRequest(job=newest, wait=True), timeout=120)
     assert (ended_too.state, ended_too.reason) == (pps.JOB_KILLED, "nothing to run: no transform.cmd")
     request = pps.CreatePipelineRequest(
         pipeline=named(name), transform=pps.Transform(cmd=["true"]), input=leaf(source, "/*"), update=True
     )
     dag.pps.CreatePipeline(request)
-    newest = next(iter(dag.pps.ListJob(pps.ListJobRequest(pipeline=named(name)), timeout=30))).job
-    assert dag.pps.InspectJob(pps.InspectJobRequest(job=newest, wait=True), timeout=60).state == pps.JOB_SUCCESS
+    newest = next(iter(dag.pps.ListJob(pps.ListJobRequest(pipeline=named(name)), timeout=120))).job
+    assert dag.pps.InspectJob(pps.InspectJobRequest(job=newest, wait=True), timeout=120).state == pps.JOB_SUCCESS
 
 
 def _with_command(dag: Patient, words: list[str]) -> tuple[str, pps.JobInfo]:
@@ -98,7 +98,7 @@ def _with_command(dag: Patient, words: list[str]) -> tuple[str, pps.JobInfo]:
         pipeline=named(name), transform=pps.Transform(cmd=words), input=leaf(repo, "/*"), datum_tries=1
     )
     dag.pps.CreatePipeline(request)
-    (job,) = dag.pps.ListJob(pps.ListJobRequest(pipeline=named(name)), timeout=30)
+    (job,) = dag.pps.ListJob(pps.ListJobRequest(pipeline=named(name)), timeout=120)
     return name, dag.pps.InspectJob(pps.InspectJobRequest(job=job.job, wait=True), timeout=120)
 
 

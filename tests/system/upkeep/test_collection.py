@@ -193,7 +193,7 @@ def test_replicas_over_postgresql_and_s3_collect_for_one_another(in_cluster: tup
     there.collect()
     for reader in (repo, Repo(there.channel, repo.name)):
         assert [reader.read(f"/{number}", second.commit) for number in range(35, 40)] == data[35:]
-    answers = list(here.upkeep.Scrub(wire.ScrubRequest(), timeout=60))
+    answers = list(here.upkeep.Scrub(wire.ScrubRequest(), timeout=120))
     assert answers[-1].report.damaged == 0
     drop(repo, second.commit)
     assert here.collect().unreferenced_content.packs == 1
@@ -207,7 +207,7 @@ def test_a_running_call_holds_a_collection_off(alone: Alone) -> None:
     def messages() -> Iterator[Change]:
         yield Change(set_commit=commit)
         yield put("/a", b"slow")
-        waiting.wait(60)
+        waiting.wait(120)
 
     call = repo.api.ModifyFile.future(messages())
     request = wire.CollectGarbageRequest()
@@ -217,7 +217,7 @@ def test_a_running_call_holds_a_collection_off(alone: Alone) -> None:
     with pytest.raises(grpc.FutureTimeoutError):
         call.result(timeout=1)
     waiting.set()
-    call.result(timeout=20)
+    call.result(timeout=120)
     *_, last = collected
     assert last.HasField("report")
     repo.finish(commit)

@@ -141,11 +141,11 @@ class Double(
         datum_set.traceparent = f"00-{'ab' * 16}-{'cd' * 8}-01"
         self._sets.put(datum_set)
 
-    def wait_for(self, what: Any, seconds: float = 20.0) -> None:
+    def wait_for(self, what: Any, seconds: float = 120.0) -> None:
         with self.changed:
             assert self.changed.wait_for(what, seconds), f"{what} did not come about in {seconds} s"
 
-    def done(self, count: int = 1, seconds: float = 20.0) -> work.CompleteSetRequest:
+    def done(self, count: int = 1, seconds: float = 120.0) -> work.CompleteSetRequest:
         self.wait_for(lambda: len(self.completed) >= count, seconds)
         return self.completed[count - 1]
 

@@ -111,7 +111,7 @@ def test_a_worker_told_to_stop_gives_its_set_back(double: Double, start: Start, 
         wait_for_file(ready)
         os.kill(shim_of(process.process.pid), signal.SIGTERM)
         double.wait_for(lambda: double.returned)
-        assert process.process.wait(10) == 0
+        assert process.process.wait(120) == 0
     assert double.returned[0].reason == "the worker is stopping"
     assert not sleeping("601.25")
 

@@ -35,7 +35,7 @@ class SlowObjects(LocalObjects):
 
     def get_range(self, key: str, offset: int, length: int) -> bytes:
         self.asked.set()
-        self.go_on.wait(60)
+        self.go_on.wait(120)
         return super().get_range(key, offset, length)
 
 

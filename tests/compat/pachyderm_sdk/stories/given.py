@@ -21,7 +21,7 @@ def unique(prefix: str) -> str:
     return f"{prefix}_{secrets.token_hex(4)}"
 
 
-def eventually(look: Callable[[], Any], *, within: float = 60.0) -> Any:
+def eventually(look: Callable[[], Any], *, within: float = 120.0) -> Any:
     """Call `look` until it returns something true, and return that."""
     deadline = time.monotonic() + within
     while not (found := look()):

@@ -172,7 +172,7 @@ def test_subscribe_sees_what_is_new(client: Client, branch: pfs.Branch) -> None:
     reader = threading.Thread(target=follow, daemon=True)
     reader.start()
     ids = [_commit(client, branch, text) for text in (b"1", b"2")]
-    reader.join(30)
+    reader.join(120)
     assert not reader.is_alive(), seen
     assert [info.commit.id for info in seen][1:] == ids  # the first is the empty head that create_branch made
     assert all(info.finished.year > 1970 for info in seen)

@@ -74,7 +74,7 @@ class World:
     def send(self, call: str, **fields: Any) -> None:
         """Send a request of the API's method, and read the whole answer."""
         method = pfs.DESCRIPTOR.services_by_name["API"].methods_by_name[call]
-        answer = getattr(self.a.api, call)(getattr(pfs, method.input_type.name)(**fields), timeout=20)
+        answer = getattr(self.a.api, call)(getattr(pfs, method.input_type.name)(**fields), timeout=120)
         if method.server_streaming:
             list(answer)
 
@@ -82,7 +82,7 @@ class World:
         return pfs.Commit(repo=repo.wire, id=text)
 
     def write(self, *changes: pfs.ModifyFileRequest) -> None:
-        self.a.api.ModifyFile(iter(changes), timeout=20)
+        self.a.api.ModifyFile(iter(changes), timeout=120)
 
     def branch(self, repo: Repo, name: str) -> pfs.Branch:
         return pfs.Branch(repo=repo.wire, name=name)

@@ -44,7 +44,7 @@ def test_two_commits_of_one_repo_in_one_transaction(w: World) -> None:
     requests = [transaction_v2_pb2.TransactionRequest(start_commit=start) for start in starts]
     batch = transaction_v2_pb2.BatchTransactionRequest(requests=requests)
     with refused(EXISTS, "already has a commit in this transaction") as caught:
-        transaction_v2_pb2_grpc.APIStub(w.a.channel).BatchTransaction(batch, timeout=20)
+        transaction_v2_pb2_grpc.APIStub(w.a.channel).BatchTransaction(batch, timeout=120)
     error: Any = caught.value
     assert re.fullmatch(
         rf"error running request 2 of 2: commit default/{w.a.name}@[0-9a-f]{{32}} already exists\n"
@@ -73,7 +73,7 @@ def test_a_commit_that_is_deleted_while_it_is_waited_for(w: World) -> None:
     repo = Repo(w.a.channel)
     opened = repo.start()
     request = pfs.InspectCommitRequest(commit=opened, wait=pfs.CommitState.FINISHED)
-    waiting = repo.api.InspectCommit.future(request, timeout=20)
+    waiting = repo.api.InspectCommit.future(request, timeout=120)
     repo.api.DeleteRepo(pfs.DeleteRepoRequest(repo=repo.wire))
     error: Any = waiting.exception()
     assert error.code() in (UNKNOWN, grpc.StatusCode.NOT_FOUND)

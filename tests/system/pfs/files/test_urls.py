@@ -172,9 +172,9 @@ def test_a_page_that_does_not_come_fails_the_whole_stream(repo: Repo, pages: str
 
 def test_a_page_is_let_go_when_nobody_waits_for_it(repo: Repo, pages: str) -> None:
     running = repo.api.ModifyFile.future(iter([Change(set_commit=repo.head), from_url("a", f"{pages}/drip")]))
-    assert DRIPPING.wait(30)
+    assert DRIPPING.wait(120)
     running.cancel()
-    assert LEFT.wait(30)
+    assert LEFT.wait(120)
     assert repo.walk(commit=repo.start()) == []
 
 

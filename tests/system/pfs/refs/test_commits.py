@@ -61,7 +61,7 @@ def test_waiting_ends_with_the_state_and_with_deletion(a: Repo) -> None:
         waiting = threading.Thread(target=wait)
         waiting.start()
         last()
-        waiting.join(20)
+        waiting.join(120)
         assert len(ended) == 1
         if isinstance(ended[0], pfs.CommitInfo):
             assert ended[0].HasField("finished")

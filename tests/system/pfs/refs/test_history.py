@@ -23,7 +23,7 @@ def commit(repo: Repo, *changes: Change, error: str = "") -> str:
 def find(repo: Repo, id: str, path: str, limit: int = 0) -> list[tuple[str, str, int]]:
     request = pfs.FindCommitsRequest(start=pfs.Commit(repo=repo.wire, id=id), file_path=path, limit=limit)
     found = []
-    for one in repo.api.FindCommits(request, timeout=30):
+    for one in repo.api.FindCommits(request, timeout=120):
         kind = str(one.WhichOneof("result"))
         found.append((kind.partition("_")[0], getattr(one, kind).id, one.commits_searched))
     return found
