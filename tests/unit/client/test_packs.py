@@ -1,6 +1,7 @@
 """The client's packs are the store's packs: the services' reader takes them, and both writers agree to the byte."""
 
 import os
+from contextlib import closing
 from pathlib import Path
 from random import Random
 
@@ -74,8 +75,11 @@ def test_a_file_too_big_for_one_blob_leaves_the_pack_as_it_was() -> None:
 
 def test_chunks_and_blobs_taken_out_leave_a_sound_pack(tmp_path: Path) -> None:
     pack, contents = Pack(), [os.urandom(size) for size in (10, 3000, 1, 70_000)]
+    room, at = pack.room(), 0
     for data in contents:
-        pack.add(memoryview(data), store.digest_of(data))
+        room[at : at + len(data)] = data
+        pack.keep(at, len(data), store.digest_of(data), pytest.fail)
+        at += len(data)
     pack.without({store.digest_of(contents[1])})
     path = tmp_path / "pack"
     path.write_bytes(whole(pack))
@@ -88,17 +92,42 @@ def test_chunks_and_blobs_taken_out_leave_a_sound_pack(tmp_path: Path) -> None:
     assert len(pack.body()) == 10 + 1 + 70_000 + 5
 
 
+@pytest.mark.parametrize("leave", [0, 2, 1 << 20], ids=["one at a time", "three", "all there are"])
 @pytest.mark.parametrize("size", [WHOLE_BYTES + 1, 16 << 20, (16 << 20) + 1, 50_000_003])
-def test_big_files_are_cut_alike(tmp_path: Path, size: int) -> None:
+def test_big_files_are_cut_alike(tmp_path: Path, size: int, leave: int) -> None:
     data = Random(size).randbytes(size)
     path = tmp_path / "big"
     path.write_bytes(data)
-    with open(path, "rb") as file:
-        pieces = cutting.Cut(file.fileno())
-        lengths = [len(piece) for piece in pieces]
+    lengths, found = list[int](), list[bytes]()
+    with open(path, "rb") as file, closing(cutting.Cut(file.fileno())) as pieces:
+        while not pieces.done:
+            room = memoryview(bytearray(max(TARGET_BYTES, WHOLE_BYTES + 1) if leave else WHOLE_BYTES + 1))
+            with closing(pieces.chunks(room)) as chunks:
+                for number, (at, length) in enumerate(chunks):
+                    lengths.append(length)
+                    found.append(bytes(room[at : at + length]))
+                    if number == leave:
+                        break
+        assert (pieces.digest, pieces.size_bytes) == (store.digest_of(data), size)
     assert lengths == store.cut(data, last=True)
-    assert (pieces.digest, pieces.size_bytes) == (store.digest_of(data), size)
-    assert max(lengths) <= WHOLE_BYTES
+    assert b"".join(found) == data
+
+
+def test_chunks_move_up_where_others_are_left_out() -> None:
+    data, pack = os.urandom(12 << 20), Pack()
+    take(pack, b"before")
+    with open(os.memfd_create("big"), "w+b", 0) as file:
+        file.write(data)
+        file.seek(0)
+        with closing(cutting.Cut(file.fileno())) as pieces:
+            room, kept = pack.room(), list[tuple[int, int]]()
+            for number, (at, size) in enumerate(pieces.chunks(room)):
+                if number % 3 != 1:
+                    digest = store.digest_of(room[at : at + size])
+                    pack.keep(at, size, digest, pieces.settle)
+                    kept.append((at, size))
+            assert pieces.digest == store.digest_of(data)
+    assert bytes(pack.body()) == b"before" + b"".join(data[at : at + size] for at, size in kept)
 
 
 def test_where_cuts_fall_never_changes() -> None:

@@ -3,54 +3,69 @@
 The parameters belong to the store; a test holds them to the service's. Needs the packages blake3 and pyfastcdc.
 """
 
-import mmap
 import os
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Generator
+from concurrent.futures import Future, ThreadPoolExecutor
 
 from blake3 import blake3
 from pyfastcdc import FastCDC
 
 CHUNK_AVERAGE, CHUNK_MIN, CHUNK_MAX = 1 << 20, 256 << 10, 4 << 20
-WINDOW_BYTES = 16 << 20
 COMPILED = ".py." not in FastCDC.__module__
 """Without its compiled part the cutter is slower than sending the bytes to the service."""
 
 
 class Cut:
-    """The chunks of an open file, as views that hold until the next one is asked for. digest: valid at the end."""
+    """An open file, cut in memory that the caller lends, so that a chunk need not be copied into its pack. Close it."""
 
     def __init__(self, handle: int) -> None:
         self._handle = handle
         self._hasher = blake3()
+        self._beside = ThreadPoolExecutor(1, thread_name_prefix="hash")  # the file's digest, while chunks are made
+        self._hashed: Future[object] = Future()
+        self._rest = b""  # was read, and belongs to no chunk yet
+        self._more = True
         self.size_bytes = 0
 
-    def __iter__(self) -> Iterator[memoryview]:
-        with ThreadPoolExecutor(1, thread_name_prefix="hash") as beside:  # the file's digest, while chunks are made
-            yield from self._chunks(beside)
-
-    def _chunks(self, beside: ThreadPoolExecutor) -> Iterator[memoryview]:
-        window = memoryview(mmap.mmap(-1, WINDOW_BYTES))
-        cutter = FastCDC(CHUNK_AVERAGE, min_size=CHUNK_MIN, max_size=CHUNK_MAX, normalized_chunking=1, seed=0)
-        filled, more = 0, True
-        while more or filled:
-            known = filled
-            while more and filled < WINDOW_BYTES:
-                count = os.readv(self._handle, [window[filled:]])
-                filled += count
-                more = count > 0
-            hashed = beside.submit(self._hasher.update, window[known:filled])
-            start = 0
-            for chunk in cutter.cut_buf(window[:filled]):
-                if more and filled - start < CHUNK_MAX:
-                    break  # what follows may move its end
-                yield window[start : start + chunk.length]
-                start += chunk.length
-            hashed.result()
-            window[: filled - start] = bytes(window[start:filled])
-            filled -= start
-            self.size_bytes += start
+    @property
+    def done(self) -> bool:
+        """Whether every chunk was given."""
+        return not self._more and not self._rest
 
     @property
     def digest(self) -> bytes:
+        """Of the whole file; valid once it is done."""
         return self._hasher.digest()
+
+    def chunks(self, room: memoryview) -> Generator[tuple[int, int], None, None]:
+        """Where the next chunks begin in `room`, and how long they are: one after another, from 0 on.
+
+        Who stops taking them closes this; what was not given comes another time. room: over CHUNK_MAX. What lies in it
+        must not be changed before `settle`.
+        """
+        known = filled = len(self._rest)
+        room[:filled] = self._rest
+        while self._more and filled < len(room):
+            count = os.readv(self._handle, [room[filled:]])
+            filled += count
+            self._more = count > 0
+        self._hashed = self._beside.submit(self._hasher.update, room[known:filled])
+        cutter = FastCDC(CHUNK_AVERAGE, min_size=CHUNK_MIN, max_size=CHUNK_MAX, normalized_chunking=1, seed=0)
+        start = 0
+        try:
+            for chunk in cutter.cut_buf(room[:filled]):
+                if self._more and filled - start < CHUNK_MAX:
+                    break  # what follows may move its end
+                start += chunk.length
+                yield start - chunk.length, chunk.length
+        finally:
+            self.settle()
+            self._rest = bytes(room[start:filled])
+            self.size_bytes += start
+
+    def settle(self) -> None:
+        """Wait until the room may be changed."""
+        self._hashed.result()
+
+    def close(self) -> None:
+        self._beside.shutdown()

@@ -7,6 +7,7 @@ import os
 import queue
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 from threading import Lock
 from typing import Any
@@ -120,22 +121,31 @@ class Filling:
         self._spare.put(filled.pack)
 
     def _cut(self, file: LocalFile, handle: int, began: int) -> Iterator[Filled]:
-        big, pieces = Big(file), cutting.Cut(handle)
-        for piece in pieces:
-            digest, size = blake3(piece).digest(), len(piece)
-            extent = content.Extent(digest=digest, size_bytes=size, stored_bytes=size)
-            big.extents.append(extent)
-            if (known := self._chunk(digest)) is not None:
-                extent.pack_id, extent.offset_bytes = known.pack, known.offset
-                self._progress(0, size)
-                continue
-            big.wait_for_one()
-            filled = self._open()
-            filled.pack.add(piece, digest)
-            filled.chunks.append((big, extent))
-            yield from self._turn()
-        big.digest, big.look = pieces.digest, _look(handle, began)
+        big = Big(file)
+        with closing(cutting.Cut(handle)) as pieces:
+            while not pieces.done:
+                self._cut_into(self._open(), big, pieces)
+                yield from self._turn()
+            big.digest, big.look = pieces.digest, _look(handle, began)
         self._ended(big)
+
+    def _cut_into(self, filled: Filled, big: Big, pieces: Any) -> None:
+        """Read the next chunks into a pack, until it is full."""
+        pack, room = filled.pack, filled.pack.room()
+        with closing(pieces.chunks(room)) as chunks:
+            for at, size in chunks:
+                digest = blake3(room[at : at + size]).digest()
+                extent = content.Extent(digest=digest, size_bytes=size, stored_bytes=size)
+                big.extents.append(extent)
+                if (known := self._chunk(digest)) is not None:
+                    extent.pack_id, extent.offset_bytes = known.pack, known.offset
+                    self._progress(0, size)
+                    continue
+                big.wait_for_one()
+                pack.keep(at, size, digest, pieces.settle)
+                filled.chunks.append((big, extent))
+                if pack.full:
+                    break
 
     def _open(self) -> Filled:
         if self._filled is None:

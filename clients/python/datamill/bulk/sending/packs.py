@@ -9,6 +9,7 @@ Needs the package blake3. Elsewhere: how packs travel (upload.py).
 import mmap
 import os
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from blake3 import blake3
@@ -34,7 +35,7 @@ class Pack:
 
     def __init__(self) -> None:
         self._view = memoryview(mmap.mmap(-1, TARGET_BYTES + WHOLE_BYTES + 1))  # takes memory as it is filled
-        self._used = 0
+        self._used = self._room = 0
         self._blobs: dict[bytes, Blob] = {}
 
     @property
@@ -60,12 +61,21 @@ class Pack:
             self._used = end
         return blob
 
-    def add(self, data: memoryview, digest: bytes) -> None:
-        """Put a chunk in, of at most WHOLE_BYTES. Not for a full pack."""
-        if digest not in self._blobs:
-            start, self._used = self._used, self._used + len(data)
-            self._view[start : self._used] = data
-            self._blobs[digest] = Blob(digest, start, len(data))
+    def room(self) -> memoryview:
+        """Memory that chunks are read to; more than WHOLE_BYTES unless the pack is full."""
+        self._room = self._used
+        return self._view[self._used :]
+
+    def keep(self, at: int, size: int, digest: bytes, settle: Callable[[], None]) -> None:
+        """Put a chunk in that lies in the room. Not before one that was put in; settle: called before it is moved."""
+        if digest in self._blobs:
+            return
+        here, start = self._room + at, self._used
+        self._used += size
+        if here != start:  # one before it was left out
+            settle()
+            self._view[start : self._used] = self._view[here : here + size]
+        self._blobs[digest] = Blob(digest, start, size)
 
     def without(self, unwanted: set[bytes]) -> None:
         """Take the blobs with these digests out; the others move up."""
