@@ -52,6 +52,13 @@ def status_of(problem: Problem) -> int:
     return HTTP_STATUS.get(code, 500)
 
 
+def json(body: bytes) -> Response:
+    """A document that programs read."""
+    return Response(
+        body=body, headers={**COMMON, "Cache-Control": "private, no-cache", "Content-Type": "application/json"}
+    )
+
+
 def moved(to: str, query: str) -> Response:
     """Look there for it, for now: what is a directory today may be a file tomorrow."""
     return sentence(

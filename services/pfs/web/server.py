@@ -21,6 +21,7 @@ from services.pfs.web import answers
 from services.pfs.web.archive.archives import Archives
 from services.pfs.web.files import Files
 from services.pfs.web.origins import is_foreign
+from services.pfs.web.schemas import schema
 
 log = logging.getLogger(__name__)
 AT_ONCE = 32  # each may hold a few MiB for a reader that takes its time
@@ -75,6 +76,8 @@ class Web:
             return await self.files.answer(request, rest, query)
         if kind == "archive":
             return await self.archives.answer(request, rest)
+        if kind == "jsonschema":
+            return answers.json(schema(rest))
         raise NotFound(
             "nothing is served at this address; files are at /pfs/<project>/<repo>/<commit or branch>/<path>"
         )

@@ -66,6 +66,10 @@ def call(instance: Instance, method: str, request: dict[str, Any] | None = None,
 def test_files_at_the_address_of_the_instance(instance: Instance) -> None:
     assert ask(instance, "/healthz")[::2] == (200, b"healthy\n")
     assert ask(instance, "/")[1]["Location"] == "/pfs/"
+    status, headers, body = ask(instance, "/jsonschema/pps_v2/CreatePipelineRequest.schema.json")
+    assert (status, headers["Content-Type"]) == (200, "application/json")
+    assert "pipeline" in json.loads(body)["definitions"]["pps_v2.CreatePipelineRequest"]["properties"]
+    assert ask(instance, "/jsonschema/pps_v2/Nope.schema.json")[0] == 404
     assert ask(instance, "/pfs/default/images/master/one.txt")[::2] == (200, b"hello world\n")
     assert ask(instance, "/pfs/default/images/master/a%20b;c%25.bin")[2] == b"odd"
     assert ask(instance, "/pfs/default/images/master/big")[2] == BIG

@@ -89,7 +89,9 @@ def test_others() -> None:
     assert _route("/healthzz") is None
 
 
-@pytest.mark.parametrize("path", ["/", "/pfs", "/pfs/", "/pfs/default/images/master/f", "/archive/x.zip", "/healthz"])
+@pytest.mark.parametrize(
+    "path", ["/", "/pfs", "/pfs/", "/pfs/default/images/master/f", "/archive/x.zip", "/healthz", "/jsonschema/x"]
+)
 def test_plain_http(path: str) -> None:
     assert _route(path) == "web"
 

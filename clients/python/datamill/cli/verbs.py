@@ -43,6 +43,7 @@ ALONE = {  # commands that are a verb and no noun
     "backup": "upkeep",
     "restore": "upkeep",
     "fsck": "whole",
+    "url": "data.urls",
 }
 NOUNS = {  # the modules that hold a verb's commands
     "create": "data.projects data.repos work.pipelines",
