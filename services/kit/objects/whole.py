@@ -5,7 +5,6 @@ TLS). Here the signature covers headers only, and one of these is the CRC-32 tha
 Elsewhere: everything else that is asked of a bucket, and what is made of errors (s3.py).
 """
 
-import zlib
 from base64 import b64encode
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
@@ -14,6 +13,7 @@ from urllib.parse import SplitResult, parse_qs, urlsplit
 from xml.etree.ElementTree import ParseError
 
 import urllib3
+from isal.isal_zlib import crc32  # a fifth of the time of the standard library's
 from minio import Minio
 from minio.credentials.providers import Provider
 from minio.error import InvalidResponseError, MinioException, S3Error
@@ -68,7 +68,7 @@ class WholePuts:
 def _crc32(pieces: Iterable[Piece]) -> int:
     value = 0
     for piece in pieces:
-        value = zlib.crc32(piece, value)
+        value = crc32(piece, value)
     return value
 
 
