@@ -16,7 +16,7 @@ from datamill.wire import pfs_v2_pb2 as pfs
 from services.kit.packs import PackBuilder
 
 CONTENTS = 5000
-ENTRIES_A_MESSAGE = 16_000
+ENTRIES_A_MESSAGE = 8000
 FILES_A_FOLDER = 1000
 
 

@@ -41,7 +41,7 @@ from services.pfs.operations.files.read import Reading
 from services.pfs.operations.files.stores import Stores
 from services.pfs.operations.files.tree_views import TreeView, Views
 from services.pfs.servicers.wire import from_wire
-from services.pfs.servicers.wire.entry_wire import batches_of, packs_of
+from services.pfs.servicers.wire.entry_wire import batches_of
 from services.pfs.servicers.wire.file_wire import content_message
 from services.pfs.storage.content.content_tables import LIVE
 from services.pfs.storage.content.incoming import Incoming, write
@@ -118,12 +118,11 @@ class ContentService(ContentServiceServicer):
     ) -> wire.PutEntriesResponse:
         taking, live = Taking(self._stores), set[bytes]()
         async for request in requests:
-            for batch in await asyncio.to_thread(lambda said: list(batches_of(said)), request):
-                if unseen := packs_of(batch) - live:
-                    live |= (found := await self._db.read(live_among, unseen))
-                    if missing := unseen - found:
-                        raise BadEntry(f"pack {min(missing).hex()} is not sealed")
-                await asyncio.to_thread(taking.take, batch)
+            batches = batches_of(request)
+            while (named := await asyncio.to_thread(taking.take_those_of, batches, live)) is not None:
+                live |= (found := await self._db.read(live_among, named - live))
+                if missing := named - found - live:
+                    raise BadEntry(f"pack {min(missing).hex()} is not sealed")
         parts = await asyncio.to_thread(taking.finish)
         landing = Landing(parts, [], self._stores.session, live, taking.index_packs)
         id = fresh_id()

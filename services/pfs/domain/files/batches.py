@@ -49,6 +49,10 @@ class Batch:
     def __len__(self) -> int:
         return len(self.keys)
 
+    def named(self) -> set[bytes]:
+        """The packs that it names."""
+        return {*self.packs[1:], *(extent.pack for extents in self.chunked.values() for extent in extents)}
+
     def content(self, at: int) -> Content:
         """What the file of an entry that is not removed is made of."""
         digest, size = self.digests[DIGEST * at : DIGEST * at + DIGEST], self.sizes[at]

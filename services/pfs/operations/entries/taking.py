@@ -6,7 +6,7 @@ side, is put in order before.
 Elsewhere: checking (checking.py); becoming a file set (files/filesets.py); trees taken over (finishing/taking_over.py).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence, Set
 
 from services.kit.sortedmap.encoding.chunks import Leaf
 from services.kit.sortedmap.encoding.places import PlaceColumns
@@ -29,6 +29,7 @@ class Taking:
     def __init__(self, stores: Stores) -> None:
         self._stores, self._checking = stores, Checking(stores.content)
         self._waiting, self._many = list[Batch](), 0
+        self._next: Batch | None = None
         self._sink: PackSink | None = None
         self._tree: _Tree | None = None
         self._parts: list[Part] = []
@@ -38,6 +39,19 @@ class Taking:
     def index_packs(self) -> list[tuple[bytes, int]]:
         """The packs that hold its trees, with their sizes; complete after `finish`."""
         return [] if self._sink is None else list(zip(self._sink.packs, self._sink.sizes, strict=True))
+
+    def take_those_of(self, batches: Iterator[Batch], live: Set[bytes]) -> set[bytes] | None:
+        """Take batches up to the first that names other packs than these, which is kept for the next call: those packs.
+
+        None: all are taken. Raises BadEntry, BadPath, Corrupt, Exhausted.
+        """
+        while (batch := self._next or next(batches, None)) is not None:
+            self._next = batch
+            if not (named := batch.named()) <= live:
+                return named
+            self.take(batch)
+            self._next = None
+        return None
 
     def take(self, batch: Batch) -> None:
         """Raises BadEntry, Corrupt, Exhausted."""

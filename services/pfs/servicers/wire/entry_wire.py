@@ -22,11 +22,6 @@ def batches_of(request: wire.PutEntriesRequest) -> Iterator[Batch]:
         yield _of_columns(request.columns)
 
 
-def packs_of(batch: Batch) -> set[bytes]:
-    """The packs that a batch names."""
-    return {*batch.packs[1:], *(extent.pack for extents in batch.chunked.values() for extent in extents)}
-
-
 def _of_columns(said: wire.EntryColumns) -> Batch:
     paths = said.paths
     count = paths.count(b"\0") + 1 if paths else 0

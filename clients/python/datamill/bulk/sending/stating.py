@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from datamill.wire import content_v1_pb2 as content
 
-MOST = 16_384  # entries in one message, which must stay under 20 MiB
+MOST = 8192  # entries in one message: with paths as they mostly are less than 1 MiB
 MOST_BYTES = 4 << 20  # of paths, and of all that is said of extents, in one message
 _EXTENT_BYTES = 96
 _NOTHING = bytes(32)
