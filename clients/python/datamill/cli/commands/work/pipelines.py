@@ -129,14 +129,14 @@ def _apply(session: Session, source: str, *, update: bool, reprocess: bool, dry_
     if not wanted:
         raise click.UsageError(f"there is no pipeline spec in {source}")
     for read in wanted:
-        for text in specs.warnings(read.spec):
-            sys.stderr.write(f"WARNING: {text}\n")
         merged = session.client.create_pipeline(
             json.dumps(read.spec),
             update=update if read.update is None else read.update,
             reprocess=reprocess if read.reprocess is None else read.reprocess,
             dry_run=dry_run if read.dry_run is None else read.dry_run,
         )
+        for text in specs.warnings(read.spec):  # a spec that is refused has worse trouble
+            sys.stderr.write(f"WARNING: {text}\n")
         if dry_run or read.dry_run:
             emit(merged)
 
