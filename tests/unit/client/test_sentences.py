@@ -76,6 +76,22 @@ def test_what_is_missing_is_said_once(said: str, ours: str) -> None:
         ),
         ("one thing\nanother", "one thing: another"),
         ("apply edits: edit #0: edit repo default/q: repo default/q not found", "repo default/q not found"),
+        (
+            "cannot delete project p: repo p/r still exists\ncannot delete project p: repo p/s still exists",
+            "cannot delete project p: repo p/r still exists, repo p/s still exists",
+        ),
+        (
+            f"cannot drop commit (default/a@{ID}) with subvenance without recursive",
+            f"cannot drop commit default/a@{ID}, which others were made from: -r removes these, too",
+        ),
+        (
+            'branch "b" cannot be deleted because it\'s in the direct provenance of [default/c@d]',
+            'branch "b" cannot be deleted because [default/c@d] derive from it; -f deletes it nevertheless',
+        ),
+        (
+            "cycle detected because default/b@m is already in the subvenance of default/a@m",
+            "default/b@m derives from default/a@m already",
+        ),
         ("invalid project name: name (b!d) invalid", "name (b!d) invalid"),
         (
             "error running request 2 of 3: repo default/a already exists",

@@ -35,6 +35,20 @@ INSTEAD = (  # the protocol's sentences about what it keeps inside, and wants of
     (re.compile(r"commit/(\w+) does not contain item: \((.*)\)"), r"file \2 not found in commit \1"),
     (re.compile(r"no commits found for commitset "), "no commit has the id "),
     (re.compile(r"edit #\d+: edit \w+ \S+: (?=.*not found)"), ""),
+    (re.compile(r"use the drop operation instead"), "use `datamill delete commit` instead"),
+    (
+        re.compile(r"cannot (squash|drop) commit \((\S+)\) with subvenance without recursive"),
+        r"cannot \1 commit \2, which others were made from: -r removes these, too",
+    ),
+    (
+        re.compile(r"commit set (\S+) cannot be dropped because it has subvenant commit sets: \[(.*)\]"),
+        r"change \1 cannot be removed: the changes [\2] were made from it",
+    ),
+    (
+        re.compile(r"because it's in the direct provenance of (\[.*\])"),
+        r"because \1 derive from it; -f deletes it nevertheless",
+    ),
+    (re.compile(r"cycle detected because (\S+) is already in the subvenance of (\S+)"), r"\1 derives from \2 already"),
     (re.compile(r"Use GetFileTAR instead"), "Use -r to get a folder or several files"),
     (re.compile(r" at commit$"), ""),  # a branch was asked for, and the protocol's sentence wants an id
 )
@@ -118,7 +132,11 @@ def _plain(text: str) -> str:
         del lines[0]  # the next says why
     if len(lines) > 1 and any("(id=0, " not in line for line in lines):
         lines = [line for line in lines if "(id=0, " not in line]
-    return ": ".join(dict.fromkeys(map(_in_our_words, lines)))
+    first, *more = dict.fromkeys(map(_in_our_words, lines))
+    front = first[: first.rfind(": ") + 2] if ": " in first else ""
+    if front and more and all(line.startswith(front) for line in more):
+        return ", ".join([first, *(line.removeprefix(front) for line in more)])
+    return ": ".join([first, *more])
 
 
 def _in_our_words(line: str) -> str:
