@@ -127,6 +127,10 @@ class Change:
             "error": commit.error,
         }
 
+    def say_no_more(self, what: str, key: str) -> None:
+        """Take back what was to be told: nobody would see it so."""
+        self._news.pop((what, key), None)
+
     def say_clock(self, branch: Branch) -> None:
         """Tell that a branch follows the clock from now on, or by another schedule."""
         self._news["pfs.branch.scheduled", branch.key.full] = {

@@ -12,14 +12,16 @@ from datetime import datetime
 from sqlalchemy import delete, insert
 from sqlalchemy.orm import Session
 
+from services.kit.sortedmap.rows import EMPTY, Root
 from services.kit.time.clock import Now
-from services.pfs.domain.commits import Branch, Commit
+from services.pfs.domain.commits import Branch, Commit, CommitNumber
 from services.pfs.domain.errors import BranchNotFound, CommitFinished, OutputBranch, PickFailed
 from services.pfs.domain.files.file_errors import BadEntry
 from services.pfs.domain.keys import BranchKey, CommitRef
 from services.pfs.domain.names import check_branch_name, is_id
 from services.pfs.operations.dag.change import Change
 from services.pfs.operations.dag.resolve import find_repo, head_of, resolve_commit
+from services.pfs.operations.finishing.ahead import Ahead, concluded, left_of
 from services.pfs.operations.finishing.finish import Work, work_on
 from services.pfs.operations.refs.commits import branch_to_write, check_clearable, start_on
 from services.pfs.storage.branches import BranchStore
@@ -28,6 +30,7 @@ from services.pfs.storage.collection.sessions import SessionStore
 from services.pfs.storage.commits import CommitStore
 from services.pfs.storage.content.content_tables import CONTENT, INDEX, LayerRow
 from services.pfs.storage.content.layers import Part, Spilled, encode_parts
+from services.pfs.storage.content.trees import root_of
 from services.pfs.storage.tables import table
 
 _ADD_LAYER = insert(table(LayerRow))
@@ -40,6 +43,15 @@ class Target:
     commit: Commit | None
     branch: BranchKey | None
     seen: CommitRef | None
+    base: Root | None = None
+    """What a commit on the branch would build on now; None when that is not FINISHED, or not known."""
+
+    def foreseen(self, parts: list[Part]) -> Work | None:
+        """What finishing a one-shot commit of these writes would take; None when it is not to be done at once."""
+        if self.branch is None or self.base is None:
+            return None
+        work = Work(CommitNumber(0), "", self.base, tuple(_layers(parts)), failed=False)
+        return work if work.small else None
 
 
 @dataclass(frozen=True)
@@ -67,19 +79,22 @@ def find_target(tx: Session, ref: CommitRef) -> Target:
             raise
         find_repo(tx, ref.repo)
         check_branch_name(key.name)
-        return Target(None, key, None)
+        return Target(None, key, None, EMPTY)
     exact = CommitRef(commit.repo, commit.id)
     if commit.finishing is None:
         return Target(commit, None, exact)
     if key is None:
         raise CommitFinished(commit)
     _check_input(tx, key, branch)
-    return Target(None, key, exact)
+    ready = commit.finished is not None and not commit.error
+    return Target(None, key, exact, root_of(commit.root, commit.size_bytes) if ready else None)
 
 
-def land(tx: Session, target: Target, landing: Landing, *, id: str, now: Now) -> Work | None:
+def land(
+    tx: Session, target: Target, landing: Landing, *, id: str, now: Now, ahead: Ahead | None = None
+) -> Work | None:
     """Make a stream's writes count. id: of the commit, when one has to be made; then its finishing is returned, if it
-    can begin. Raises CommitFinished, OutputBranch, BadName."""
+    can begin and was not done ahead. Raises CommitFinished, OutputBranch, BadName."""
     if target.commit is not None:
         record_packs(tx, landing, now())
         add_layer(tx, target.commit, landing.parts)
@@ -94,7 +109,9 @@ def land(tx: Session, target: Target, landing: Landing, *, id: str, now: Now) ->
             return None
         commit = start_on(change, branch or target.branch, head, closed=True)
         _add_layer(tx, commit, landing.parts)
-        return work_on(tx, commit, [encode_parts(landing.parts)] if landing.parts else [], base=head)
+        work = work_on(tx, commit, _layers(landing.parts), base=head)
+        done = concluded(change, work, ahead)
+    return left_of(tx, work, done, now)
 
 
 def add_layer(tx: Session, commit: Commit, parts: list[Part]) -> None:
@@ -103,6 +120,10 @@ def add_layer(tx: Session, commit: Commit, parts: list[Part]) -> None:
     if now is None or now.finishing is not None:
         raise CommitFinished(commit)
     _add_layer(tx, commit, parts)
+
+
+def _layers(parts: list[Part]) -> list[bytes]:
+    return [encode_parts(parts)] if parts else []
 
 
 def _add_layer(tx: Session, commit: Commit, parts: list[Part]) -> None:

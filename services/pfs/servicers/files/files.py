@@ -5,6 +5,7 @@ Elsewhere: file sets (filesets.py); taking a stream of writes in (intake.py).
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
 from itertools import chain
 
 from google.protobuf.empty_pb2 import Empty
@@ -19,7 +20,7 @@ from services.pfs.domain.errors import Malformed, prefixed
 from services.pfs.domain.files.file_errors import BadStream, FileNotFound
 from services.pfs.domain.files.globs import compile_glob
 from services.pfs.domain.files.paths import canonical
-from services.pfs.domain.keys import CommitRef
+from services.pfs.domain.keys import BranchKey, CommitRef
 from services.pfs.operations.batches import batches, gathered
 from services.pfs.operations.dag.change import changed
 from services.pfs.operations.files.contents import file_bytes, only_file, tar
@@ -44,7 +45,9 @@ class FileRpcs(Rpcs):
         if first is None or not first.HasField("set_commit"):
             raise BadStream("first message must be a commit")
         target, landing = await self._taken(from_wire.commit_ref(first.set_commit), requests)
-        work = await self.db.run(land, target, landing, id=fresh_id(), now=self.clock.now)
+        with self._one_shot(target.branch) as alone:
+            ahead = await self.built(target.foreseen(landing.parts)) if alone else None
+            work = await self.db.run(land, target, landing, id=fresh_id(), now=self.clock.now, ahead=ahead)
         if work is not None:
             self.closed(work)
         return Empty()
@@ -66,6 +69,20 @@ class FileRpcs(Rpcs):
         except ExceptionGroup as wrong:
             raise wrong.exceptions[0] from None
         return finding.result(), landing
+
+    @contextmanager
+    def _one_shot(self, branch: BranchKey | None) -> Iterator[bool]:
+        """Whether this is the only stream that is just ending on the branch."""
+        if branch is None:
+            yield False
+            return
+        self.one_shots[branch] += 1
+        try:
+            yield self.one_shots[branch] == 1
+        finally:
+            self.one_shots[branch] -= 1
+            if not self.one_shots[branch]:
+                del self.one_shots[branch]
 
     async def ClearCommit(self, request: pfs.ClearCommitRequest, context: Context) -> Empty:
         ref = from_wire.commit_ref(request.commit if request.HasField("commit") else None)

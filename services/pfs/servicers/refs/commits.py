@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from datamill.wire import pfs_v2_pb2 as pfs
 from services.kit.rpc.server import Context
+from services.kit.time.clock import fresh_id
 from services.kit.time.times import time_of
 from services.pfs.domain.commits import CommitNumber, CommitView, Origin
 from services.pfs.domain.errors import CommitDeleted, Malformed
@@ -18,7 +19,7 @@ from services.pfs.domain.keys import CommitRef, RepoKey
 from services.pfs.domain.names import FILESETS_REPO
 from services.pfs.operations.dag.resolve import resolve_commit
 from services.pfs.operations.files.filesets import checked_id
-from services.pfs.operations.finishing.finish import close_and_see
+from services.pfs.operations.finishing.ahead import close_commit, foresee
 from services.pfs.operations.refs import listing
 from services.pfs.operations.refs.commits import start_commit
 from services.pfs.operations.refs.delete_commits import delete_one
@@ -41,9 +42,11 @@ class CommitRpcs(Rpcs):
 
     async def FinishCommit(self, request: pfs.FinishCommitRequest, context: Context) -> Empty:
         ref = from_wire.some_commit(request.commit, request.HasField("commit"))
-        work = await self.change(
-            close_and_see, ref, description=request.description, error=request.error, force=request.force
-        )
+        ahead = None if request.error else await self.built(await self.db.read(foresee, ref))
+        work = await self.db.run(
+            close_commit, ref, ahead, id=fresh_id(), now=self.clock.now,
+            description=request.description, error=request.error, force=request.force,
+        )  # fmt: skip
         if work is not None:
             self.closed(work)
         return Empty()
