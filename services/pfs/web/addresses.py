@@ -61,7 +61,7 @@ def read(raw: str) -> Address:
     else:
         path, closed = "", not parts[-1]
         names = names[:-1] if closed else names
-    if not all(names):
+    if not all(name and name.isprintable() for name in names):
         raise NoAddress("/pfs/" + unquote(raw))
     return Address(names, path, closed)
 

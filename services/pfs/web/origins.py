@@ -6,7 +6,6 @@ Sources: Fetch Metadata Request Headers (W3C); RFC 6454 (Origin).
 """
 
 from collections.abc import Mapping
-from urllib.parse import urlsplit
 
 OWN = ("same-origin", "none")
 
@@ -15,7 +14,7 @@ def is_foreign(headers: Mapping[str, str], allowed: frozenset[str]) -> bool:
     """allowed: origins such as "https://example.org:8080", whose pages may ask."""
     origin = headers.get("Origin")
     if origin is not None:
-        return origin not in allowed and urlsplit(origin).netloc.lower() != headers.get("Host", "").lower()
+        return origin not in allowed and origin.partition("://")[2].lower() != headers.get("Host", "").lower()
     return headers.get("Sec-Fetch-Site", "none") not in OWN and not _followed(headers)
 
 

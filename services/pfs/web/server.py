@@ -1,8 +1,8 @@
 """The HTTP server of the file service: who may ask, how many at a time, and which part answers.
 
-It goes through the same operations as gRPC, beside it. Nothing of a request but the kind of its address is logged,
-since addresses may hold a token. There is no access control yet: a token ("authn-token", in the query or a header) is
-taken and not looked at, as by gRPC.
+It goes through the same operations as gRPC, beside it. Nothing of a request is logged or traced but the kind of its
+address, since addresses may hold a token. There is no access control yet: a token ("authn-token", in the query or a
+header) is taken and not looked at, as by gRPC.
 """
 
 import asyncio
@@ -28,6 +28,7 @@ AT_ONCE = 32  # each may hold a few MiB for a reader that takes its time
 PATIENCE_SECONDS = 30.0
 MOST_HEADER_BYTES = 64 << 10  # the address of an archive may be long
 METHODS = ("GET", "HEAD")
+KINDS = ("pfs", "archive", "jsonschema")
 
 
 class Busy(Unavailable):
@@ -50,12 +51,10 @@ class Web:
         path, _, query = request.raw_path.partition("?")
         if path == "/healthz":
             return answers.sentence(200, "healthy")
-        if request.method not in METHODS:
-            return answers.sentence(405, "only GET and HEAD are answered here", {"Allow": ", ".join(METHODS)})
-        if is_foreign(request.headers, self.origins):
-            return answers.sentence(403, "refused: a page of another site asks (see --allow-origin of datamill up)")
-        kind = path.split("/")[1]
+        kind = path.split("/")[1] if path.startswith("/") else ""
         try:
+            if refusal := self._refusal(request):
+                return refusal
             with self._span(request, kind):
                 async with self._turn():
                     with self.around():
@@ -65,8 +64,16 @@ class Web:
         except ConnectionError:
             raise
         except Exception:
-            log.exception("a request below /%s failed", kind)
+            log.exception("a request failed")
             return answers.sentence(500, "internal error")
+
+    def _refusal(self, request: BaseRequest) -> StreamResponse | None:
+        """What is told to those who may not ask."""
+        if request.method not in METHODS:
+            return answers.sentence(405, "only GET and HEAD are answered here", {"Allow": ", ".join(METHODS)})
+        if is_foreign(request.headers, self.origins):
+            return answers.sentence(403, "refused: a page of another site asks (see --allow-origin of datamill up)")
+        return None
 
     async def _answer(self, request: BaseRequest, kind: str, path: str, query: str) -> StreamResponse:
         rest = path[len(kind) + 2 :]
@@ -97,7 +104,7 @@ class Web:
 
     def _span(self, request: BaseRequest, kind: str) -> AbstractContextManager[object]:
         return trace.get_tracer("datamill.web").start_as_current_span(
-            f"{request.method} /{kind}",
+            f"{request.method} /{kind if kind in KINDS else ''}",
             context=propagate.extract(request.headers),
             kind=trace.SpanKind.SERVER,
             attributes={"http.request.method": request.method},

@@ -21,6 +21,7 @@ from services.pfs.operations.files.visits import Visit
 
 MESSAGE_BYTES = 2 << 20  # what one answer of a stream carries, at most
 PIECE_BYTES = 256 << 10
+RUN_BYTES = 4 << 20  # a store far away is asked for so much together
 _BATCH_FILES = 256  # how many files of a tar are looked at together, so that their reads can be joined
 
 
@@ -70,10 +71,24 @@ def part_bytes(stores: Stores, content: Content, first: int, size: int) -> Itera
         if begin < last and begin + extent.size > first:
             wanted.append((extent, begin))
         begin += extent.size
-    for extent, begin in wanted:
-        view = memoryview(next(stores.content.read((extent,))))[max(0, first - begin) : last - begin]
-        for start in range(0, len(view), PIECE_BYTES):
-            yield view[start : start + PIECE_BYTES]
+    for run in _runs(wanted, RUN_BYTES if stores.objects.root is None else 0):
+        for (_, begin), data in zip(run, stores.content.read(extent for extent, _ in run), strict=True):
+            view = memoryview(data)[max(0, first - begin) : last - begin]
+            for start in range(0, len(view), PIECE_BYTES):
+                yield view[start : start + PIECE_BYTES]
+
+
+def _runs(extents: list[tuple[Extent, int]], most: int) -> Iterator[list[tuple[Extent, int]]]:
+    """Neighbours that are read together: one at least, and of `most` bytes at most."""
+    run, size = list[tuple[Extent, int]](), 0
+    for extent, begin in extents:
+        if run and size + extent.size > most:
+            yield run
+            run, size = [], 0
+        run.append((extent, begin))
+        size += extent.size
+    if run:
+        yield run
 
 
 def pieces(stores: Stores, reading: Reading, rows: Iterable[Row]) -> Iterator[tuple[str, bytes]]:

@@ -1,14 +1,16 @@
 """A zip that is written from front to back, a piece at a time; sizes and checks follow each file's bytes.
 
-Files are packed lightly: most of what is large is packed already. Elsewhere: which files (archives.py).
+Files are packed lightly, and those whose beginning would not shrink not at all. Elsewhere: which files (archives.py).
 """
 
 import zipfile
+import zlib
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
-from itertools import islice
+from itertools import chain, islice
 
 from services.kit.errors import Exhausted
+from services.kit.packs import Bytes
 from services.kit.sortedmap.rows import Row
 from services.pfs.domain.files.entries import Content
 from services.pfs.domain.files.file_errors import SeveralFiles
@@ -16,7 +18,9 @@ from services.pfs.operations.files.read import file_stat
 from services.pfs.operations.files.stores import Stores
 from services.pfs.operations.files.tree_views import TreeView
 
-LEVEL = 1
+LIGHTLY, NOT_AT_ALL = 1, 0
+SAMPLE_BYTES = 32 << 10
+WORTH = 0.9  # of the sample is what is left at most
 PIECE_BYTES = 256 << 10
 BATCH_FILES = 256  # looked at together, so that their reads can be joined
 MOST_FILES = 200_000  # a zip ends in a list of its files, which is kept until then
@@ -51,10 +55,12 @@ class Zip:
                 last = path
                 yield from self._one(_info(folder + path.decode(), modified, content), data, len(content.extents))
 
-    def _one(self, info: zipfile.ZipInfo, data: Iterator[object], extents: int) -> Iterator[bytes]:
+    def _one(self, info: zipfile.ZipInfo, data: Iterator[Bytes], extents: int) -> Iterator[bytes]:
+        pieces = islice(data, extents)
+        first = memoryview(next(pieces, b""))
+        setattr(info, "_compresslevel", _level(first))  # noqa: B010 - its public name came with Python 3.13
         with self._file.open(info, "w") as file:
-            for piece in islice(data, extents):
-                view = memoryview(piece)  # type: ignore[arg-type]
+            for view in chain((first,), map(memoryview, pieces)):
                 for start in range(0, len(view), PIECE_BYTES):
                     file.write(view[start : start + PIECE_BYTES])
                     yield from self._sink.filled()
@@ -101,5 +107,9 @@ def _info(name: str, modified: datetime | None, content: Content) -> zipfile.Zip
     said = max(EARLIEST, (modified or EARLIEST).astimezone(UTC)).timetuple()
     info = zipfile.ZipInfo(name, (said.tm_year, said.tm_mon, said.tm_mday, said.tm_hour, said.tm_min, said.tm_sec))
     info.compress_type, info.file_size, info.external_attr = zipfile.ZIP_DEFLATED, content.size, MODE
-    setattr(info, "_compresslevel", LEVEL)  # noqa: B010 - its public name came with Python 3.13
     return info
+
+
+def _level(beginning: memoryview) -> int:
+    sample = beginning[:SAMPLE_BYTES]
+    return LIGHTLY if len(zlib.compress(sample, LIGHTLY)) <= WORTH * len(sample) else NOT_AT_ALL

@@ -2,6 +2,7 @@
 
 import base64
 import io
+import os
 import zipfile
 
 import pytest
@@ -49,10 +50,20 @@ def test_files_and_directories_of_several_commits(a: Repo, b: Repo, site: Site) 
         f"default/{b.name}/master/y": b"5",
         f"default/{b.name}/master/z": b"6",
     }
+    assert len(answer.body) < len(big) // 50
     assert answer.headers["Content-Disposition"] == 'attachment; filename="datamill.zip"'
     one = site.ask(address([("default", a.name, "master", "/x")]), "HEAD")
     assert (one.status, one.body) == (200, b"")
     assert one.headers["Content-Disposition"] == f'attachment; filename="{a.name}-master.zip"'
+
+
+def test_what_would_not_shrink_is_not_packed(a: Repo, site: Site) -> None:
+    noise = os.urandom(5 << 20)
+    a.modify(put("/noise", noise), put("/few", b"1234"))
+    a.wait()
+    answer = site.ask(address([("default", a.name, "master", "/")]))
+    assert opened(answer) == {f"default/{a.name}/master/noise": noise, f"default/{a.name}/master/few": b"1234"}
+    assert len(noise) < len(answer.body) < len(noise) + (8 << 10)
 
 
 def test_what_cannot_be_given_is_said_inside(a: Repo, site: Site) -> None:

@@ -1,5 +1,6 @@
 """A file over HTTP: its bytes, its headers, conditions and ranges."""
 
+import random
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime, parsedate_to_datetime
 
@@ -67,6 +68,16 @@ def test_ranges(a: Repo, site: Site) -> None:
     assert site.file("/empty", Range="bytes=0-").headers["Content-Range"] == "bytes */0"
     for asked in ("bytes=4-2", "bytes=-", "bytes=a-b", "bytes=1-2,4-5", "lines=1-2", "bytes=1"):
         assert (site.file("/f", Range=asked).status, site.file("/f", Range=asked).body) == (200, TEXT)
+
+
+def test_ranges_of_a_file_that_is_stored_in_parts(a: Repo, site: Site) -> None:
+    data = random.Random(7).randbytes(9 << 20)
+    a.modify(put("/f", data))
+    a.wait()
+    assert site.file("/f").body == data
+    for first, last in ((0, 0), (1 << 20, 5 << 20), (4194303, 4194304), (12345, len(data) - 1), (len(data) - 1,) * 2):
+        answer = site.file("/f", Range=f"bytes={first}-{last}")
+        assert (answer.status, answer.body == data[first : last + 1]) == (206, True)
 
 
 def test_conditions(a: Repo, site: Site) -> None:
