@@ -43,6 +43,17 @@ def test_commits_that_touched_a_file_are_found_newest_first(a: Repo) -> None:
     assert find(a, fourth, "/f") == everything
 
 
+def test_a_commit_that_left_a_file_as_it_was_did_not_touch_it(a: Repo) -> None:
+    """What it holds counts, not that it was written: docs/differences.md."""
+    first = commit(a, put("/f", b"1"))
+    commit(a, delete("/f"), put("/f", b"1"), put("/other", b"2"))
+    third = commit(a, delete("/f"), put("/f", b"2"))
+    fourth = commit(a, delete("/f"), put("/f", b"1"))
+    assert find(a, "master", "/f") == [
+        ("found", fourth, 0), ("found", third, 1), ("found", first, 3), ("last", first, 4),
+    ]  # fmt: skip
+
+
 def test_errored_commits_are_found_by_what_they_wrote(a: Repo) -> None:
     first = commit(a, put("/f", b"1"))
     bad = commit(a, put("/f", b"2"), error="no good")
