@@ -9,12 +9,13 @@ from typing import Any
 import grpc
 import pytest
 from google.protobuf.empty_pb2 import Empty
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from datamill.wire import pfs_v2_pb2 as pfs
 from datamill.wire import pfs_v2_pb2_grpc as pfs_grpc
 from services.kit import errors
 from services.kit.rpc import channels
-from services.kit.rpc.server import PortInUse, is_service, serving
+from services.kit.rpc.server import Answers, Encoded, PortInUse, is_service, serving
 
 NAME = "pfs_v2.API"
 DRAIN = timedelta(seconds=5)
@@ -37,7 +38,10 @@ class Api(pfs_grpc.APIServicer):
             return pfs.RepoInfo(description="done")
         raise getattr(errors, request.repo.name)("a sentence")
 
-    async def ListRepo(self, request: pfs.ListRepoRequest, context: Any) -> AsyncIterator[pfs.RepoInfo]:
+    async def ListRepo(self, request: pfs.ListRepoRequest, context: Any) -> Answers:
+        if request.type == "many":
+            yield Encoded(pfs.RepoInfo(description=text).SerializeToString() for text in ("1", "2"))
+            yield Encoded()
         yield pfs.RepoInfo(description="first")
         raise errors.NotFound("gone half-way")
 
@@ -152,3 +156,19 @@ async def _described(stub: Any) -> str:
 async def _later(event: asyncio.Event) -> None:
     await asyncio.sleep(0.1)
     event.set()
+
+
+async def test_a_stream_sends_messages_and_bytes_of_messages_in_their_order(address: str) -> None:
+    async with grpc.aio.insecure_channel(address) as channel:
+        replies = pfs_grpc.APIStub(channel).ListRepo(pfs.ListRepoRequest(type="many"))
+        assert [(await anext(aiter(replies))).description for _ in range(3)] == ["1", "2", "first"]
+        with pytest.raises(grpc.aio.AioRpcError, match="gone half-way"):
+            await anext(aiter(replies))
+
+
+async def test_health_can_be_watched(address: str) -> None:
+    async with grpc.aio.insecure_channel(address) as channel:
+        watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest(service=NAME))
+        first = await anext(aiter(watch))
+        assert first.status == health_pb2.HealthCheckResponse.SERVING
+        watch.cancel()

@@ -8,7 +8,7 @@ import asyncio
 import hmac
 import logging
 import signal
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
 from contextlib import AbstractContextManager, aclosing, asynccontextmanager, nullcontext
 from datetime import timedelta
 from typing import Any, TypeVar
@@ -109,40 +109,54 @@ def _details(code: StatusCode, text: str, about: errors.Resource) -> bytes:
     return data
 
 
-class TranslateProblems(grpc.aio.ServerInterceptor):
-    """Guards every call of every shape, iterating streams inside the guard so that their errors do not escape it."""
+class Guarded(grpc.GenericRpcHandler):
+    """All methods of a server, each guarded once, where an interceptor would guard it anew at every call.
+
+    Streams are gone through inside the guard, so that their errors do not escape it.
+    """
 
     def __init__(self, around: Around) -> None:
         self._around = around
         self._tracer = trace.get_tracer("datamill.server")
+        self._bare: list[grpc.GenericRpcHandler] = []
+        self._guarded: dict[str, Any] = {}
 
-    async def intercept_service(self, continuation: Any, handler_call_details: grpc.HandlerCallDetails) -> Any:
-        handler = await continuation(handler_call_details)
-        if handler is None:
-            return None
+    def add(self, handlers: Iterable[grpc.GenericRpcHandler]) -> None:
+        """Guard what these handle, too."""
+        self._bare += handlers
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> Any:
         method = str(handler_call_details.method)
-        came_with = {
-            key: value for key, value in handler_call_details.invocation_metadata or () if isinstance(value, str)
-        }
+        if (known := self._guarded.get(method)) is not None:
+            return known
+        for handler in self._bare:
+            if (found := handler.service(handler_call_details)) is not None:
+                return self._guarded.setdefault(method, self._guard(method, found))
+        return None
+
+    def _guard(self, method: str, handler: Any) -> Any:
         sides = (handler.request_streaming, handler.response_streaming)
         shape = "_".join("stream" if streaming else "unary" for streaming in sides)
         call = getattr(handler, shape)
 
         async def one(request: Any, context: Context) -> Any:
-            with self._span(method, came_with), self._around(method):
+            with self._span(method, context), self._around(method):
                 async with answered(context, method):
                     return await call(request, context)
 
         async def many(request: Any, context: Context) -> None:
-            with self._span(method, came_with), self._around(method):
-                async with answered(context, method), aclosing(call(request, context)) as replies:
-                    async for reply in replies:
-                        for message in reply if isinstance(reply, Encoded) else (reply,):
-                            await context.write(message)
+            with self._span(method, context), self._around(method):
+                async with answered(context, method):
+                    replies = call(request, context)
+                    if isinstance(replies, Coroutine):  # it writes by itself: gRPC's own methods do
+                        await replies
+                    else:
+                        await _written(replies, context)
 
         return _replaced(handler, shape, many if handler.response_streaming else one)
 
-    def _span(self, method: str, came_with: dict[str, str]) -> Any:
+    def _span(self, method: str, context: Context) -> Any:
+        came_with = {key: value for key, value in context.invocation_metadata() or () if isinstance(value, str)}
         return self._tracer.start_as_current_span(
             method.lstrip("/"),
             context=propagate.extract(came_with),
@@ -151,6 +165,13 @@ class TranslateProblems(grpc.aio.ServerInterceptor):
             record_exception=False,
             set_status_on_exception=False,
         )
+
+
+async def _written(replies: Any, context: Context) -> None:
+    async with aclosing(replies) as open_replies:
+        async for reply in open_replies:
+            for message in reply if isinstance(reply, Encoded) else (reply,):
+                await context.write(message)
 
 
 def _replaced(handler: Any, shape: str, guarded: Any) -> Any:
@@ -190,7 +211,10 @@ async def serving(
     names: full names of the services, for health and reflection.
     Raises PortInUse.
     """
-    server = grpc.aio.server(interceptors=[TranslateProblems(around)], options=list(OPTIONS))
+    server = grpc.aio.server(options=list(OPTIONS))
+    guarded = Guarded(around)
+    server.add_generic_rpc_handlers((guarded,))
+    setattr(server, "add_generic_rpc_handlers", guarded.add)  # noqa: B010
     # grpcio (1.85) waits on one task for every registered method again at each call; generic handlers cost one in all.
     setattr(server, "add_registered_method_handlers", lambda service, handlers: None)  # noqa: B010
     checks = health.aio.HealthServicer()
