@@ -6,7 +6,7 @@ a run that chosen names made too long (chunking.py) is touched as a whole.
 """
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Generic
 
@@ -30,9 +30,14 @@ from services.kit.sortedmap.tree import (
 LARGEST_DELTA = 8  # a delta range holds at most one row in this many
 
 
-def apply(reader: Reader, root: Root, edits: Iterable[Edit], sink: PackSink) -> Root:
+Look = Callable[[Sequence[bytes], Sequence[int]], None]
+"""Sees keys that will be in the map, neighbours and in order, and which of them were put."""
+
+
+def apply(reader: Reader, root: Root, edits: Iterable[Edit], sink: PackSink, look: Look | None = None) -> Root:
     """The map with `edits` carried out. edits: ascending and unique by key, all held in memory meanwhile.
 
+    look: called where rows were put, in order, with what has to be opened for that anyway; not for an empty map.
     Returns a root with the id that building the same rows from scratch gives. An edit that changes nothing but the
     place of a row is none. Raises UnsortedKeys, BadRow, CorruptRange. The caller flushes the sink.
     """
@@ -41,7 +46,7 @@ def apply(reader: Reader, root: Root, edits: Iterable[Edit], sink: PackSink) -> 
         return root
     if root.place is None:
         return build((edit for edit in wanted if isinstance(edit, Row)), sink)
-    return _Renewal(reader, root, sink).run(wanted)
+    return _Renewal(reader, root, sink, look).run(wanted)
 
 
 def _checked(edits: Iterable[Edit]) -> list[Edit]:
@@ -74,8 +79,8 @@ class _Group(Generic[C]):
 class _Renewal:
     """One change of one map."""
 
-    def __init__(self, reader: Reader, root: Root, sink: PackSink) -> None:
-        self._reader, self._root, self._sink = reader, root, sink
+    def __init__(self, reader: Reader, root: Root, sink: PackSink, look: Look | None) -> None:
+        self._reader, self._root, self._sink, self._look = reader, root, sink, look
         self._top, _ = top_of(reader, root)
         # Nodes of this change, which cannot be read before the sink is flushed; with their child when it is the only.
         self._made: dict[bytes, Child | None] = {}
@@ -148,12 +153,13 @@ class _Renewal:
                 return at
             cursor.forward()
 
-    @staticmethod
-    def _chunks(chunker: Chunker[C], chunk: C, edits: list[Change], level: int) -> Iterator[C]:
+    def _chunks(self, chunker: Chunker[C], chunk: C, edits: list[Change], level: int) -> Iterator[C]:
         """What is complete with the edited chunk. Of its old keys, only the last one can be a boundary."""
         edited: C
         put: list[int]
         edited, put = chunk.edited(edits)
+        if put and level == 0 and self._look is not None:
+            self._look(edited.keys, put)
         kept = bisect_left(edited.keys, chunk.last)
         may_end = sorted({*put, kept} - {len(edited.keys)})
         ends = [index + 1 for index in may_end if ends_chunk(edited.keys[index], level)]

@@ -222,4 +222,4 @@ def _raised(child: Child, level: int, to: int) -> Child:
 
 
 def _cut(leaf: Leaf) -> Child:
-    return Child(leaf.last, leaf.first, leaf_id(leaf), _NOWHERE, len(leaf.keys), sum(leaf.sizes), NO_PACK)
+    return Child(leaf.last, leaf.first, leaf_id(leaf), _NOWHERE, len(leaf.keys), leaf.size_bytes(), NO_PACK)

@@ -81,7 +81,7 @@ def write_leaf(leaf: Leaf, id: bytes, sink: PackSink) -> Child:
 
 def child_of_leaf(leaf: Leaf, id: bytes, place: Place, base_pack: bytes) -> Child:
     """How the node above sees a range."""
-    return Child(leaf.last, leaf.first, id, place, len(leaf.keys), sum(leaf.sizes), base_pack)
+    return Child(leaf.last, leaf.first, id, place, len(leaf.keys), leaf.size_bytes(), base_pack)
 
 
 def child_of_node(node: Node, id: bytes, sink: PackSink) -> Child:

@@ -13,20 +13,23 @@ from functools import partial
 from operator import attrgetter
 from typing import TypeVar
 
-from services.kit.sortedmap.encoding.columns import Numbers, numbers
+from services.kit.sortedmap.encoding.columns import Numbers, key_block, numbers
 from services.kit.sortedmap.encoding.places import (
     EditPlaces,
     PlaceList,
     PlaceRuns,
     Places,
     Run,
+    Step,
     joined,
     part_of,
+    patched,
     runs_of,
 )
 from services.kit.sortedmap.rows import Child, Edit, Place, Removed, Row
 
 TOMBSTONE = 255
+FEW_EDITS = 16  # of so many rows one: then the others stay where they are
 _DIGEST = 32
 _digests = struct.Struct("32s")
 _new_row: Callable[[tuple[bytes, int, int, bytes, Place | None]], Row] = partial(tuple.__new__, Row)
@@ -50,11 +53,27 @@ class Leaf:
     delta: Sequence[Edit] = ()
     """What makes it of its base."""
     level: int = 0
+    packed_keys: bytes | None = None
+    """Its keys in one block, once they were asked for."""
+    known_size: int | None = None
+    """Sum of the sizes, once it was asked for."""
 
     @property
     def weight(self) -> int:
         """Roughly the bytes it takes in memory."""
-        return 800 + 150 * len(self.keys) + sum(map(len, self.keys)) + 300 * len(self.delta)
+        return 800 + 120 * len(self.keys) + 2 * len(self.block()) + 300 * len(self.delta)
+
+    def block(self) -> bytes:
+        """Its keys in one block."""
+        if self.packed_keys is None:
+            self.packed_keys = key_block(self.keys)
+        return self.packed_keys
+
+    def size_bytes(self) -> int:
+        """Sum of the sizes."""
+        if self.known_size is None:
+            self.known_size = sum(self.sizes)
+        return self.known_size
 
     @property
     def first(self) -> bytes:
@@ -118,6 +137,53 @@ class Leaf:
         """Sorted edits carried out. Also returns where the new rows are."""
         if not edits:
             return self, []
+        if len(edits) * FEW_EDITS > len(self.keys):
+            return self._rewritten(edits)
+        steps, keys, at = list[Step](), self.keys, 0
+        for edit in edits:
+            at = bisect_left(keys, edit.key, at)
+            here = at < len(keys) and keys[at] == edit.key
+            if isinstance(edit, Row):
+                steps.append((at, here, edit))
+            elif here:
+                steps.append((at, here, None))
+        return self._patched(steps)
+
+    def _patched(self, steps: list[Step]) -> tuple["Leaf", list[int]]:
+        """Some rows changed, in copies of the columns; keys are shared unless one comes or goes."""
+        kinds, sizes, digests, grown = bytearray(self.kinds), self.sizes[:], bytearray(self.digests), 0
+        for at, here, row in reversed(steps):  # backwards, so that places found before stay where they are
+            if here:
+                grown -= sizes[at]
+            if row is None:
+                del kinds[at], sizes[at], digests[_DIGEST * at : _DIGEST * at + _DIGEST]
+                continue
+            grown += row.size
+            if here:
+                kinds[at], sizes[at] = row.kind, row.size
+            else:
+                kinds.insert(at, row.kind)
+                sizes.insert(at, row.size)
+            digests[_DIGEST * at : _DIGEST * (at + here)] = row.digest
+        places = patched(self.places, steps)
+        keys, block = self._patched_keys(steps)
+        size = None if self.known_size is None else self.known_size + grown
+        leaf = Leaf(keys, bytes(kinds), sizes, bytes(digests), places, packed_keys=block, known_size=size)
+        return leaf, list(places.put)
+
+    def _patched_keys(self, steps: list[Step]) -> tuple[list[bytes], bytes | None]:
+        if all(here and row is not None for _, here, row in steps):
+            return self.keys, self.packed_keys
+        keys = self.keys[:]
+        for at, here, row in reversed(steps):
+            if row is None:
+                del keys[at]
+            elif not here:
+                keys.insert(at, row.key)
+        return keys, None
+
+    def _rewritten(self, edits: Sequence[Change]) -> tuple["Leaf", list[int]]:
+        """Many edits carried out, by runs of rows between them."""
         keys, kinds, sizes, digests = list[bytes](), bytearray(), numbers(), bytearray()
         runs, put, at, old, edit_places = list[Run](), list[int](), 0, self.keys, EditPlaces(edits)
         for number, edit in enumerate([*edits, None]):

@@ -48,7 +48,7 @@ class CorruptRange(Corrupt):
 
 
 def leaf_id(leaf: Leaf) -> bytes:
-    return _range_id(len(leaf.keys), columns.key_block(leaf.keys), leaf.kinds, leaf.sizes, leaf.digests)
+    return _range_id(len(leaf.keys), leaf.block(), leaf.kinds, leaf.sizes, leaf.digests)
 
 
 def _range_id(count: int, block: bytes, kinds: bytes, sizes: Numbers, digests: bytes) -> bytes:
@@ -266,7 +266,7 @@ def _leaf(origin: _Origin, count: int, parts: list[bytes]) -> Leaf:
     keys, ranged = columns.unblock_keys(block, count), columns.unsqueeze(parts[1])
     kinds, sizes = ranged[:count], columns.unpack_numbers(ranged[count:], count)
     _check(_range_id(count, block, kinds, sizes, digests) == origin[0] and len(digests) == 32 * count)
-    return Leaf(keys, kinds, sizes, digests, PackedPlaces(parts[2], sizes, origin))
+    return Leaf(keys, kinds, sizes, digests, PackedPlaces(parts[2], sizes, origin), packed_keys=block)
 
 
 def _merged(origin: _Origin, count: int, parts: list[bytes], find: FindBase) -> Leaf:

@@ -102,6 +102,52 @@ class EditPlaces:
         return [self[index] for index in range(len(self.edits))]
 
 
+Step = tuple[int, bool, Row | None]
+"""An index among old rows, whether the row there is the one meant, and what it becomes: None when it goes away."""
+MOST_PATCHES = 4
+
+
+@dataclass(frozen=True, slots=True)
+class PatchedPlaces:
+    """Other places, of which some were changed."""
+
+    old: Places
+    steps: list[Step]
+    put: dict[int, Place | None]
+    """Of the new rows, by index, ascending."""
+    begins: list[int]
+    shifts: list[int]
+    """From each of these indexes on, so many more rows than before."""
+    depth: int
+
+    def __getitem__(self, index: int, /) -> Place | None:
+        if index in self.put:
+            return self.put[index]
+        return self.old[index - self.shifts[bisect_right(self.begins, index) - 1]]
+
+    def all(self) -> list[Place | None]:
+        found = list(self.old.all())
+        for at, here, row in reversed(self.steps):
+            found[at : at + here] = [] if row is None else [row.place]
+        return found
+
+
+def patched(old: Places, steps: list[Step]) -> PatchedPlaces:
+    """The places of rows of which some were changed."""
+    put, begins, shifts, shift = dict[int, Place | None](), [0], [0], 0
+    for at, here, row in steps:
+        if row is not None:
+            put[at + shift] = row.place
+        if here != (row is not None):
+            shift += 1 if row is not None else -1
+            begins.append(at + here + shift)
+            shifts.append(shift)
+    depth = 1
+    if isinstance(old, PatchedPlaces):
+        depth, old = (old.depth + 1, old) if old.depth < MOST_PATCHES else (1, PlaceList(old.all()))
+    return PatchedPlaces(old, steps, put, begins, shifts, depth)
+
+
 @dataclass(frozen=True, slots=True)
 class PlaceRuns:
     """Runs of other places, none of which are runs again."""

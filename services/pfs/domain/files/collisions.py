@@ -5,9 +5,9 @@ new, one pass over its keys is cheaper (`first_in`).
 Elsewhere: reading the keys (operations/finishing/merge.py).
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain, pairwise
 
 from services.kit.errors import Problem
 from services.pfs.domain.files.paths import at, parents, split_key
@@ -36,38 +36,71 @@ def collision(path: str) -> Trouble:
     return Trouble(path, f"file / directory path collision ({path})")
 
 
-def first_of_change(put: Iterable[bytes], keys: Keys, *, duplicates: bool = True) -> Trouble | None:
-    """The first trouble that these keys, now in the tree, are part of. put: ascending; keys: reads the new tree.
+class Doubts:
+    """What a look at the neighbours of keys that were put does not clear.
+
+    Most keys are clear: a neighbour in the same directory that was there before shows that none of the directories
+    above is a file, unless one was put, and that one is looked at by itself. So does one that was looked at before.
+    """
+
+    MOST = 200_000  # keys and directories that are remembered
+
+    def __init__(self) -> None:
+        self.are_too_many = False
+        self.keys: list[bytes] = []
+        """Whose paths may be there twice, or be directories as well. Ascending."""
+        self.folders: dict[bytes, None] = {}
+        """Which may be files, or lie below one. With their "/"."""
+
+    def look(self, keys: Sequence[bytes], put: Sequence[int]) -> None:
+        """keys: neighbours; put: which of them are new. Called in the order of keys."""
+        count = len(keys)
+        for number, index in enumerate(put):
+            key = keys[index]
+            end = key.index(0)
+            folder = key[: key.rindex(b"/", 0, end) + 1]
+            if index == 0 or index + 1 == count or not _alone(keys, index, end):
+                self.keys.append(key)
+            if folder == b"/" or (index and keys[index - 1].startswith(folder)):
+                continue
+            old = index + 1 < count and not (number + 1 < len(put) and put[number + 1] == index + 1)
+            if not (old and keys[index + 1].startswith(folder)):
+                self.folders[folder] = None
+        if len(self.keys) + len(self.folders) > self.MOST:
+            self.are_too_many = True
+            self.keys, self.folders = [], {}
+
+
+def _alone(keys: Sequence[bytes], index: int, end: int) -> bool:
+    """Whether a key between two others has a path of its own, which is no directory. end: of its path."""
+    key = keys[index]
+    same, following = key[: end + 1], keys[index + 1]
+    if keys[index - 1].startswith(same) or following.startswith(same):
+        return False
+    if not following.startswith(key[:end]):
+        return True
+    below = key[:end] + b"/"
+    at_or_after = bisect_left(keys, below, index + 1)
+    return at_or_after < len(keys) and not keys[at_or_after].startswith(below)
+
+
+def first_of_change(doubts: Doubts, keys: Keys, *, duplicates: bool = True) -> Trouble | None:
+    """The first trouble that doubtful keys, now in the tree, are part of. keys: reads the new tree.
 
     duplicates: whether one path from two datums is trouble; readers of an open commit can make sense of that.
     """
     found: list[Trouble] = []
-    clear: set[str] = set()  # directories that are known to be no files
     before = ""
-    for key, following in pairwise(chain(put, (b"",))):
+    for key in doubts.keys:
         path, _ = split_key(key)
-        if path == before:
-            continue
+        if path != before:
+            found += _of_path(path, keys, duplicates=duplicates)
         before = path
-        found += _of_path(path, keys, duplicates=duplicates)
-        if _has_older(path, key, following, keys):
-            continue
-        for directory in parents(path):
-            if directory in clear:
-                continue
-            clear.add(directory)
-            if next(keys(*at(directory)), None) is not None:
-                found.append(collision(directory))
+    directories = {directory: None for folder in doubts.folders for directory in parents(folder.decode() + ".")}
+    for directory in directories:
+        if next(keys(*at(directory)), None) is not None:
+            found.append(collision(directory))
     return min(found, key=lambda trouble: trouble.path.encode(), default=None)
-
-
-def _has_older(path: str, key: bytes, following: bytes, keys: Keys) -> bool:
-    """Whether the key behind this one was there before, in the same directory: then no directory above is a file,
-    unless one was put, and that one is looked at by itself. It mostly lies in the same range."""
-    folder = path[: path.rindex("/") + 1].encode()
-    here = keys(key, folder[:-1] + b"0")
-    older = next((other for other in here if other != key), None)
-    return older is not None and older != following
 
 
 def _of_path(path: str, keys: Keys, *, duplicates: bool) -> Iterator[Trouble]:

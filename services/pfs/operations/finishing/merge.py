@@ -7,11 +7,12 @@ Elsewhere: folding ops (domain/files/entries.py, domain/files/layers.py); the ma
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 
+from services.kit.sortedmap.ahead import bring, windows
 from services.kit.sortedmap.change import apply
 from services.kit.sortedmap.packs import PackSink, Reader
 from services.kit.sortedmap.rows import Edit, Removed, Root, Row
 from services.kit.sortedmap.tree import build, get, ranges
-from services.pfs.domain.files.collisions import Trouble, first_in, first_of_change
+from services.pfs.domain.files.collisions import Doubts, Trouble, first_in, first_of_change
 from services.pfs.domain.files.entries import APPEND, REMOVE, Content, Op, known_digest
 from services.pfs.domain.files.layers import merged
 from services.pfs.operations.files.stores import Stores
@@ -35,14 +36,15 @@ def carry_out(
     """The tree with `ops` (ascending, one a key) carried out; everything is stored when it returns."""
     put = Put()
     find = (lambda key: None) if base.place is None else (lambda key: get(reader, base, key))
-    edits = put.watching(_edits(stores, find, content, ops, sink))
+    edits = _edits(stores, find, content, ops, sink)
     if base.place is None:
         root = build((edit for edit in edits if isinstance(edit, Row)), sink)
         sink.flush()
+        put.all_of(root)
         return root, put
     root = base
     while some := list(islice(edits, SLICE)):
-        root = apply(reader, root, some, sink)
+        root = apply(reader, root, some, sink, put.look)
         sink.flush()
     return root, put
 
@@ -54,9 +56,17 @@ def first_trouble(reader: Reader, root: Root, put: "Put", *, duplicates: bool = 
     """
     if not put.count:
         return None
-    if put.keys is None or put.count * WORTH_A_PASS > root.rows:
+    doubts = put.doubts
+    if put.everything or doubts.are_too_many or len(doubts.keys) + len(doubts.folders) > root.rows // WORTH_A_PASS:
         return first_in((key for leaf in ranges(reader, root) for key in leaf.keys), duplicates=duplicates)
-    return first_of_change(put.keys, lambda low, high: keys_between(reader, root, low, high), duplicates=duplicates)
+    edges = sorted([*doubts.keys, *(folder[:-1] + b"\0" for folder in doubts.folders)])
+
+    def keys(low: bytes, high: bytes) -> Iterator[bytes]:
+        return keys_between(reader, root, low, high)
+
+    for some in windows(edges):
+        bring(reader, root, some)
+    return first_of_change(doubts, keys, duplicates=duplicates)
 
 
 def keys_between(reader: Reader, root: Root, low: bytes, high: bytes) -> Iterator[bytes]:
@@ -70,23 +80,22 @@ def keys_between(reader: Reader, root: Root, low: bytes, high: bytes) -> Iterato
 
 
 class Put:
-    """Which keys a change put, as long as they are few enough to remember."""
-
-    MOST = 200_000
+    """What a change put, as far as the result has to be checked for it."""
 
     def __init__(self) -> None:
         self.count = 0
-        self.keys: list[bytes] | None = []
+        self.everything = False
+        """Whether nothing is known about the tree."""
+        self.doubts = Doubts()
 
-    def watching(self, edits: Iterable[Edit]) -> Iterator[Edit]:
-        for edit in edits:
-            if isinstance(edit, Row):
-                self.count += 1
-                if self.keys is not None:
-                    self.keys.append(edit.key)
-                    if len(self.keys) > self.MOST:
-                        self.keys = None
-            yield edit
+    def look(self, keys: Sequence[bytes], put: Sequence[int]) -> None:
+        """Keys of the tree, neighbours, and which of them were put."""
+        self.count += len(put)
+        self.doubts.look(keys, put)
+
+    def all_of(self, root: Root) -> None:
+        """Nothing is known of this tree."""
+        self.count, self.everything = self.count + root.rows, True
 
 
 def _edits(

@@ -32,7 +32,7 @@ def carry_out_parts(
     if rest:
         root, put = carry_out(stores, reader, content, root, merged_parts(stores, rest), sink)
     if not clear:
-        put.count, put.keys = put.count + root.rows, None
+        put.all_of(root)
     return root, put
 
 
