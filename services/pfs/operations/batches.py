@@ -7,6 +7,7 @@ from typing import TypeVar
 
 T = TypeVar("T")
 FIRST, MOST = 32, 2048  # short at first, so that the first answer comes soon
+GROWTH = 8
 
 
 async def batches(start: Callable[[], Iterator[T]], most: int = MOST) -> AsyncGenerator[list[T], None]:
@@ -17,7 +18,7 @@ async def batches(start: Callable[[], Iterator[T]], most: int = MOST) -> AsyncGe
         yield batch
         if len(batch) < size:
             return
-        size = min(4 * size, most)
+        size = min(GROWTH * size, most)
         batch = await asyncio.to_thread(_some, found, size)
 
 
@@ -26,11 +27,13 @@ async def gathered(
 ) -> AsyncGenerator[list[T], None]:
     """The same for what stands for several answers, each for `weigh` of them: batches of about so many answers."""
     size = min(FIRST, most)
-    found, batch = await asyncio.to_thread(_begun_whole, start, weigh, size)
+    found, batch, more = await asyncio.to_thread(_begun_whole, start, weigh, size)
     while batch:
         yield batch
-        size = min(4 * size, most)
-        batch = await asyncio.to_thread(_whole, found, weigh, size)
+        if not more:
+            return
+        size = min(GROWTH * size, most)
+        batch, more = await asyncio.to_thread(_whole, found, weigh, size)
 
 
 def _begun(start: Callable[[], Iterator[T]], size: int) -> tuple[Iterator[T], list[T]]:
@@ -38,19 +41,22 @@ def _begun(start: Callable[[], Iterator[T]], size: int) -> tuple[Iterator[T], li
     return found, _some(found, size)
 
 
-def _begun_whole(start: Callable[[], Iterator[T]], weigh: Callable[[T], int], size: int) -> tuple[Iterator[T], list[T]]:
+def _begun_whole(
+    start: Callable[[], Iterator[T]], weigh: Callable[[T], int], size: int
+) -> tuple[Iterator[T], list[T], bool]:
     found = start()
-    return found, _whole(found, weigh, size)
+    return found, *_whole(found, weigh, size)
 
 
-def _whole(found: Iterator[T], weigh: Callable[[T], int], size: int) -> list[T]:
+def _whole(found: Iterator[T], weigh: Callable[[T], int], size: int) -> tuple[list[T], bool]:
+    """A batch, and whether there may be more."""
     batch, weight = list[T](), 0
     for one in found:
         batch.append(one)
         weight += weigh(one)
         if weight >= size:
-            break
-    return batch
+            return batch, True
+    return batch, False
 
 
 def _some(found: Iterator[T], size: int) -> list[T]:
