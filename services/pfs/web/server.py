@@ -61,8 +61,6 @@ class Web:
                         return await self._answer(request, kind, path, query)
         except Problem as problem:
             return answers.of_problem(problem)
-        except ConnectionError:
-            raise
         except Exception:
             log.exception("a request failed")
             return answers.sentence(500, "internal error")

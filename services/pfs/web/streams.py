@@ -8,7 +8,6 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
-from typing import NoReturn
 
 from aiohttp.web import BaseRequest, StreamResponse
 
@@ -25,8 +24,8 @@ async def stream(
     """Send `answer` with what `batches` gives. Raises what the first batch raises."""
     async with aclosing(batches):
         batch = await anext(batches, None)
-        await answer.prepare(request)
         try:
+            await answer.prepare(request)
             while batch is not None:
                 for piece in batch:
                     async with asyncio.timeout(STALL_SECONDS):
@@ -38,15 +37,14 @@ async def stream(
         except Problem as problem:
             _cut(request, str(problem))
         except ConnectionError:
-            raise
+            _cut(request, "its reader has gone", level=logging.DEBUG)
         except Exception:
             log.exception("an answer cannot be completed")
             _cut(request, "internal error")
     return answer
 
 
-def _cut(request: BaseRequest, why: str) -> NoReturn:
-    log.warning("an answer was cut off: %s", why)
+def _cut(request: BaseRequest, why: str, *, level: int = logging.WARNING) -> None:
+    log.log(level, "an answer was cut off: %s", why)
     if request.transport is not None:
         request.transport.abort()
-    raise ConnectionResetError(why)

@@ -118,6 +118,7 @@ def test_readers_that_stall_and_readers_that_leave(place: Place) -> None:
     # Had it not noticed that they left, these would be refused in the end.
     for _ in range(2 * AT_ONCE):
         assert place.site.file("/big", Range="bytes=8-9").status == 206
+    assert '"level": "error"' not in place.process.log
 
 
 @pytest.mark.timeout(300)
