@@ -1,15 +1,23 @@
-"""Packs that callers send to an S3 store themselves: PFS is killed before they are sealed, and uploads are cut off."""
+"""Packs that callers send to an S3 store themselves: cut off, damaged on the way, or sealed by the PFS after a kill."""
 
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import grpc
+import pytest
 import urllib3
 from minio import Minio
 
+import datamill
+from datamill.bulk.local import LocalFile
+from datamill.bulk.sending import storing
+from datamill.bulk.sending.packs import Pack
 from datamill.wire import content_v1_pb2 as content
 from datamill.wire import upkeep_v1_pb2 as upkeep
 from services.kit.packs import PackBuilder, pack_key
+from tests.support.proxy import Mood, proxy_to
 from tests.support.seaweed import BUCKET, Seaweed
 from tests.support.servers import unique
 from tests.support.upkeep import upkeep_of
@@ -87,3 +95,28 @@ def test_a_pack_that_was_sent_and_never_sealed_is_collected(start_pfs: StartPfs,
             _seal(repo, one)
     assert _stored(raw, prefix, packs) == set()
     assert list(raw._list_multipart_uploads(BUCKET, prefix=f"{prefix}/").uploads) == []
+
+
+def test_a_pack_that_was_damaged_on_its_way_is_sent_through_the_service(
+    start_pfs: StartPfs, seaweed: Seaweed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    big = tmp_path / "big"
+    big.write_bytes(os.urandom(6 << 20))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    with proxy_to(seaweed.port) as proxy:
+        url = seaweed.url(unique("damaged"), endpoint=proxy.endpoint)
+        alone = start_pfs({"PFS_STORE": url, **seaweed.environment})
+        pieces_of = storing._pieces_of
+
+        def then(pack: Pack, name: bytes) -> Iterator[content.PutPackRequest]:
+            proxy.mood = Mood.FAITHFUL
+            return pieces_of(pack, name)
+
+        monkeypatch.setattr(storing, "_pieces_of", then)
+        with datamill.Client(f"grpc://{alone.process[1]}") as client:
+            client.create_repo("files")
+            proxy.mood = Mood.DAMAGING
+            client.put_local([LocalFile("big", str(big))], "files@master:/")
+            assert proxy.mood is Mood.FAITHFUL
+            client.wait_commit("files@master")
+            assert client.get("files@master:/big") == big.read_bytes()

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datamill.bulk.sending.packs import Pack
 from datamill.bulk.signed import NotGiven
 from datamill.bulk.store import Reach
+from datamill.errors import Invalid
 from datamill.transport import Calls
 from datamill.wire import content_v1_pb2 as content
 
@@ -25,10 +26,22 @@ class Packs:
         """Store and seal a pack; its id."""
         calls, api = self.calls, self.calls.content
         started = calls.call(api.StartPack, content.StartPackRequest())
-        if not self._straight(started, pack):
+        if not (self._straight(started, pack) and self._sealed_as_sent(started)):
             calls.send(api.PutPack, lambda: _pieces_of(pack, started.pack_id))
-        calls.call(api.SealPack, content.SealPackRequest(pack_id=started.pack_id), SEAL_SECONDS)
+            self._seal(started)
         return started.pack_id
+
+    def _seal(self, started: content.StartPackResponse) -> None:
+        request = content.SealPackRequest(pack_id=started.pack_id)
+        self.calls.call(self.calls.content.SealPack, request, SEAL_SECONDS)
+
+    def _sealed_as_sent(self, started: content.StartPackResponse) -> bool:
+        """False: what lies there is not what was sent; it is gone, and can be sent another time."""
+        try:
+            self._seal(started)
+        except Invalid:
+            return False
+        return True
 
     def _straight(self, started: content.StartPackResponse, pack: Pack) -> bool:
         """Write the pack to where the service will look for it; says whether that could be done."""
