@@ -9,6 +9,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
+from struct import Struct
 
 from services.kit.sortedmap.encoding.chunks import Leaf
 from services.kit.sortedmap.packs import Reader
@@ -18,6 +19,8 @@ from services.kit.sortedmap.tree import ranges
 WORTH_A_BLOCK = 8  # files
 MOST_A_BLOCK = 1024
 ALONE = 8  # rows of a block that are made one by one
+_END = b"\0\0"  # no key holds it: one zero byte stands between a path and a datum tag, which is never empty
+_DIGEST = Struct("32s")
 Match = Callable[[bytes], object]
 
 Visit = tuple[bytes, Row | None]
@@ -46,6 +49,8 @@ class Block:
     @property
     def digests(self) -> list[bytes]:
         digests = self.leaf.digests
+        if self._is_run:
+            return [digest for (digest,) in _DIGEST.iter_unpack(digests[32 * self.at[0] : 32 * self.at[-1] + 32])]
         return [digests[32 * index : 32 * index + 32] for index in self.at]
 
     def visits(self) -> Iterator[Visit]:
@@ -133,11 +138,11 @@ def _block(leaf: Leaf, index: int, stop: int, here: bytes) -> tuple[Block | None
         stop = bisect_left(leaf.keys, here + b"0", index, stop)
     if stop - index < WORTH_A_BLOCK:
         return None, stop
-    keys = leaf.keys[index:stop]
-    tail = keys[0][keys[0].index(0) :]
-    cut = -len(tail)
-    paths = [key[:cut] for key in keys if key.endswith(tail)]
-    if len(paths) != len(keys) or b"".join(keys).count(b"/") != len(keys) * (here.count(b"/") + 1):
+    tail = leaf.keys[index][leaf.keys[index].index(0) :]
+    ended = b"".join((_END.join(leaf.keys[index:stop]), _END))
+    paths = ended.split(tail + _END)
+    paths.pop()  # what follows the last one
+    if len(paths) != stop - index or ended.count(b"/") != len(paths) * (here.count(b"/") + 1):
         return None, stop
     return Block(leaf, paths, range(index, stop), tail[1:]), stop
 
@@ -146,13 +151,15 @@ def _matching(block: Block, match: Match | None) -> Block | None:
     """What of it matches."""
     if match is None:
         return block
-    hits = [number for number, path in enumerate(block.paths) if match(path)]
+    hits = list(filter(match, block.paths))
     if len(hits) == len(block.paths):
         return block
     if not hits:
         return None
-    paths, first = block.paths, block.at[0]
-    return Block(block.leaf, [paths[hit] for hit in hits], [first + hit for hit in hits], block.datum)
+    wanted = set(hits)
+    return Block(
+        block.leaf, hits, [at for at, path in zip(block.at, block.paths, strict=True) if path in wanted], block.datum
+    )
 
 
 def _opened(before: bytes, now: bytes) -> Iterator[Visit]:
