@@ -104,6 +104,22 @@ def test_json(instance: Instance) -> None:
     assert call(instance, "pps_v2.API/ListJob", {})[::2] == (200, b"")
 
 
+def test_json_that_changes_things(instance: Instance) -> None:
+    repo = {"name": "json", "type": "user"}
+    started = json.loads(call(instance, "transaction_v2.API/StartTransaction", {})[2])
+    staged = call(instance, "pfs_v2.API/CreateRepo", {"repo": repo}, pach_transaction=started["id"])
+    assert (staged[0], "json" in instance.repos()) == (200, False)
+    assert call(instance, "transaction_v2.API/FinishTransaction", {"transaction": started})[0] == 200
+    assert "json" in instance.repos()
+    changes: list[dict[str, Any]] = [
+        {"set_commit": {"repo": repo, "branch": {"name": "master", "repo": repo}}},
+        {"add_file": {"path": "/f", "raw": base64.b64encode(b"some ").decode()}},
+        {"addFile": {"path": "/f", "raw": base64.b64encode(b"words").decode()}},
+    ]
+    assert ask(instance, "/api/pfs_v2.API/ModifyFile", "POST", json.dumps(changes).encode())[0] == 200
+    assert ask(instance, "/pfs/default/json/master/f")[2] == b"some words"
+
+
 def test_what_json_is_told_of_mistakes(instance: Instance) -> None:
     status, _, body = call(instance, "pfs_v2.API/InspectRepo", {"repo": {"name": "nope", "type": "user"}})
     found = json.loads(body)
