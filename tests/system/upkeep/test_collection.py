@@ -9,6 +9,7 @@ import grpc
 import pytest
 from blake3 import blake3
 
+from datamill.bulk.sending.stating import Batch, Blob
 from datamill.wire import content_v1_pb2 as content
 from datamill.wire import pfs_v2_pb2 as pfs
 from datamill.wire import upkeep_v1_pb2 as wire
@@ -138,6 +139,22 @@ def test_packs_that_callers_write_wait_to_be_named(alone: Alone) -> None:
         extent.pack_id = lonely
         entry.content.extents[0].pack_id = lonely
         repo.content.PutEntries(iter([content.PutEntriesRequest(entries=[entry])]))
+
+
+def test_a_long_run_of_entries_stays_as_long_as_it_counts(alone: Alone) -> None:
+    repo, empty = Repo(alone.channel), Blob(0, blake3(b"").digest())
+
+    batch = Batch()
+    for number in range(8192):  # a tree at once
+        batch.add(f"/kept/{number:04d}", empty)
+    made = repo.content.PutEntries(iter([batch.request()])).file_set_id
+    alone.collect()
+    commit = repo.start()
+    repo.api.AddFileSet(pfs.AddFileSetRequest(commit=commit, file_set_id=made))
+    alone.collect()
+    assert repo.finish(commit).error == ""
+    alone.collect()
+    assert len(repo.walk("/kept")) == 8193
 
 
 def test_a_pack_of_which_little_is_left_is_rewritten_and_commits_keep_their_ids(

@@ -10,6 +10,7 @@ import pytest
 import urllib3
 from blake3 import blake3
 
+from datamill.bulk.sending.stating import Batch, Stated, plain
 from datamill.wire import content_v1_pb2 as content
 from datamill.wire import pfs_v2_pb2 as pfs
 from services.kit.packs import PackBuilder, cut
@@ -267,3 +268,71 @@ def test_what_is_not_what_it_says_does_not_count(repo: Repo) -> None:
             put_entries(repo, bad)
     with refused(UNKNOWN, "relative file paths are not allowed"):
         put_entries(repo, entry("/../a", [], b""))
+
+
+def by_columns(*files: tuple[str, Stated]) -> content.PutEntriesRequest:
+    batch = Batch()
+    for path, what in files:
+        batch.add(path, what)
+    return batch.request()
+
+
+def test_entries_by_columns_become_files(repo: Repo) -> None:
+    pack, (one, other) = written_pack(repo, [b"one", b"other"])
+    repo.content.SealPack(content.SealPackRequest(pack_id=pack))
+    both = entry("/both", [one, other], blake3(b"oneother").digest()).content
+    empty = plain(entry("/", [], blake3(b"").digest()).content)
+    whole = plain(entry("/", [one], one.digest).content)
+    messages = [
+        by_columns(("/d/one", whole), ("/both", both), ("/gone", whole)),
+        by_columns(("/empty", empty), ("/gone", None)),
+    ]
+    made = repo.content.PutEntries(iter(messages))
+    assert made.entries == 5
+    repo.modify(put("gone", b""))
+    commit = repo.start()
+    add(repo, commit, made.file_set_id)
+    assert repo.finish(commit).error == ""
+    assert repo.glob("**") == ["/both", "/d/", "/d/one", "/empty"]
+    assert (repo.read("/d/one"), repo.read("/both"), repo.read("/empty")) == (b"one", b"oneother", b"")
+
+
+def test_columns_that_are_wrong_make_no_file_set(repo: Repo) -> None:
+    pack, extents = written_pack(repo, [b"one", b"other"])
+    good = by_columns(("/a", plain(entry("/", extents[:1], extents[0].digest).content)))
+
+    def refuse(text: str, **columns: object) -> None:
+        bad = content.PutEntriesRequest()
+        bad.CopyFrom(good)
+        for name, value in columns.items():
+            setattr(bad.columns, name, value)
+        with refused(INVALID, text):
+            repo.content.PutEntries(iter([good, bad] if columns else [bad]))
+
+    refuse(f"pack {pack.hex()} is not sealed")
+    repo.content.SealPack(content.SealPackRequest(pack_id=pack))
+    refuse("has 9 bytes of sizes, not 8", sizes=b"123456789")
+    refuse("must ascend by path and datum", paths=b"/b\0/a")
+    refuse("holds no such blob at byte 1", offsets=b"\1" + bytes(7))
+    refuse("at most 65536 entries", paths=bytes(65_536))
+    assert repo.content.PutEntries(iter([good])).entries == 1
+
+
+def test_many_entries_are_read_and_finished_like_few(repo: Repo) -> None:
+    pack, extents = written_pack(repo, [b"one", b"other"])
+    repo.content.SealPack(content.SealPackRequest(pack_id=pack))
+    wholes = [plain(entry("/", [extent], extent.digest).content) for extent in extents]
+    paths = [f"/d{number // 1000}/{number:05d}" for number in range(10_000)]
+    messages = [
+        by_columns(*((path, wholes[number % 2]) for number, path in enumerate(paths[at : at + 2500], at)))
+        for at in range(0, 10_000, 2500)
+    ]
+    made = repo.content.PutEntries(iter(reversed(messages))).file_set_id
+    assert repo.read("/d9/09999", commit_of(made)) == b"other"
+    commit = repo.start()
+    add(repo, commit, made)
+    assert repo.finish(commit).details.size_bytes == 5000 * 8
+    assert [path for path in repo.walk("/") if not path.endswith("/")] == paths
+    more = repo.start()  # one below what is a file there
+    add(repo, more, repo.content.PutEntries(iter([by_columns(("/d3/03333/x", wholes[0]))])).file_set_id)
+    assert "file / directory path collision (/d3/03333)" in repo.finish(more).error
