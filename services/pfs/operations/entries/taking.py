@@ -124,16 +124,14 @@ class _Tree:
 
 def _rows_of(batch: Batch, sink: PackSink) -> Leaf:
     """Entries as rows of a tree; extents of files that have several go into manifests."""
-    kinds, packs, which = bytes([FILE]) * len(batch), batch.packs, batch.which
+    kinds, packs, which = bytearray([FILE]) * len(batch), batch.packs, batch.which
     offsets, stored = batch.offsets, batch.stored
     if batch.chunked:
-        packs, which, offsets, stored = [*packs], which[:], offsets[:], stored[:]
-        made = bytearray(kinds)
+        which, offsets, stored = which[:], offsets[:], stored[:]
+        numbers = {pack: number for number, pack in enumerate(packs)}
         for at, extents in batch.chunked.items():
-            place = sink.add(encode_manifest(extents))
-            if place.pack not in packs:
-                packs.append(place.pack)
-            made[at], which[at], offsets[at], stored[at] = CHUNKED, packs.index(place.pack), place.offset, place.stored
-        kinds = bytes(made)
+            pack, offsets[at], stored[at], _ = sink.add(encode_manifest(extents))
+            kinds[at], which[at] = CHUNKED, numbers.setdefault(pack, len(numbers))
+        packs = list(numbers)
     places = PlaceColumns(packs, which, offsets, stored, batch.codecs)
-    return Leaf(batch.keys, kinds, batch.sizes, batch.digests, places)
+    return Leaf(batch.keys, bytes(kinds), batch.sizes, batch.digests, places)
