@@ -4,8 +4,8 @@ Elsewhere: matching and comparing (operations/files/read.py, operations/files/di
 """
 
 from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing
 from dataclasses import replace
-from operator import itemgetter
 
 from datamill.wire import trees_v1_pb2 as wire
 from datamill.wire.trees_v1_pb2_grpc import TreeServiceServicer
@@ -31,8 +31,10 @@ class TreeService(TreeServiceServicer):
         glob = compile_glob(request.pattern)
         reading = Reading(await self._views.open(ref))
         entries = TreeEntryBytes(glob.captures if glob.expression.groups else None)
-        async for batch in gathered(lambda: map(entries, reading.glob_found(glob)), itemgetter(0)):
-            yield Encoded([b"".join(some for _, some in batch)])
+        found = gathered(lambda: map(entries, reading.glob_found(glob)), _count, _response)
+        async with aclosing(found) as responses:
+            async for response in responses:
+                yield response
 
     async def DiffTree(self, request: wire.DiffTreeRequest, context: Context) -> AsyncIterator[wire.DiffTreeResponse]:
         ref = from_wire.commit_ref(request.new_commit if request.HasField("new_commit") else None)
@@ -57,6 +59,14 @@ class TreeService(TreeServiceServicer):
         if parent is None:
             return Reading(replace(new.view, root=EMPTY))
         return Reading(await self._views.open(parent))
+
+
+def _count(some: tuple[int, bytes]) -> int:
+    return some[0]
+
+
+def _response(batch: list[tuple[int, bytes]]) -> Encoded:
+    return Encoded([b"".join(entries for _, entries in batch)] if batch else ())
 
 
 def _entries(glob: Glob) -> Callable[[FileStat], wire.TreeEntry]:

@@ -4,8 +4,8 @@ Elsewhere: file sets (filesets.py); taking a stream of writes in (intake.py).
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from contextlib import aclosing, contextmanager
 from itertools import chain
 
 from google.protobuf.empty_pb2 import Empty
@@ -130,21 +130,24 @@ class FileRpcs(Rpcs):
 
     async def ListFile(self, request: pfs.ListFileRequest, context: Context) -> Answers:
         reading, page = await self._reading(_file(request)), _page(request)
-        async for some in _listed(reading, lambda: reading.children_found(request.file.path, page)):
-            yield some
+        async with aclosing(_listed(reading, lambda: reading.children_found(request.file.path, page))) as listed:
+            async for some in listed:
+                yield some
 
     async def WalkFile(self, request: pfs.WalkFileRequest, context: Context) -> Answers:
         reading, page = await self._reading(_file(request)), _page(request)
-        async for some in _listed(reading, lambda: reading.walk_found(request.file.path, page)):
-            yield some
+        async with aclosing(_listed(reading, lambda: reading.walk_found(request.file.path, page))) as listed:
+            async for some in listed:
+                yield some
 
     async def GlobFile(self, request: pfs.GlobFileRequest, context: Context) -> Answers:
         ref = from_wire.commit_ref(request.commit if request.HasField("commit") else None)
         glob = compile_glob(request.pattern)
         reading = Reading(await self.views.open(ref))
         low, high = request.path_range.lower.encode(), request.path_range.upper.encode()
-        async for some in _listed(reading, lambda: reading.glob_found(glob, low, high)):
-            yield some
+        async with aclosing(_listed(reading, lambda: reading.glob_found(glob, low, high))) as listed:
+            async for some in listed:
+                yield some
 
     async def DiffFile(self, request: pfs.DiffFileRequest, context: Context) -> AsyncIterator[pfs.DiffFileResponse]:
         if not request.HasField("new_file"):
@@ -208,10 +211,9 @@ def _page(request: pfs.ListFileRequest | pfs.WalkFileRequest) -> Page:
     return Page(marker.encode(), request.number, request.reverse)
 
 
-async def _listed(reading: Reading, start: Callable[[], Iterator[Found]]) -> AsyncIterator[Encoded]:
+def _listed(reading: Reading, start: Callable[[], Iterator[Found]]) -> AsyncGenerator[Encoded, None]:
     info = FileInfoBytes(reading.view.ref, reading.view.committed)
-    async for batch in gathered(lambda: map(info, start()), len):
-        yield Encoded(chain.from_iterable(batch))
+    return gathered(lambda: map(info, start()), len, lambda batch: Encoded(chain.from_iterable(batch)))
 
 
 def _infos(view: TreeView) -> FileInfos:
