@@ -2,10 +2,8 @@
 
 import asyncio
 import gc
-import os
 import platform
 import secrets
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -38,18 +36,16 @@ from services.jobs.servicers.work import WorkService
 from services.jobs.settings import Settings
 from services.jobs.storage.objects import Indexes
 from services.jobs.storage.tables import Base
-from services.kit import config
+from services.kit import process
 from services.kit.bus import Bus
-from services.kit.errors import Unavailable
 from services.kit.objects.opening import open_store
 from services.kit.objects.port import Objects
 from services.kit.rpc import channels
-from services.kit.rpc.server import PortInUse, serving, told_to_stop
+from services.kit.rpc.server import serving, told_to_stop
 from services.kit.rpc.staging import Staging
 from services.kit.storage.database import Database
-from services.kit.storage.migrations import WrongSchema, migrate
+from services.kit.storage.migrations import migrate
 from services.kit.storage.outbox import Relay
-from services.kit.telemetry import start_logging, start_telemetry
 from services.kit.time.clock import SystemClock
 
 NAMES = (
@@ -134,10 +130,4 @@ def _holder(settings: Settings) -> str:
 
 
 if __name__ == "__main__":
-    start_logging("jobs")
-    try:
-        found = config.read(Settings, prefix="JOBS_", environ=os.environ)
-        start_telemetry("jobs", collector=found.otlp_collector, level=found.log_level)
-        asyncio.run(main(found))
-    except (config.ConfigError, PortInUse, WrongSchema, Unavailable) as mistake:
-        sys.exit(str(mistake))
+    process.run("jobs", Settings, main)

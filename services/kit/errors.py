@@ -4,6 +4,7 @@ A service's own problems subclass these in its `domain/errors.py` with the exact
 Elsewhere: which status each kind gets (server.py).
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 
@@ -60,3 +61,12 @@ class Contradiction(Problem):
 
 class Corrupt(Problem):
     """Stored bytes are not what their hash says. DATA_LOSS."""
+
+
+def leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
+    """What a group holds, in whatever groups inside it."""
+    for one in group.exceptions:
+        if isinstance(one, BaseExceptionGroup):
+            yield from leaves(one)
+        else:
+            yield one

@@ -20,16 +20,14 @@ from datamill.wire import transaction_v2_pb2_grpc as transaction_grpc
 from datamill.wire import trees_v1_pb2_grpc as trees_grpc
 from datamill.wire import upkeep_v1_pb2_grpc as upkeep_grpc
 from datamill.wire import versionpb_v2_pb2_grpc as version_grpc
-from services.kit import config
+from services.kit import config, process
 from services.kit.bus import Bus
-from services.kit.errors import Unavailable
 from services.kit.objects.address import parse
 from services.kit.objects.opening import open_store
-from services.kit.rpc.server import PortInUse, Registration, serving, told_to_stop
+from services.kit.rpc.server import Registration, serving, told_to_stop
 from services.kit.storage.database import Database
-from services.kit.storage.migrations import WrongSchema, migrate
+from services.kit.storage.migrations import migrate
 from services.kit.storage.outbox import Relay
-from services.kit.telemetry import start_logging, start_telemetry
 from services.kit.time.clock import SystemClock
 from services.kit.urls.opening import Urls
 from services.kit.urls.rules import Rules
@@ -152,11 +150,5 @@ def _registrations(api: PfsApi, content: ContentService, views: Views) -> list[R
 
 
 if __name__ == "__main__":
-    start_logging("pfs")
     sys.setswitchinterval(SWITCH_SECONDS)
-    try:
-        found = config.read(Settings, prefix="PFS_", environ=os.environ)
-        start_telemetry("pfs", collector=found.otlp_collector, level=found.log_level)
-        asyncio.run(main(found))
-    except (config.ConfigError, PortInUse, WrongSchema, Unavailable) as mistake:
-        sys.exit(str(mistake))
+    process.run("pfs", Settings, main)

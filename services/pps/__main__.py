@@ -2,24 +2,20 @@
 
 import asyncio
 import gc
-import os
-import sys
 from contextlib import AsyncExitStack
 from pathlib import Path
 
 import grpc
 
 from datamill.wire import pps_v2_pb2_grpc as pps_grpc
-from services.kit import config
+from services.kit import process
 from services.kit.bus import Bus
-from services.kit.errors import Unavailable
 from services.kit.rpc import channels
-from services.kit.rpc.server import PortInUse, serving, told_to_stop
+from services.kit.rpc.server import serving, told_to_stop
 from services.kit.rpc.staging import Staging
 from services.kit.storage.database import Database
-from services.kit.storage.migrations import WrongSchema, migrate
+from services.kit.storage.migrations import migrate
 from services.kit.storage.outbox import Relay
-from services.kit.telemetry import start_logging, start_telemetry
 from services.kit.time.clock import SystemClock
 from services.pps.clients import Jobs, Repos
 from services.pps.duties.groups import Groups
@@ -67,10 +63,4 @@ async def main(settings: Settings) -> None:
 
 
 if __name__ == "__main__":
-    start_logging("pps")
-    try:
-        found = config.read(Settings, prefix="PPS_", environ=os.environ)
-        start_telemetry("pps", collector=found.otlp_collector, level=found.log_level)
-        asyncio.run(main(found))
-    except (config.ConfigError, PortInUse, WrongSchema, Unavailable) as mistake:
-        sys.exit(str(mistake))
+    process.run("pps", Settings, main)

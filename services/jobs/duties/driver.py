@@ -9,7 +9,6 @@ Elsewhere: the steps (operations/running/steps.py); which jobs there are (operat
 import asyncio
 import logging
 import random
-from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 import grpc
@@ -24,7 +23,7 @@ from services.jobs.operations.running.steps import JobSteps, Tools
 from services.jobs.operations.wakes import waited
 from services.jobs.spec_reader import read_document
 from services.jobs.storage.jobs import JobStore
-from services.kit.errors import Exhausted, Unavailable
+from services.kit.errors import Exhausted, Unavailable, leaves
 from services.kit.storage.leases import drop_lease, take_lease
 
 log = logging.getLogger(__name__)
@@ -91,7 +90,7 @@ class Driver:
         try:
             await self._attempt(job)
         except BaseExceptionGroup as group:
-            return await self._forgiven(job, list(_flat(group)))
+            return await self._forgiven(job, list(leaves(group)))
         finally:
             await self._t.db.run(drop_lease, _duty(job.number), self._holder)
         return True
@@ -156,11 +155,3 @@ def _document(tx: Session, job: Job) -> bytes | None:
 
 def _with_work(tx: Session) -> list[tuple[str, str]]:
     return JobStore(tx).pipelines_with_work()
-
-
-def _flat(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
-    for cause in group.exceptions:
-        if isinstance(cause, BaseExceptionGroup):
-            yield from _flat(cause)
-        else:
-            yield cause
