@@ -118,6 +118,16 @@ def test_what_was_sent_is_never_changed_by_its_address(s3: Objects) -> None:
     assert s3.size("packs/aa/b") is None
 
 
+def test_an_object_is_sent_from_here_in_the_same_way(s3: Objects) -> None:
+    id = s3.begin_sending("packs/aa/c")
+    assert id is not None
+    for data in (b"before", [b"in ", b"pieces"]):
+        s3.send("packs/aa/c", id, data)
+    assert s3.size("packs/aa/c") is None
+    assert s3.finish_sending("packs/aa/c", id)
+    assert s3.get("packs/aa/c") == b"in pieces"
+
+
 def test_what_was_sent_and_never_finished_is_given_up(s3: Objects, tmp_path: Path) -> None:
     old, other = s3.begin_sending("cut/aa/old"), s3.begin_sending("whole/aa/other")
     assert old is not None

@@ -119,6 +119,9 @@ class LocalObjects:
     def sending_url(self, key: str, id: str, lifetime: timedelta) -> str:
         raise ObjectMissing(key)  # there is no such id
 
+    def send(self, key: str, id: str, data: Data) -> None:
+        raise ObjectMissing(key)
+
     def finish_sending(self, key: str, id: str) -> bool:
         return False
 

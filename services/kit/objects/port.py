@@ -76,6 +76,10 @@ class Objects(Protocol):
         """A URL that whoever has it may PUT the object to. It is not there before `finish_sending`."""
         ...
 
+    def send(self, key: str, id: str, data: Data) -> None:
+        """Send the object from here. Raises Exhausted."""
+        ...
+
     def finish_sending(self, key: str, id: str) -> bool:
         """Let what was sent last be the object, durably; from then on the URL is worth nothing. May be repeated.
 

@@ -150,6 +150,9 @@ class S3Objects:
     def sending_url(self, key: str, id: str, lifetime: timedelta) -> str:
         return self._persist(lambda: self._sendings.url(key, id, lifetime), key)
 
+    def send(self, key: str, id: str, data: Data) -> None:
+        self._persist(lambda: self._whole.put(key, pieces_of(data), query=self._sendings.query(id)), key)
+
     def finish_sending(self, key: str, id: str) -> bool:
         return self._persist(lambda: self._sendings.finish(key, id), key)
 

@@ -7,6 +7,7 @@ Elsewhere: what is made of errors (s3.py).
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
+from urllib.parse import quote
 
 from minio import Minio
 from minio.datatypes import Part, Upload
@@ -29,6 +30,10 @@ class Sendings:
     def begin(self, key: str) -> str:
         """The id of a new one."""
         return self._client._create_multipart_upload(self._bucket, self._prefix + key, {})
+
+    def query(self, id: str) -> str:
+        """What follows the address of the object where it is sent."""
+        return f"partNumber={ONLY_PART}&uploadId={quote(id, safe='')}"
 
     def url(self, key: str, id: str, lifetime: timedelta) -> str:
         """Where it is sent."""

@@ -33,10 +33,10 @@ class WholePuts:
         self._client, self._http, self._credentials = client, http, credentials
         self._bucket, self._prefix = bucket, prefix
 
-    def put(self, key: str, pieces: Sequence[Piece]) -> None:
+    def put(self, key: str, pieces: Sequence[Piece], *, query: str = "") -> None:
         """Store the pieces, one after another, as prefix + key. Raises what the minio client raises."""
         base, region = self._place
-        url = base._replace(path=base.path + key)
+        url = base._replace(path=base.path + key, query=query)
         now, who = datetime.now(UTC), self._credentials.retrieve()
         headers: dict[str, str | list[str] | tuple[str]] = {
             "Host": url.netloc,

@@ -44,6 +44,13 @@ def reserve_pack(tx: Session, name: bytes, sending: str, *, now: datetime) -> st
     return row.sending or ""
 
 
+def send_anew(tx: Session, name: bytes, sending: str) -> None:
+    """Let a pack that does not count yet be what is sent this way, and nothing that was sent before."""
+    row = tx.get(PackRow, name)
+    if row is not None and row.state == WRITING:
+        row.sending = sending
+
+
 def find_pack(tx: Session, name: bytes) -> Reserved | None:
     """None when it was never reserved."""
     row = tx.get(PackRow, name)

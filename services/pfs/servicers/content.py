@@ -33,6 +33,7 @@ from services.pfs.operations.content import (
     reserve_pack,
     same_at,
     same_runs,
+    send_anew,
 )
 from services.pfs.operations.entries.taking import Taking
 from services.pfs.operations.files.filesets import TTL, create_file_set
@@ -92,8 +93,7 @@ class ContentService(ContentServiceServicer):
         try:
             async for request in requests:
                 if file is None:
-                    await self._reserved(request.pack_id)
-                    entered = self._incoming.receiving(request.pack_id)
+                    entered = self._incoming.receiving(request.pack_id, await self._anew(request.pack_id))
                     file = await asyncio.to_thread(receiving.enter_context, entered)
                 await asyncio.to_thread(write, file, request.data)
                 size += len(request.data)
@@ -162,6 +162,13 @@ class ContentService(ContentServiceServicer):
                     waiting = []
         if waiting:
             yield wire.ResolveFilesResponse(files=waiting, packs=addresses.of(waiting))
+
+    async def _anew(self, name: bytes) -> str:
+        """How this service sends a pack, instead of its caller or an earlier call."""
+        await self._reserved(name)
+        if sending := await asyncio.to_thread(self._incoming.begin, name):
+            await self._db.run(send_anew, name, sending)
+        return sending
 
     async def _reserved(self, name: bytes) -> Reserved:
         check_name(name)

@@ -1,8 +1,8 @@
 """Packs on their way into the store, written by callers themselves: where to, and how they come to lie where packs lie.
 
-A caller that shares the store's folder writes the file incoming/<name>; so does this service for callers that send
-their bytes through it. Where the store is S3, a caller sends the pack to where packs lie, but what it has sent is no
-object yet. Sealing moves or completes the pack first and checks it then, where no caller can change it any more.
+A caller that shares the store's folder writes the file incoming/<name>. Where the store is S3, a caller sends the pack
+to where packs lie, but what it has sent is no object yet. This service does the same for callers that send their bytes
+through it. Sealing moves or completes the pack first and checks it then, where no caller can change it any more.
 Elsewhere: who may seal, and when a pack counts (operations/content.py).
 """
 
@@ -20,6 +20,8 @@ from services.kit.objects.port import ObjectMissing, Objects
 from services.kit.packs import BadPack, pack_key, verify_bytes, verify_pack
 
 LARGEST_BYTES = 64 << 20  # of a pack that is checked in memory, where the store is no folder
+
+TOO_LARGE = f"it has more than {LARGEST_BYTES} bytes"
 
 
 def incoming_key(name: bytes) -> str:
@@ -53,8 +55,8 @@ class Incoming:
         return self.objects.sending_url(pack_key(name), sending, lifetime)
 
     @contextmanager
-    def receiving(self, name: bytes) -> Iterator[BinaryIO]:
-        """A file for the bytes of the pack, which is in its place once the block has ended well."""
+    def receiving(self, name: bytes, sending: str) -> Iterator[BinaryIO]:
+        """A file for the bytes of the pack, which is in its place, or sent, once the block has ended well."""
         place = self.path(name)
         if place is not None:
             part = place.with_suffix(".part")
@@ -62,12 +64,13 @@ class Incoming:
                 yield file
             part.rename(place)
             return
-        with tempfile.TemporaryDirectory(prefix="datamill-pack-") as folder:
-            part = Path(folder) / "part"
-            with open(part, "wb", 0) as file:
-                yield file
-            self.objects.delete(incoming_key(name))  # else what came before would be kept
-            self.objects.adopt(incoming_key(name), part)
+        with tempfile.TemporaryFile("w+b", 0, prefix="datamill-pack-") as file:
+            yield file
+            file.seek(0)
+            data = file.read(LARGEST_BYTES + 1)
+        if len(data) > LARGEST_BYTES:
+            raise Invalid(f"pack {name.hex()} does not count: {TOO_LARGE}")
+        self.objects.send(pack_key(name), sending, data)
 
     def seal(self, name: bytes, sending: str) -> int:
         """Bring the pack to where packs lie, and check it. Says how many blobs it holds. May be repeated.
@@ -92,10 +95,12 @@ class Incoming:
         """All of a pack, to be checked in memory."""
         data = self.objects.get_up_to(key, 0, LARGEST_BYTES + 1)
         if len(data) > LARGEST_BYTES:
-            raise BadPack(f"it has more than {LARGEST_BYTES} bytes")
+            raise BadPack(TOO_LARGE)
         return data
 
     def _move(self, name: bytes, key: str) -> None:
+        if self.objects.root is None:
+            raise Invalid(f"pack {name.hex()} has not been written")
         try:
             self.objects.move(incoming_key(name), key)
         except ObjectMissing as error:
