@@ -4,6 +4,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Concatenate, ParamSpec, TypeVar
 
 from services.kit.bus import Bus
@@ -18,6 +19,7 @@ from services.pfs.operations.files.tree_views import Views
 from services.pfs.operations.finishing.ahead import Ahead, built
 from services.pfs.operations.finishing.finish import Work
 
+PATIENCE = timedelta(seconds=2)  # a store that does not answer keeps nobody from closing a commit
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -44,7 +46,13 @@ class Rpcs:
 
     async def built(self, work: Work | None) -> Ahead | None:
         """What a commit that is to be closed will have, if that is quickly said."""
-        return None if work is None else await asyncio.to_thread(built, self.stores, work)
+        if work is None:
+            return None
+        try:
+            async with asyncio.timeout(PATIENCE.total_seconds()):
+                return await asyncio.to_thread(built, self.stores, work)
+        except TimeoutError:
+            return None
 
     def by_service(self, context: Context) -> bool:
         """Whether the caller is one of datamill's own services."""

@@ -1,13 +1,16 @@
 """A small commit is FINISHED by the change that closes it, if it still is what its tree was built for."""
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from threading import Event
+from typing import Any, cast
 
 import pytest
 from sqlalchemy import select
 
 from services.kit.objects.local import LocalObjects
+from services.kit.objects.port import Data
 from services.kit.storage.database import Database, KitBase
 from services.kit.storage.outbox import _oldest
 from services.kit.time.clock import fresh_id
@@ -24,6 +27,8 @@ from services.pfs.operations.finishing.finish import Work, finish, publish
 from services.pfs.operations.refs.commits import start_commit
 from services.pfs.operations.refs.projects import settle
 from services.pfs.operations.refs.repos import create_repo
+from services.pfs.servicers import base
+from services.pfs.servicers.base import Rpcs
 from services.pfs.storage.content.content_tables import LayerRow
 from services.pfs.storage.content.layers import Part
 from services.pfs.storage.tables import Base
@@ -171,3 +176,33 @@ def test_a_one_shot_commit_whose_branch_moved_is_built_anew(db: Database, stores
     assert root.rows == 2
     with db.engine.connect() as connection:
         assert len(connection.execute(select(LayerRow.number)).all()) == 2
+
+
+class Stuck(LocalObjects):
+    """A store that takes nothing until it is told to."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self.go_on = Event()
+
+    def put(self, key: str, data: Data) -> None:
+        self.go_on.wait(60)
+        super().put(key, data)
+
+
+async def test_a_store_that_does_not_answer_keeps_no_commit_open(
+    db: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    objects = Stuck(tmp_path / "stuck")
+    stores, none = Stores.over(objects), cast(Any, None)
+    rpcs = Rpcs(db=db, bus=none, clock=none, stores=stores, views=none, urls=none, service_token="", closed=none)
+    monkeypatch.setattr(base, "PATIENCE", timedelta(milliseconds=50))
+    ref = start(db)
+    write(db, stores, ref, "/a")
+    try:
+        assert await rpcs.built(await db.read(foresee, ref)) is None
+    finally:
+        objects.go_on.set()
+    monkeypatch.setattr(base, "PATIENCE", timedelta(minutes=1))
+    assert await rpcs.built(await db.read(foresee, ref)) is not None
+    assert await rpcs.built(None) is None

@@ -56,7 +56,7 @@ class CommitRpcs(Rpcs):
         if ref.repo.name == FILESETS_REPO:
             return await self.db.read(_file_set, ref, self.clock.now())
         if request.wait <= pfs.CommitState.STARTED:
-            return to_wire.commit_info(await self.db.read(_inspected, ref))
+            return to_wire.commit_info(await self.db.recall(_inspected, ref))
         async with self.bus.listen(*PROGRESS) as news:
             seen = await self.db.read(progress_towards, ref, request.wait)
             return to_wire.commit_info(await followed(self.db, seen, request.wait, news))
