@@ -15,9 +15,8 @@ from blake3 import blake3
 
 from services.jobs.domain.datums import DatumState
 from services.kit.errors import Corrupt
-from services.kit.objects.blocks import Ranges, small_ranges
+from services.kit.objects.blocks import Ranges, ranges_together, small_ranges
 from services.kit.objects.port import Objects
-from services.kit.objects.together import read_together
 from services.kit.sortedmap.packs import PackSink, Reader
 from services.kit.sortedmap.rows import Place, Row
 from services.kit.time.clock import fresh_name
@@ -81,7 +80,7 @@ class Indexes:
 
     @classmethod
     def over(cls, objects: Objects, fresh: Callable[[], bytes] = fresh_name) -> "Indexes":
-        source = _Ranges(objects, small_ranges(objects))
+        source = _Ranges(small_ranges(objects))
         many = source.read_many if objects.root is None else None
         return cls(objects, Reader(source, limit_bytes=32 << 20, many=many), fresh)
 
@@ -96,11 +95,10 @@ class Indexes:
 
 @dataclass(frozen=True)
 class _Ranges:
-    objects: Objects
     ranges: Ranges
 
     def read(self, place: Place) -> bytes:
         return self.ranges.get_range(_index_key(place.pack), place.offset, place.stored)
 
     def read_many(self, places: Sequence[Place]) -> list[bytes]:
-        return read_together(self.objects, [(_index_key(at.pack), at.offset, at.stored) for at in places])
+        return ranges_together(self.ranges, [(_index_key(at.pack), at.offset, at.stored) for at in places])

@@ -1,11 +1,14 @@
 """Small ranges of a store that is far away, read in blocks that are kept: one request brings what the next will ask.
 
 Ranges of a tree are a few KB each and lie next to each other in the order of keys. A reader that goes on from the block
-before is taken to read on, and gets several blocks by its next request. Objects never change, so no block ever does.
+before is taken to read on, and gets several blocks by its next request. Who knows many ranges that it wants gets their
+blocks side by side. Objects never change, so no block ever does.
 Elsewhere: decoded ranges are kept, too (kit/sortedmap/packs.py); big reads of content do not come through here.
 """
 
 from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from threading import Lock
 from typing import Protocol
 
@@ -15,6 +18,12 @@ from services.kit.objects.port import Objects
 BLOCK_BYTES = 256 << 10
 AHEAD = 7  # blocks more for who reads on
 KEPT_BYTES = 32 << 20
+TOGETHER, IN_ONE = 64, 4  # blocks at most that are brought together, and of them by one request
+_READING = ThreadPoolExecutor(16, thread_name_prefix="blocks")  # started when first used
+
+Wanted = tuple[str, int, int]
+"""A key, where a range begins in the object, and its length."""
+_Block = tuple[str, int]
 
 
 class Blocks:
@@ -43,6 +52,33 @@ class Blocks:
             raise Corrupt(f"object {key} ends before byte {offset + length}")
         return data
 
+    def get_many(self, wanted: Sequence[Wanted]) -> list[bytes]:
+        """Several ranges, in any order: their blocks are read side by side, TOGETHER at a time."""
+        found = [b""] * len(wanted)
+        some, blocks = list[int](), dict[_Block, None]()
+        for at in sorted(range(len(wanted)), key=lambda at: wanted[at][:2]):
+            key, offset, length = wanted[at]
+            last = offset + max(length, 1) - 1
+            mine = [(key, number) for number in range(offset // BLOCK_BYTES, last // BLOCK_BYTES + 1)]
+            if some and len(blocks) + len(mine) > TOGETHER:
+                self._read_together(some, wanted, blocks, found)
+                some, blocks = [], {}
+            some.append(at)
+            blocks.update(dict.fromkeys(mine if length <= BLOCK_BYTES else ()))
+        self._read_together(some, wanted, blocks, found)
+        return found
+
+    def _read_together(
+        self, some: list[int], wanted: Sequence[Wanted], blocks: dict[_Block, None], found: list[bytes]
+    ) -> None:
+        with self._lock:
+            runs = list(_runs([block for block in blocks if block not in self._kept]))
+            self.requests += len(runs)
+        for done in [_READING.submit(self._load, key, first, last) for key, first, last in runs]:
+            done.result()
+        for at in some:
+            found[at] = self.get_range(*wanted[at])
+
     def _found(self, key: str, numbers: range) -> dict[int, bytes]:
         found = {}
         with self._lock:
@@ -57,6 +93,9 @@ class Blocks:
             self.requests += 1
             if (key, first - 1) in self._kept:
                 last += AHEAD
+        return self._load(key, first, last)
+
+    def _load(self, key: str, first: int, last: int) -> dict[int, bytes]:
         data = self._objects.get_up_to(key, first * BLOCK_BYTES, (last - first + 1) * BLOCK_BYTES)
         cut = range(0, len(data), BLOCK_BYTES)
         blocks = {first + place: data[at : at + BLOCK_BYTES] for place, at in enumerate(cut)}
@@ -70,12 +109,27 @@ class Blocks:
         return blocks
 
 
+def _runs(blocks: list[_Block]) -> Iterator[tuple[str, int, int]]:
+    """Ascending blocks as requests: a key, the first number and the last."""
+    start = 0
+    for at in range(1, len(blocks) + 1):
+        (key, first), (_, last) = blocks[start], blocks[at - 1]
+        if at == len(blocks) or blocks[at] != (key, last + 1) or at - start == IN_ONE:
+            yield key, first, last
+            start = at
+
+
 class Ranges(Protocol):
     """Whatever ranges can be read from."""
 
     def get_range(self, key: str, offset: int, length: int) -> bytes:
         """As of Objects."""
         ...
+
+
+def ranges_together(objects: Ranges, wanted: Sequence[Wanted]) -> list[bytes]:
+    """Several ranges, side by side where that is quicker."""
+    return objects.get_many(wanted) if isinstance(objects, Blocks) else [objects.get_range(*each) for each in wanted]
 
 
 def small_ranges(objects: Objects) -> Ranges:

@@ -13,7 +13,7 @@ from services.kit.sortedmap.cursor import top_of
 from services.kit.sortedmap.encoding.chunks import Leaf, Node
 from services.kit.sortedmap.encoding.codec import NO_PACK, leaf_id, node_id
 from services.kit.sortedmap.packs import PackSink, Reader
-from services.kit.sortedmap.rowdiff import differing
+from services.kit.sortedmap.rowdiff import changed_keys, differing, differing_among
 from services.kit.sortedmap.rows import EMPTY, Child, Place, Root, Row, ends_chunk
 from services.kit.sortedmap.tree import build, by_first, scan, span_of, total_of
 
@@ -131,6 +131,8 @@ class _Rows:
         self._left = iter(side)
         self._coming, self._low, self._high = coming, low, high
         self.leaf: Leaf | None = None
+        self.id = b""
+        """Of the range."""
         self.at = self.stop = 0
         self.fill()
 
@@ -141,7 +143,8 @@ class _Rows:
             if child is None:
                 self.leaf = None
                 break
-            self.leaf = leaf = self._coming.open(child)
+            leaf = self._coming.open(child)
+            self.leaf, self.id = leaf, child.id
             self.at, self.stop = span_of(leaf, self._low, self._high)
 
     def row(self, index: int | None) -> Row | None:
@@ -154,7 +157,12 @@ def _differences(left: _Rows, right: _Rows) -> Iterator[Difference]:
         reached = min(a.keys[left.stop - 1], b.keys[right.stop - 1])
         a_stop = bisect_right(a.keys, reached, left.at, left.stop)
         b_stop = bisect_right(b.keys, reached, right.at, right.stop)
-        for i, j in differing(a, left.at, a_stop, b, right.at, b_stop):
+        known = changed_keys(a, left.id, b, right.id)
+        if known is None:
+            pairs = differing(a, left.at, a_stop, b, right.at, b_stop)
+        else:
+            pairs = differing_among(known, a, left.at, a_stop, b, right.at, b_stop)
+        for i, j in pairs:
             yield b.keys[j] if j is not None else a.keys[i or 0], left.row(i), right.row(j)
         left.at, right.at = a_stop, b_stop
         left.fill()

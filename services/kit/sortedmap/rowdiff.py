@@ -31,6 +31,27 @@ def differing(a: Leaf, i: int, i_stop: int, b: Leaf, j: int, j_stop: int) -> Ite
     yield from differing(a, middle, i_stop, b, other, j_stop)
 
 
+def changed_keys(a: Leaf, a_id: bytes, b: Leaf, b_id: bytes) -> list[bytes] | None:
+    """The keys among which all differences of two ranges are, when both are stored against one base; else None."""
+    a_base = a_id if a.base is None else a.base[0]
+    b_base = b_id if b.base is None else b.base[0]
+    if a_base != b_base:
+        return None
+    return sorted({edit.key for edit in a.delta} | {edit.key for edit in b.delta})
+
+
+def differing_among(keys: list[bytes], a: Leaf, i: int, i_stop: int, b: Leaf, j: int, j_stop: int) -> Iterator[Pair]:
+    """Where rows differ, as `differing` says, when all else than these keys is known to be the same."""
+    for key in keys:
+        i, j = bisect_left(a.keys, key, i, i_stop), bisect_left(b.keys, key, j, j_stop)
+        in_a, in_b = i < i_stop and a.keys[i] == key, j < j_stop and b.keys[j] == key
+        if in_a and in_b:
+            if not _same(a, i, i + 1, b, j, j + 1):
+                yield i, j
+        elif in_a or in_b:
+            yield (i, None) if in_a else (None, j)
+
+
 def _same(a: Leaf, i: int, i_stop: int, b: Leaf, j: int, j_stop: int) -> bool:
     return (
         i_stop - i == j_stop - j

@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 
 from services.kit.errors import Invalid
 from services.kit.packs import DIGEST_BYTES, NAME_BYTES
-from services.kit.sortedmap.tree import get, ranges, span_of
+from services.kit.sortedmap.tree import get_many, ranges, span_of
 from services.pfs.operations.files.read import Reading
 from services.pfs.storage.collection.sessions import SessionStore
 from services.pfs.storage.content.content_tables import CONTENT, LIVE, WRITING, PackRow
@@ -84,9 +84,10 @@ def keep_packs(tx: Session, names: Collection[bytes]) -> set[bytes]:
 
 def same_at(reading: Reading, files: Iterable[tuple[bytes, bytes]]) -> list[int]:
     """The numbers of those files, given as (key, digest), that are there with this content. Blocks."""
-    view = reading.view
-    rows = ((number, get(view.reader, view.root, key), digest) for number, (key, digest) in enumerate(files))
-    return [number for number, row, digest in rows if row is not None and row.digest == digest]
+    wanted = list(files)
+    rows = get_many(reading.view.reader, reading.view.root, (key for key, _ in wanted))
+    found = enumerate(zip(rows, wanted, strict=True))
+    return [number for number, (row, (_, digest)) in found if row is not None and row.digest == digest]
 
 
 def same_runs(reading: Reading, runs: Iterable[tuple[bytes, bytes, bytes]]) -> list[int]:

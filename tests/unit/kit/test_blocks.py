@@ -3,11 +3,12 @@
 import os
 import random
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 
 from services.kit.errors import Corrupt
-from services.kit.objects.blocks import AHEAD, BLOCK_BYTES, Blocks
+from services.kit.objects.blocks import AHEAD, BLOCK_BYTES, TOGETHER, Blocks
 from services.kit.objects.local import LocalObjects
 from services.kit.objects.port import ObjectMissing
 
@@ -54,3 +55,39 @@ def test_what_is_not_there_is_said_as_without_blocks(objects: LocalObjects) -> N
             blocks.get_range("index/a", offset, length)
     with pytest.raises(ObjectMissing):
         blocks.get_range("index/b", 0, 1)
+
+
+def test_many_ranges_are_the_same(objects: LocalObjects) -> None:
+    draw, data = random.Random(2), {f"index/{name}": os.urandom(SIZE) for name in "abcdefgh"}
+    for key, content in data.items():
+        objects.put(key, content)
+    wanted = [(draw.choice(list(data)), draw.randrange(SIZE - 9000), draw.randrange(9000)) for _ in range(300)]
+    wanted += [("index/a", 5, SIZE - 5), ("index/b", 0, 0)]
+    blocks = Blocks(objects, kept_bytes=TOGETHER * BLOCK_BYTES)
+    assert blocks.get_many(wanted) == [data[key][offset : offset + length] for key, offset, length in wanted]
+    assert blocks.requests <= 8 * 13
+    assert blocks.get_many([]) == []
+
+
+def test_blocks_are_read_at_once_and_neighbours_by_one_request(tmp_path: Path) -> None:
+    """Each request waits until all have begun: one after another they would wait for ever."""
+    meeting = Barrier(4, timeout=60)
+
+    class Slow(LocalObjects):
+        def get_up_to(self, key: str, offset: int, length: int) -> bytes:
+            meeting.wait()
+            return super().get_up_to(key, offset, length)
+
+    objects = Slow(tmp_path)
+    for name in "abcd":
+        objects.put(f"index/{name}", name.encode() * (2 * BLOCK_BYTES))
+    blocks = Blocks(objects)
+    wanted = [(f"index/{name}", at, 2) for name in "abcd" for at in (1, BLOCK_BYTES - 1, BLOCK_BYTES + 9)]
+    assert blocks.get_many(wanted) == [name * 2 for name in (b"a", b"b", b"c", b"d") for _ in range(3)]
+    assert blocks.requests == 4
+
+
+def test_one_missing_object_among_many_is_said(objects: LocalObjects) -> None:
+    objects.put("index/a", b"abc")
+    with pytest.raises(ObjectMissing):
+        Blocks(objects).get_many([("index/a", 0, 3), ("index/b", 0, 1)])

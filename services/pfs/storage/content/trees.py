@@ -7,9 +7,8 @@ Elsewhere: the map itself (kit/sortedmap); what the rows mean (domain/files/entr
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
-from services.kit.objects.blocks import Ranges, small_ranges
+from services.kit.objects.blocks import Ranges, ranges_together, small_ranges
 from services.kit.objects.port import Objects
-from services.kit.objects.together import read_together
 from services.kit.sortedmap.encoding.codec import Chunk
 from services.kit.sortedmap.packs import PackSink, Reader
 from services.kit.sortedmap.rows import EMPTY, Place, Root, Row
@@ -25,7 +24,6 @@ OVERLAY_DECODED_BYTES = 16 << 20
 
 @dataclass(frozen=True)
 class _Stored:
-    objects: Objects
     ranges: Ranges
     places: RangePlaces
 
@@ -35,7 +33,7 @@ class _Stored:
 
     def read_many(self, places: Sequence[Place]) -> list[bytes]:
         now = map(self.places.now, places)
-        return read_together(self.objects, [(index_key(at.pack), at.offset, at.stored) for at in now])
+        return ranges_together(self.ranges, [(index_key(at.pack), at.offset, at.stored) for at in now])
 
 
 class TreeStore:
@@ -44,7 +42,7 @@ class TreeStore:
     def __init__(self, objects: Objects, name: Callable[[], bytes] = fresh_name, moves: Moves | None = None) -> None:
         self._objects, self._name = objects, name
         self.places = RangePlaces(objects, moves or Moves())
-        self.source = _Stored(objects, small_ranges(objects), self.places)
+        self.source = _Stored(small_ranges(objects), self.places)
         self.reader = Reader(self.source, many=self.source.read_many if objects.root is None else None)
 
     def sink(self) -> PackSink:
