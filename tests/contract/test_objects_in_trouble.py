@@ -95,6 +95,15 @@ def test_what_arrives_damaged_is_refused_and_sent_again(proxy: Proxy) -> None:
     objects.put("parts", PACK * 2)
     assert objects.get("parts") == PACK * 2
     back.join()
+    id = objects.begin_sending("sent")
+    assert id is not None
+    proxy.mood = Mood.DAMAGING
+    back = threading.Timer(1.0, setattr, (proxy, "mood", Mood.FAITHFUL))
+    back.start()
+    objects.send("sent", id, PACK)
+    assert objects.finish_sending("sent", id)
+    assert objects.get("sent") == PACK
+    back.join()
 
 
 def fill(objects: S3Objects) -> None:

@@ -5,6 +5,7 @@ TLS). Here the signature covers headers only, and one of these is the CRC-32 tha
 Elsewhere: everything else that is asked of a bucket, and what is made of errors (s3.py).
 """
 
+import hashlib
 from base64 import b64encode
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
@@ -34,7 +35,7 @@ class WholePuts:
         self._bucket, self._prefix = bucket, prefix
 
     def put(self, key: str, pieces: Sequence[Piece], *, query: str = "") -> None:
-        """Store the pieces, one after another, as prefix + key. Raises what the minio client raises."""
+        """Store the pieces, one after another, as prefix + key. query: a part's. Raises what the minio client raises."""
         base, region = self._place
         url = base._replace(path=base.path + key, query=query)
         now, who = datetime.now(UTC), self._credentials.retrieve()
@@ -42,7 +43,7 @@ class WholePuts:
             "Host": url.netloc,
             "Content-Type": "application/octet-stream",
             "Content-Length": str(sum(map(len, pieces))),
-            "x-amz-checksum-crc32": b64encode(_crc32(pieces).to_bytes(4, "big")).decode(),
+            **(_checksum(pieces) if not query else _part_checksum(pieces)),
             "x-amz-content-sha256": "UNSIGNED-PAYLOAD",
             "x-amz-date": now.strftime("%Y%m%dT%H%M%SZ"),
         }
@@ -63,6 +64,18 @@ class WholePuts:
         signed = urlsplit(self._client.get_presigned_url("PUT", self._bucket, self._prefix + "x"))
         region = parse_qs(signed.query)["X-Amz-Credential"][0].split("/")[2]
         return signed._replace(path=signed.path.removesuffix("x"), query=""), region
+
+
+def _checksum(pieces: Iterable[Piece]) -> dict[str, str]:
+    return {"x-amz-checksum-crc32": b64encode(_crc32(pieces).to_bytes(4, "big")).decode()}
+
+
+def _part_checksum(pieces: Iterable[Piece]) -> dict[str, str]:
+    """Parts may have other checksums only if their upload was begun so, and then all of them must."""
+    digest = hashlib.md5(usedforsecurity=False)
+    for piece in pieces:
+        digest.update(piece)
+    return {"Content-MD5": b64encode(digest.digest()).decode()}
 
 
 def _crc32(pieces: Iterable[Piece]) -> int:
