@@ -35,7 +35,7 @@ class WholePuts:
         self._bucket, self._prefix = bucket, prefix
 
     def put(self, key: str, pieces: Sequence[Piece], *, query: str = "") -> None:
-        """Store the pieces, one after another, as prefix + key. query: a part's. Raises what the minio client raises."""
+        """Store the pieces, one after another, as prefix + key. query: a part's. Raises what minio raises."""
         base, region = self._place
         url = base._replace(path=base.path + key, query=query)
         now, who = datetime.now(UTC), self._credentials.retrieve()
