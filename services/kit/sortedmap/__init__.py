@@ -1,8 +1,8 @@
 """A persistent sorted map: key → row, in content-addressed ranges under a canonical root id.
 
 Callers use rows.py: the values Row, Removed, Root, Place, EMPTY; packs.py: the ports RangeSource and PackSink, and
-Reader, which keeps decoded ranges; tree.py: build, get, get_many, scan, ranges; change.py: apply; compare.py: diff,
-summary.
+Reader, which keeps decoded ranges; tree.py: build, get, get_many, scan, ranges; loading.py: Loading, joined; change.py:
+apply; compare.py: diff, summary.
 A key is any bytes; a row is (key, kind < 255, size, digest of 32 bytes, place or None).
 
     sink = PackSink(store)                          # store(name, data) is called with each index pack
