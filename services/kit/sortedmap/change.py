@@ -7,7 +7,7 @@ a run that chosen names made too long (chunking.py) is touched as a whole.
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Generic
 
 from services.kit.sortedmap.ahead import AT_ONCE, bring
@@ -189,7 +189,8 @@ class _Renewal:
         base_id, base = group.first.base or (group.old[0].id, group.old[0].place)
         edits = sorted(delta.values(), key=by_key)
         place = self._sink.add(encode_delta(base_id, base, edits))
-        self._reader.keep(id, place, replace(leaf, base=(base_id, base), delta=edits))
+        leaf.base, leaf.delta = (base_id, base), edits
+        self._reader.keep(id, place, leaf)
         return child_of_leaf(leaf, id, place, base.pack)
 
     def _node(self, level: int, node: Node, old: list[Child]) -> Child:

@@ -92,10 +92,7 @@ def key_hash(key: bytes) -> int:
 
 def mask_of(level: int) -> int:
     """A chunk at `level` (0: range) ends after the item whose last key has none of these bits in its hash."""
-    mask = ROWS_A_RANGE - 1
-    for _ in range(level):
-        mask = (mask + 1) * CHILDREN_A_NODE - 1
-    return mask & 0xFFFF_FFFF_FFFF_FFFF
+    return (ROWS_A_RANGE * CHILDREN_A_NODE**level - 1) & 0xFFFF_FFFF_FFFF_FFFF
 
 
 def ends_chunk(key: bytes, level: int) -> bool:
