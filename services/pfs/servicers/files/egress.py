@@ -1,14 +1,14 @@
 """Egress of pfs_v2.API: a whole commit, written to an object store or into tables of a database.
 
-Elsewhere: writing objects (operations/files/export.py), filling tables (operations/egress/).
+Elsewhere: writing objects and filling tables (operations/egress/).
 """
 
 from datamill.wire import pfs_v2_pb2 as pfs
 from services.kit.rpc.server import Context
 from services.pfs.domain.errors import Malformed
 from services.pfs.domain.files.records import Format
+from services.pfs.operations.egress.export import export
 from services.pfs.operations.egress.filling import fill_tables
-from services.pfs.operations.files.export import export
 from services.pfs.operations.files.read import Reading
 from services.pfs.servicers.base import Rpcs
 from services.pfs.servicers.wire import from_wire

@@ -23,9 +23,9 @@ from services.pfs.domain.files.paths import canonical
 from services.pfs.domain.keys import BranchKey, CommitRef
 from services.pfs.operations.batches import batches, gathered
 from services.pfs.operations.dag.change import changed
+from services.pfs.operations.egress.export import export
 from services.pfs.operations.files.contents import file_bytes, only_file, tar
 from services.pfs.operations.files.diff import Pair, changes
-from services.pfs.operations.files.export import export
 from services.pfs.operations.files.landing import Landing, Target, clear_commit, find_target, land
 from services.pfs.operations.files.read import Found, Page, Reading
 from services.pfs.operations.files.tree_views import TreeView

@@ -1,6 +1,6 @@
 """Writing files of a view to where an address says: each becomes an object named by its path.
 
-Elsewhere: which files (read.py); kinds of addresses (kit/urls).
+Elsewhere: which files (operations/files/read.py); kinds of addresses (kit/urls).
 """
 
 from collections import deque
