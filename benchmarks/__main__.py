@@ -9,7 +9,12 @@ import psutil
 from benchmarks.report import Figure, show
 
 ALL = ("folder_import", "bulk", "small_commit", "jobs", "logs", "idle", "sorted_map", "object_store", "goals")
-ROOMS = {"goals": "goals.table"}
+ROOMS = {
+    "folder_import": "transfers.folder_import",
+    "bulk": "transfers.bulk",
+    "object_store": "transfers.object_store",
+    "goals": "goals.table",
+}
 
 
 def main(names: list[str]) -> int:

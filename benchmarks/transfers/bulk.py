@@ -17,7 +17,7 @@ from statistics import median
 
 from google.protobuf.wrappers_pb2 import BytesValue
 
-from benchmarks.folder_import import make_folder
+from benchmarks.transfers.folder_import import make_folder
 from benchmarks.instance import Instance, instance, repo
 from benchmarks.report import Figure
 from datamill.wire import pfs_v2_pb2 as pfs

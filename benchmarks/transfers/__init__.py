@@ -1,0 +1,1 @@
+"""Folders and big files, in and out."""
