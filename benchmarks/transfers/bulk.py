@@ -17,9 +17,9 @@ from statistics import median
 
 from google.protobuf.wrappers_pb2 import BytesValue
 
-from benchmarks.transfers.folder_import import make_folder
 from benchmarks.instance import Instance, instance, repo
 from benchmarks.report import Figure
+from benchmarks.transfers.folder_import import make_folder
 from datamill.wire import pfs_v2_pb2 as pfs
 
 FILES = int(os.environ.get("BENCH_IMPORT_FILES", "100000"))
