@@ -10,7 +10,7 @@ A key is any bytes; a row is (key, kind < 255, size, digest of 32 bytes, place o
     reader = Reader(source)                         # source.read(place) gives stored bytes
     root = apply(reader, root, sorted_edits, sink); sink.flush()
 
-Inside: encoding/ has ranges and nodes in memory, by columns (chunks.py, places.py), and as bytes with ids (codec.py,
-columns.py); chunking.py where they are cut; cursor.py the way among them; ahead.py what is read side by side over a
-source that is far away; rowdiff.py two ranges compared.
+Inside: encoding/ has ranges and nodes in memory, by columns (chunks.py, places.py), compared by rows (rowdiff.py), and
+as bytes with ids (codec.py, columns.py); chunking.py where they are cut; cursor.py the way among them; ahead.py what is
+read side by side over a source that is far away; loading.py maps of runs, and maps joined.
 """

@@ -1,6 +1,6 @@
 """Comparing maps, and summing or naming the part of a map between two keys, without opening what is equal or whole.
 
-Elsewhere: rows of two ranges (rowdiff.py).
+Elsewhere: rows of two ranges (encoding/rowdiff.py).
 """
 
 from bisect import bisect_left, bisect_right
@@ -12,8 +12,8 @@ from services.kit.sortedmap.ahead import windows
 from services.kit.sortedmap.cursor import top_of
 from services.kit.sortedmap.encoding.chunks import Leaf, Node
 from services.kit.sortedmap.encoding.codec import NO_PACK, leaf_id, node_id
+from services.kit.sortedmap.encoding.rowdiff import changed_keys, differing, differing_among
 from services.kit.sortedmap.packs import PackSink, Reader
-from services.kit.sortedmap.rowdiff import changed_keys, differing, differing_among
 from services.kit.sortedmap.rows import EMPTY, Child, Place, Root, Row, ends_chunk
 from services.kit.sortedmap.tree import build, by_first, scan, span_of, total_of
 

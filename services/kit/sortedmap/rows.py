@@ -92,7 +92,8 @@ def key_hash(key: bytes) -> int:
 
 def mask_of(level: int) -> int:
     """A chunk at `level` (0: range) ends after the item whose last key has none of these bits in its hash."""
-    return (ROWS_A_RANGE * CHILDREN_A_NODE**level - 1) & 0xFFFF_FFFF_FFFF_FFFF
+    apart: int = ROWS_A_RANGE * CHILDREN_A_NODE**level
+    return (apart - 1) & 0xFFFF_FFFF_FFFF_FFFF
 
 
 def ends_chunk(key: bytes, level: int) -> bool:

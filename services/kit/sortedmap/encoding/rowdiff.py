@@ -1,6 +1,6 @@
 """Where the rows of two ranges differ.
 
-Elsewhere: which ranges are worth comparing (compare.py).
+Elsewhere: which ranges are worth comparing (../compare.py).
 """
 
 from bisect import bisect_left
