@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from datamill.bulk import local
-from datamill.bulk.sending import columns, filling, memory, questions, storing
+from datamill.bulk.recalling import columns, memory, questions
+from datamill.bulk.sending import filling, storing
 from tests.support.servers import eventually
 
 

@@ -12,7 +12,8 @@ import pytest
 import datamill
 from datamill import errors
 from datamill.bulk.fetching import copying, landing
-from datamill.bulk.sending import columns, questions, storing, upload
+from datamill.bulk.recalling import columns, questions
+from datamill.bulk.sending import storing, upload
 from datamill.wire import content_v1_pb2 as content
 from tests.support.bulk import Watch, aged, tree
 from tests.support.servers import unique

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import datamill
-from datamill.bulk.sending import recalling
+from datamill.bulk.recalling import recall
 from datamill.wire import upkeep_v1_pb2 as upkeep
 from tests.support.bulk import Watch, aged, tree
 from tests.support.servers import SERVING, channel, free_port, running, service_command, settings, unique
@@ -135,7 +135,7 @@ def test_commands_at_once_disturb_neither_each_other_nor_what_is_remembered(
 def test_only_files_of_runs_that_differ_are_asked_about(
     pfs_address: str, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(recalling, "RUN_FILES", 10)
+    monkeypatch.setattr(recall, "RUN_FILES", 10)
     with datamill.Client(f"grpc://{pfs_address}") as client:
         repo = unique("repo")
         client.create_repo(repo)

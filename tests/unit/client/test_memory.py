@@ -6,9 +6,9 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from datamill.bulk.sending import memory
-from datamill.bulk.sending.columns import NOWHERE, Known, Look, Table, encoded, pack_and_offset, place
-from datamill.bulk.sending.memory import Chunk, Memory
+from datamill.bulk.recalling import memory
+from datamill.bulk.recalling.columns import NOWHERE, Known, Look, Table, encoded, pack_and_offset, place
+from datamill.bulk.recalling.memory import Chunk, Memory
 
 PATHS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=20)
 LONG = st.integers(-(2**63), 2**63 - 1)

@@ -1,1 +1,1 @@
-"""The way in: cutting, packing, remembering, storing."""
+"""The way in: cutting, packing, storing, naming."""

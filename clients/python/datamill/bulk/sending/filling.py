@@ -15,8 +15,8 @@ from typing import Any
 from blake3 import blake3
 
 from datamill.bulk.local import LocalFile
-from datamill.bulk.sending.columns import Look, look_of
-from datamill.bulk.sending.memory import Chunk, settled
+from datamill.bulk.recalling.columns import Look, look_of
+from datamill.bulk.recalling.memory import Chunk, settled
 from datamill.bulk.sending.packs import Pack
 from datamill.wire import content_v1_pb2 as content
 

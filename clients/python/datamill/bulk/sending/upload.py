@@ -3,7 +3,7 @@
 One thread reads and cuts while others store and seal packs and the entries travel. What was sent before is not read
 again, and what the target holds already is not sent again; an upload that was cut off goes on from its last sealed
 pack. The outcome is a file set; whoever asked adds it to a commit (folders.py).
-Elsewhere: reading and cutting (filling.py), what was sent before (recalling.py, memory.py), packs on their way
+Elsewhere: reading and cutting (filling.py), what was sent before (recalling/), packs on their way
 (storing.py), the stream of entries (entries.py).
 """
 
@@ -12,13 +12,13 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, nullcontext
 
 from datamill.bulk.local import LocalFile
+from datamill.bulk.recalling.columns import NOWHERE, Known, place
+from datamill.bulk.recalling.memory import Chunk, Memory, place_of
+from datamill.bulk.recalling.questions import Questions
+from datamill.bulk.recalling.recall import Recall
 from datamill.bulk.sending.aims import Aim
-from datamill.bulk.sending.columns import NOWHERE, Known, place
 from datamill.bulk.sending.entries import Entries
 from datamill.bulk.sending.filling import Big, Filled, Filling, Small
-from datamill.bulk.sending.memory import Chunk, Memory, place_of
-from datamill.bulk.sending.questions import Questions
-from datamill.bulk.sending.recalling import Recall
 from datamill.bulk.sending.stating import Blob, Entry
 from datamill.bulk.sending.storing import Packs
 from datamill.bulk.store import reach

@@ -6,7 +6,7 @@ used. All of it may be lost at any time, and several commands may use it at once
 whenever it was written, and a row that is lost costs another reading of its file.
 Files are kept in batches, one for each pack that was stored, and now and then made into one: reading a hundred thousand
 rows would take longer than looking at as many files.
-Elsewhere: batches as bytes (columns.py); what is done with it (recalling.py, upload.py).
+Elsewhere: batches as bytes (columns.py); what is done with it (recall.py, sending/upload.py).
 """
 
 import hashlib
@@ -20,7 +20,7 @@ from pathlib import Path
 from threading import Lock
 from typing import NamedTuple
 
-from datamill.bulk.sending.columns import Known, Look, Table, encoded
+from datamill.bulk.recalling.columns import Known, Look, Table, encoded
 
 KEPT_SECONDS = 90 * 86400
 FINE_NS, COARSE_NS = 20_000_000, 2_000_000_000  # so long after a change another one may leave no trace in the times

@@ -3,7 +3,7 @@
 Layout, little-endian: how many files u32, how many bytes their paths take u32; the paths (UTF-8), a zero byte between
 two; 32 bytes a file of what it looked like; 32 of its digest; 24 of where its only blob lies (pack 16, offset u64);
 then for each file of several blobs its number u32, a length u32 and a serialized content.Content.
-Elsewhere: where such runs are kept (memory.py); what is done with the files (recalling.py).
+Elsewhere: where such runs are kept (memory.py); what is done with the files (recall.py).
 """
 
 import os

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from blake3 import blake3
 
 from datamill.bulk.local import LocalFile
-from datamill.bulk.sending.columns import Known, Table, pack_and_offset
-from datamill.bulk.sending.memory import Chunk, Memory
-from datamill.bulk.sending.questions import Questions
+from datamill.bulk.recalling.columns import Known, Table, pack_and_offset
+from datamill.bulk.recalling.memory import Chunk, Memory
+from datamill.bulk.recalling.questions import Questions
 from datamill.bulk.sending.stating import Blob, Entry, Stated, packs_of
 from datamill.wire import content_v1_pb2 as content
 
