@@ -9,26 +9,18 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, Select, bindparam, delete, exists, func, insert, literal, select, update
+from sqlalchemy import ColumnElement, Select, bindparam, delete, exists, func, insert, literal, select, update
 from sqlalchemy.orm import Session, aliased
 
-from services.pfs.domain.commits import Branch, BranchNumber, Commit, CommitNumber, Origin, RepoNumber, TreeRoot
+from services.pfs.domain.commits import Branch, BranchNumber, Commit, CommitNumber, Origin, RepoNumber
 from services.pfs.domain.keys import RepoKey
 from services.pfs.storage.collection.graves import bury_commits
+from services.pfs.storage.commit_rows import COMMITS, commit_of, root_columns
 from services.pfs.storage.content.content_tables import LayerRow
 from services.pfs.storage.tables import BranchRow, CommitEdgeRow, CommitRow, RepoRow, table
 
 SOME = 500  # numbers in one IN list: every database takes that many
 _COMMIT, _EDGE, _REPO, _BRANCH = table(CommitRow), table(CommitEdgeRow), table(RepoRow), table(BranchRow)
-
-COMMITS: Select[Any] = select(
-    *_COMMIT.c, _REPO.c.project, _REPO.c.name.label("repo_name"), _REPO.c.type, _BRANCH.c.name.label("branch_name")
-).select_from(
-    _COMMIT.join(_REPO, _REPO.c.number == _COMMIT.c.repo_number).outerjoin(
-        _BRANCH, _BRANCH.c.number == _COMMIT.c.branch_number
-    )
-)
-"""Rows that `commit_of` understands; more may be asked of the commit."""
 
 _BY_NUMBER = COMMITS.where(_COMMIT.c.number == bindparam("number"))
 _BY_NUMBERS = COMMITS.where(_COMMIT.c.number.in_(bindparam("numbers", expanding=True)))
@@ -76,53 +68,6 @@ def _bases() -> Select[Any]:
 
 
 _BASES = _bases()
-
-
-def commit_of(row: Row[Any]) -> Commit:
-    """The commit that a row of COMMITS holds."""
-    return Commit(
-        number=row.number,
-        repo=RepoKey(row.project, row.repo_name, row.type),
-        repo_number=row.repo_number,
-        id=row.id,
-        branch=row.branch_name,
-        branch_number=row.branch_number,
-        parent=row.parent,
-        origin=Origin(row.origin),
-        description=row.description,
-        started=row.started,
-        finishing=row.finishing,
-        finished=row.finished,
-        error=row.error,
-        root=_root_of(row),
-        size_bytes=row.size_bytes,
-        compacting=timedelta(microseconds=row.compacting_us),
-        validating=timedelta(microseconds=row.validating_us),
-        metadata=row.pairs,
-        created_by=row.created_by,
-        forgotten=row.forgotten,
-        created_at=row.created_at,
-        updated_at=row.updated_at,
-    )
-
-
-def _root_of(row: Row[Any]) -> TreeRoot | None:
-    """Where the tree's root is, or None when the tree is empty or not there yet."""
-    if row.root_id is None or row.root_pack is None:
-        return None
-    return TreeRoot(row.root_id, row.root_pack, row.root_offset, row.root_stored, row.root_codec, row.root_rows)
-
-
-def _root_columns(root: TreeRoot | None) -> dict[str, Any]:
-    """The columns that say where a tree's root is."""
-    return {
-        "root_id": root.id if root else None,
-        "root_pack": root.pack if root else None,
-        "root_offset": root.offset if root else None,
-        "root_stored": root.stored if root else None,
-        "root_codec": root.codec if root else None,
-        "root_rows": root.rows if root else None,
-    }
 
 
 @dataclass(frozen=True)
@@ -224,7 +169,7 @@ class CommitStore:
         """Keep what finishing made of a commit."""
         values = {
             "changed": commit.number,
-            **_root_columns(commit.root),
+            **root_columns(commit.root),
             "size_bytes": commit.size_bytes,
             "error": commit.error,
             "compacting_us": commit.compacting // timedelta(microseconds=1),
@@ -238,7 +183,7 @@ class CommitStore:
         """Let go of a commit's tree and layers."""
         bury_commits(self.tx, CommitRow.number == number)
         self.tx.execute(delete(table(LayerRow)).where(LayerRow.commit == number))
-        self.tx.execute(_CHANGE, {"changed": number, **_root_columns(None), "forgotten": True, "updated_at": now})
+        self.tx.execute(_CHANGE, {"changed": number, **root_columns(None), "forgotten": True, "updated_at": now})
 
     def forgotten_heads(self) -> bool:
         """Whether a branch points at a commit whose data is gone."""

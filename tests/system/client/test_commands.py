@@ -4,7 +4,6 @@ import json
 import os
 import signal
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,28 +28,6 @@ input: {{pfs: {{repo: {repo}, glob: "/*"}}}}
 transform: {{image: "none:1", cmd: ["sh", "-c", "echo sorry; exit 1"]}}
 datumTries: 1
 """
-
-
-@pytest.fixture(scope="module")
-def line(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CommandLine]:
-    """An instance of its own, found by its data directory as a user's is."""
-    line = CommandLine(tmp_path_factory.mktemp("datamill"))
-    up = line.run("up", "--port", "0", "--detach")
-    try:
-        assert up.code == 0, up
-        assert "is up at grpc://" in up.out
-        yield line
-    finally:
-        down = line.run("down")
-    assert (down.code, down.out) == (0, "stopped\n"), down
-    assert line.run("status").code == 1
-
-
-@pytest.fixture
-def repo(line: CommandLine) -> str:
-    name = unique("repo").replace("-", "_")
-    line.ok("create", "repo", name, "-d", "some words")
-    return name
 
 
 def raw(line: CommandLine, *args: str) -> list[dict[str, Any]]:

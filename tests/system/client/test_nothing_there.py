@@ -1,29 +1,10 @@
 """Commands about what is not there say so and end with 1; a folder that has not changed makes no commit."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.support.command_line import CommandLine
-from tests.support.servers import unique
-
-
-@pytest.fixture(scope="module")
-def line(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CommandLine]:
-    line = CommandLine(tmp_path_factory.mktemp("datamill"))
-    try:
-        line.ok("up", "--port", "0", "--detach")
-        yield line
-    finally:
-        line.run("down")
-
-
-@pytest.fixture
-def repo(line: CommandLine) -> str:
-    name = unique("repo").replace("-", "_")
-    line.ok("create", "repo", name)
-    return name
 
 
 def commits(line: CommandLine, repo: str) -> int:

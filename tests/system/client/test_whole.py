@@ -1,29 +1,6 @@
 """Triggers, searches and checks on the command line, and at last the end of everything."""
 
-from collections.abc import Iterator
-
-import pytest
-
 from tests.support.command_line import CommandLine
-from tests.support.servers import unique
-
-
-@pytest.fixture(scope="module")
-def line(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CommandLine]:
-    line = CommandLine(tmp_path_factory.mktemp("datamill"))
-    up = line.run("up", "--port", "0", "--detach")
-    try:
-        assert up.code == 0, up
-        yield line
-    finally:
-        line.run("down")
-
-
-@pytest.fixture
-def repo(line: CommandLine) -> str:
-    name = unique("repo").replace("-", "_")
-    line.ok("create", "repo", name)
-    return name
 
 
 def commit(line: CommandLine, where: str) -> str:

@@ -13,25 +13,13 @@ from services.kit.sortedmap import chunking, rows
 from services.kit.sortedmap.encoding.chunks import BadRow, Leaf
 from services.kit.sortedmap.encoding.places import NO_PACK, PlaceColumns
 from services.kit.sortedmap.loading import Loading, Segment, joined
-from services.kit.sortedmap.packs import PackSink, Reader
+from services.kit.sortedmap.packs import Reader
 from services.kit.sortedmap.rows import EMPTY, Place, Root, Row
 from services.kit.sortedmap.tree import UnsortedKeys, build, scan
+from tests.unit.sortedmap.in_memory import Memory
 
 KEYS = st.lists(st.binary(min_size=1, max_size=3), unique=True, max_size=120).map(sorted)
 PACKS = [NO_PACK, b"p" * 16, b"q" * 16]
-
-
-class Memory:
-    """Packs in memory."""
-
-    def __init__(self) -> None:
-        self.packs: dict[bytes, bytes] = {}
-
-    def read(self, place: Place) -> bytes:
-        return self.packs[place.pack][place.offset : place.offset + place.stored]
-
-    def sink(self) -> PackSink:
-        return PackSink(self.packs.__setitem__)
 
 
 @pytest.fixture(autouse=True, scope="module")

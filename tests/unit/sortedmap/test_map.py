@@ -16,19 +16,7 @@ from services.kit.sortedmap.encoding.codec import CorruptRange
 from services.kit.sortedmap.packs import PackSink, Reader
 from services.kit.sortedmap.rows import EMPTY, Place, Removed, Root, Row
 from services.kit.sortedmap.tree import UnsortedKeys, build, get, scan
-
-
-class Memory:
-    """Packs in memory; counts reads."""
-
-    def __init__(self) -> None:
-        self.packs: dict[bytes, bytes] = {}
-
-    def read(self, place: Place) -> bytes:
-        return self.packs[place.pack][place.offset : place.offset + place.stored]
-
-    def sink(self) -> PackSink:
-        return PackSink(self.packs.__setitem__)
+from tests.unit.sortedmap.in_memory import Memory
 
 
 @pytest.fixture

@@ -8,35 +8,33 @@ import pytest
 from services.kit.sortedmap import chunking, rows
 from services.kit.sortedmap.change import apply
 from services.kit.sortedmap.compare import diff
-from services.kit.sortedmap.packs import PackSink, Reader
+from services.kit.sortedmap.packs import Reader
 from services.kit.sortedmap.rows import Place, Removed, Root, Row
 from services.kit.sortedmap.tree import build, get_many, scan
+from tests.unit.sortedmap.in_memory import Memory
 
 ROWS = 6000
 KEYS = [b"/d%03d/f%04d\x00default" % (number // 100, number) for number in range(ROWS)]
 
 
-class Far:
-    """Packs in memory; counts after how many answers something waited for."""
+class Far(Memory):
+    """Counts after how many answers something waited for."""
 
     def __init__(self) -> None:
-        self.packs: dict[bytes, bytes] = {}
+        super().__init__()
         self.rounds = 0
 
     def read(self, place: Place) -> bytes:
         self.rounds += 1
-        return self.packs[place.pack][place.offset : place.offset + place.stored]
+        return super().read(place)
 
     def many(self, places: Sequence[Place]) -> list[bytes]:
         self.rounds += 1
-        return [self.packs[place.pack][place.offset : place.offset + place.stored] for place in places]
+        return list(map(super().read, places))
 
     def reader(self) -> Reader:
         self.rounds = 0
         return Reader(self, many=self.many)
-
-    def sink(self) -> PackSink:
-        return PackSink(self.packs.__setitem__)
 
 
 def row(key: bytes, value: int) -> Row:

@@ -22,7 +22,7 @@ from services.kit.time.clock import fresh_name
 from services.pfs.domain.commits import Commit
 from services.pfs.domain.files.entries import CHUNKED, Extent
 from services.pfs.operations.files.stores import Stores
-from services.pfs.storage.commits import COMMITS, commit_of
+from services.pfs.storage.commit_rows import COMMITS, commit_of
 from services.pfs.storage.content.content_tables import CONTENT, LIVE, LayerRow, PackRow
 from services.pfs.storage.content.incoming import incoming_key
 from services.pfs.storage.content.layers import Inline, Part, Spilled, Whole, decode_parts

@@ -17,7 +17,8 @@ from services.pfs.domain.keys import CommitRef, RepoKey
 from services.pfs.domain.walks import in_order
 from services.pfs.operations.dag.resolve import find_repo, resolve_commit
 from services.pfs.operations.refs.views import commit_views
-from services.pfs.storage.commits import COMMITS, CommitStore, commit_of
+from services.pfs.storage.commit_rows import COMMITS, commit_of
+from services.pfs.storage.commits import CommitStore
 from services.pfs.storage.tables import BranchRow, CommitRow, RepoRow
 
 PAGE = 200
