@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 COMPAT := .venv-compat
+PEERS := .venv-peers
 BIN := $(VENV)/bin
 SERVICE ?= pfs
 NAME ?= change
@@ -9,7 +10,7 @@ KILLS ?= 200
 EXAMPLES ?= 100
 SEED ?= 20260101
 
-.PHONY: help setup compat protos fmt check test soak bench demo ci lock migration clean
+.PHONY: help setup compat peers protos fmt check test soak bench demo ci lock migration clean
 
 help: ## list the tasks
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -30,6 +31,13 @@ compat: $(COMPAT)/.ready ## make .venv-compat, where foreign clients live for te
 $(COMPAT)/.ready: requirements/compat-lock.txt
 	test -x $(COMPAT)/bin/python || $(PYTHON) -m venv $(COMPAT)
 	$(COMPAT)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/compat-lock.txt
+	touch $@
+
+peers: $(PEERS)/.ready ## make .venv-peers, where what we are measured against lives
+
+$(PEERS)/.ready: requirements/peers-lock.txt
+	test -x $(PEERS)/bin/python || $(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/peers-lock.txt
 	touch $@
 
 protos: $(VENV)/.ready ## generate the client's wire modules
@@ -54,7 +62,7 @@ soak: setup ## kill PFS 200 times on each kind of database and store, run its mo
 	MODEL_EXAMPLES=$(EXAMPLES) MODEL_SEED=$(SEED) $(BIN)/python -m pytest -s --timeout 7200 tests/system/model
 	DATAMILL_AWAY=60 $(BIN)/python -m pytest tests/system/outages tests/system/jobs/test_crashes.py
 
-bench: setup ## measure against peers in the same run
+bench: setup peers ## measure against peers in the same run
 	$(BIN)/python -m benchmarks
 
 demo: setup ## the image-quality example, end to end
@@ -65,13 +73,14 @@ ci: ## what runs on every change
 
 lock: $(VENV)/.ready ## pin the newest versions, with hashes
 	$(BIN)/python -m pip install --quiet pip-tools
-	$(BIN)/pip-compile --quiet --upgrade --generate-hashes --allow-unsafe --strip-extras --no-header \
-	  --no-emit-index-url --no-emit-trusted-host -o requirements/lock.txt requirements/dev.in
-	$(BIN)/pip-compile --quiet --upgrade --generate-hashes --allow-unsafe --strip-extras --no-header \
-	  --no-emit-index-url --no-emit-trusted-host -o requirements/compat-lock.txt requirements/compat.in
+	for each in dev:lock compat:compat-lock peers:peers-lock; do \
+	  $(BIN)/pip-compile --quiet --upgrade --generate-hashes --allow-unsafe --strip-extras --no-header \
+	    --no-emit-index-url --no-emit-trusted-host --no-emit-find-links \
+	    -o requirements/$${each#*:}.txt requirements/$${each%:*}.in || exit 1; \
+	done
 
 migration: setup ## write a schema revision: make migration SERVICE=pfs NAME=what_changed
 	$(BIN)/python -m services.kit.storage.migrations services.$(SERVICE).storage $(NAME)
 
 clean: ## remove everything that setup and runs have made
-	rm -rf $(VENV) $(COMPAT) clients/python/datamill/wire clients/python/*.egg-info demo-result
+	rm -rf $(VENV) $(COMPAT) $(PEERS) clients/python/datamill/wire clients/python/*.egg-info demo-result
