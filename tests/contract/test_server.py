@@ -16,6 +16,7 @@ from datamill.wire import pfs_v2_pb2_grpc as pfs_grpc
 from services.kit import errors
 from services.kit.rpc import channels
 from services.kit.rpc.server import Answers, Encoded, PortInUse, is_service, serving
+from tests.support.servers import free_port
 
 NAME = "pfs_v2.API"
 DRAIN = timedelta(seconds=5)
@@ -52,11 +53,11 @@ class Api(pfs_grpc.APIServicer):
 
 
 @asynccontextmanager
-async def _served(api: Api) -> AsyncIterator[str]:
+async def _served(api: Api, at: str = "127.0.0.1:0") -> AsyncIterator[str]:
     def register(server: grpc.aio.Server) -> None:
         pfs_grpc.add_APIServicer_to_server(api, server)
 
-    async with serving([register], [NAME], at="127.0.0.1:0", drain=DRAIN) as address:
+    async with serving([register], [NAME], at=at, drain=DRAIN) as address:
         yield address
 
 
@@ -135,6 +136,18 @@ async def test_a_port_in_use_is_a_clear_mistake() -> None:
         with pytest.raises(PortInUse, match="port in use"):
             async with serving([], [], at=address, drain=DRAIN):
                 pass
+
+
+async def test_a_peer_that_has_just_come_up_is_found_by_the_next_call() -> None:
+    """A channel that could not connect tries again only after a while; a call does not fail for that."""
+    address = f"127.0.0.1:{free_port()}"
+    async with channels.connect(address) as channel:
+        stub: Any = pfs_grpc.APIStub(channel)
+        for _ in range(3):
+            with pytest.raises(grpc.aio.AioRpcError, match="UNAVAILABLE"):
+                await stub.InspectRepo(_named("whoami"), timeout=10)
+        async with _served(Api(), at=address):
+            assert (await stub.InspectRepo(_named("whoami"))).description == "False"
 
 
 async def test_a_running_call_ends_before_the_server_does() -> None:

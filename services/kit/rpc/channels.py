@@ -1,6 +1,8 @@
 """Calling another service: one channel a peer, the service token on every call, and a deadline on every unary call."""
 
+import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import grpc
@@ -9,6 +11,7 @@ from opentelemetry import propagate
 from services.kit.rpc.server import MAX_MESSAGE_BYTES, SERVICE_TOKEN_HEADER
 
 DEADLINE_SECONDS = 30.0
+CONNECT_SECONDS = 2.0  # twice the longest pause between attempts: a peer that has just come up is found within it
 OPTIONS = (
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
     ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
@@ -21,8 +24,10 @@ OPTIONS = (
 
 def connect(address: str, *, token: str = "") -> grpc.aio.Channel:
     """A channel to `address` ("host:port"). Streams have no deadline of their own; their callers cancel them."""
-    interceptors = [_UnaryDeadline(token), _StreamHeaders(token), _SendStreamHeaders(token)]
-    return grpc.aio.insecure_channel(address, options=list(OPTIONS), interceptors=interceptors)
+    unary = _Unary(token)
+    interceptors = [unary, _StreamHeaders(token), _SendStreamHeaders(token)]
+    unary.channel = grpc.aio.insecure_channel(address, options=list(OPTIONS), interceptors=interceptors)
+    return unary.channel
 
 
 def _with_headers(details: grpc.aio.ClientCallDetails, token: str, timeout: float | None) -> grpc.aio.ClientCallDetails:
@@ -40,13 +45,21 @@ def _with_headers(details: grpc.aio.ClientCallDetails, token: str, timeout: floa
     )
 
 
-class _UnaryDeadline(grpc.aio.UnaryUnaryClientInterceptor):
+class _Unary(grpc.aio.UnaryUnaryClientInterceptor):
+    """Adds the deadline, and gives a peer that was not there at the last attempt a moment to be found again."""
+
+    channel: grpc.aio.Channel
+
     def __init__(self, token: str) -> None:
         self._token = token
 
     async def intercept_unary_unary(
         self, continuation: Callable[..., Any], client_call_details: Any, request: Any
     ) -> Any:
+        if self.channel.get_state() is grpc.ChannelConnectivity.TRANSIENT_FAILURE:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(CONNECT_SECONDS):
+                    await self.channel.channel_ready()
         return await continuation(_with_headers(client_call_details, self._token, DEADLINE_SECONDS), request)
 
 
