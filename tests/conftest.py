@@ -4,7 +4,8 @@ import os
 import signal
 
 os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"  # its fork handlers abort children now and then; ours only exec
-if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as shells start what runs beside them; heirs too
+# What shells run in the background ignores interrupts, and so would every process that the tests start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 from tests.support.postgres import own_postgres, postgres
