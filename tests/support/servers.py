@@ -9,7 +9,6 @@ import os
 import re
 import secrets
 import signal
-import socket
 import subprocess
 import sys
 import sysconfig
@@ -22,6 +21,8 @@ from pathlib import Path
 
 import grpc
 import pytest
+
+from deploy.local.running.ports import free_ports
 
 ROOT = Path(__file__).parents[2]
 SERVING = r'serving on ([^\s"]+)'  # the kit's log line is JSON: the address ends at a quote
@@ -139,11 +140,8 @@ def _die_with_parent() -> None:
 
 
 def free_port() -> int:
-    """A TCP port of the loopback that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A TCP port of the loopback that was free a moment ago, and that no outgoing connection is given meanwhile."""
+    return free_ports(1)[0]
 
 
 def alive(pid: int) -> bool:

@@ -1,21 +1,44 @@
 """Ports of the loopback: free ones for the parts, and who has the one that the user asked for."""
 
+import random
 import socket
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from deploy.local.layout import CannotRun
 
 LISTENING = "0A"
+LOWEST = 15_000  # well-known servers are below
+ATTEMPTS = 100
 
 
 def free_ports(count: int) -> list[int]:
-    """As many different ports as asked for; they were free a moment ago."""
+    """As many different ports as asked for, which nobody had a moment ago.
+
+    They lie below those that the system gives to connections on their way out: one of these would else have a port of
+    ours before its part listens there.
+    """
     with ExitStack() as held:
-        sockets = [held.enter_context(socket.socket()) for _ in range(count)]
-        for probe in sockets:
-            probe.bind(("127.0.0.1", 0))
-        return [int(probe.getsockname()[1]) for probe in sockets]
+        return [_held(held) for _ in range(count)]
+
+
+def _held(until: ExitStack) -> int:
+    for _ in range(ATTEMPTS):
+        probe = until.enter_context(socket.socket())
+        with suppress(OSError):
+            probe.bind(("127.0.0.1", random.randrange(LOWEST, max(LOWEST + 1, _outgoing()))))
+            return int(probe.getsockname()[1])
+    probe = until.enter_context(socket.socket())
+    probe.bind(("127.0.0.1", 0))
+    return int(probe.getsockname()[1])
+
+
+def _outgoing() -> int:
+    """The first port that outgoing connections get. Source: ip(7)."""
+    try:
+        return int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    except (OSError, ValueError, IndexError):
+        return 32768
 
 
 def claim(port: int, beyond: str = "") -> int:
@@ -25,6 +48,7 @@ def claim(port: int, beyond: str = "") -> int:
     """
     if not 0 <= port < 65536:
         raise CannotRun(f"port {port} is not a port: choose one from 1 to 65535, or 0 for any free one")
+    port = port or free_ports(1)[0]
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections that are closing do not count
         try:
@@ -38,10 +62,9 @@ def claim(port: int, beyond: str = "") -> int:
             raise CannotRun(
                 f"port {port} is in use{by}: stop that, or choose another port with --port N (0: any free one)"
             ) from None
-        found = int(probe.getsockname()[1])
     if beyond:
-        _usable(beyond, found)
-    return found
+        _usable(beyond, port)
+    return port
 
 
 def _usable(address: str, port: int) -> None:
