@@ -60,8 +60,8 @@ def test_a_call_says_that_the_database_is_away_and_works_once_it_is_back(
     id = eventually(lambda: committed(bench)) or ""
     do_all(bench.hands(), 1)
     check(bench, id, 2)
-    state = bench.pipelines.InspectPipeline(inspect).state
-    assert state in (pps.PIPELINE_RUNNING, pps.PIPELINE_CRASHING)  # the second when its workers, /bin/false, took long
+    up = (pps.PIPELINE_RUNNING, pps.PIPELINE_CRASHING)  # the second when its workers, /bin/false, took long
+    eventually(lambda: bench.pipelines.InspectPipeline(inspect).state in up)
     assert pids(instance) == before
 
 
