@@ -10,6 +10,7 @@ from pathlib import Path
 from statistics import median
 
 import grpc
+from blake3 import blake3
 
 from benchmarks.instance import FINISHED, Instance, instance, repo
 from benchmarks.report import Figure, spread
@@ -28,7 +29,7 @@ def path_of(number: int) -> str:
 
 def fill(up: Instance, name: str, files: int) -> None:
     """A repo of many empty files, by entries: their contents do not matter to the cost of a change."""
-    empty = content.Content(size_bytes=0, digest=_empty_digest())
+    empty = content.Content(size_bytes=0, digest=blake3(b"").digest())
 
     def batches() -> Iterator[content.PutEntriesRequest]:
         for start in range(0, files, 5000):
@@ -42,12 +43,6 @@ def fill(up: Instance, name: str, files: int) -> None:
     up.pfs.AddFileSet(pfs.AddFileSetRequest(commit=started, file_set_id=made.file_set_id))
     up.pfs.FinishCommit(pfs.FinishCommitRequest(commit=started))
     up.pfs.InspectCommit(pfs.InspectCommitRequest(commit=started, wait=FINISHED))
-
-
-def _empty_digest() -> bytes:
-    from blake3 import blake3  # noqa: PLC0415 - what the content service names contents by
-
-    return blake3(b"").digest()
 
 
 def changes(up: Instance, name: str, files: int) -> list[float]:

@@ -40,8 +40,8 @@ def test_a_grandchild_that_ignores_sigterm_is_killed_too(tmp_path: Path) -> None
 
 
 def test_much_output_blocks_nobody() -> None:
-    with running(_script("print('x' * 5_000_000); print('done'); input()"), ready="^done$"):
-        pass
+    with running(_script("print('x' * 5_000_000); print('done'); input()"), ready="^done$") as found:
+        assert found[0] == "done"
 
 
 async def test_nats_has_jetstream(nats_url: str) -> None:

@@ -19,7 +19,7 @@ from datetime import timedelta
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 from nats.errors import TimeoutError as NatsTimeout
-from nats.js.api import AckPolicy, ConsumerConfig, RetentionPolicy, StreamConfig
+from nats.js.api import AckPolicy, ConsumerConfig, PubAck, RetentionPolicy, StreamConfig
 from nats.js.client import JetStreamContext
 from nats.js.errors import NotFoundError
 
@@ -70,12 +70,12 @@ class Queue:
         """Queue sets of a job. Raises NatsError."""
         await self._ensure_stream()
         subject = f"{line.subject}.{job}"
-        waiting: list[asyncio.Future[object]] = []
+        waiting: list[asyncio.Future[PubAck]] = []
         try:
             for index in indexes:
                 payload = json.dumps([job, index]).encode()
                 with heeding_cancellation():
-                    waiting.append(await self._bus.js.publish_async(subject, payload))  # type: ignore[arg-type]
+                    waiting.append(await self._bus.js.publish_async(subject, payload))
                 if len(waiting) >= PUBLISH_AT_ONCE:
                     await self._confirmed(waiting)
                     waiting = []
@@ -84,7 +84,7 @@ class Queue:
             self._bus.look_again(STREAM)
             raise
 
-    async def _confirmed(self, waiting: list["asyncio.Future[object]"]) -> None:
+    async def _confirmed(self, waiting: list[asyncio.Future[PubAck]]) -> None:
         if not waiting:
             return
         async with asyncio.timeout(10):

@@ -113,6 +113,7 @@ def test_renewing_has_limits_and_unknown_sets_are_named(repo: Repo) -> None:
         add(repo, commit, unknown)
     with refused(UNKNOWN, "cannot set commit"):
         create(repo, Change(set_commit=commit))
+    assert repo.walk(commit=commit) == []
     repo.finish(commit)
 
 

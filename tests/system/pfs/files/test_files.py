@@ -102,6 +102,7 @@ def test_the_order_of_messages_is_held(repo: Repo) -> None:
         repo.modify(Change(set_commit=repo.head))
     with refused(UNKNOWN, "unrecognized message type"):
         repo.modify(Change())
+    assert list(repo.api.ListCommit(pfs.ListCommitRequest(repo=repo.wire))) == []
 
 
 def test_a_finished_commit_takes_no_writes(repo: Repo) -> None:
@@ -113,6 +114,7 @@ def test_a_finished_commit_takes_no_writes(repo: Repo) -> None:
         repo.modify(put("a", b""), commit=pfs.Commit(repo=repo.wire, id="0" * 12 + "4" + "0" * 19))
     with refused(NOT_FOUND, "repo default/none not found"):
         Repo(repo.channel, "none").modify(put("a", b""))
+    assert repo.walk(commit=commit) == []
 
 
 def test_copies_share_content_and_do_not_follow_later_writes(repo: Repo) -> None:

@@ -1,18 +1,22 @@
 """Big files in chunks, cut by their content as the service cuts them, so that a change touches few of them.
 
-The parameters belong to the store; a test holds them to the service's. Needs the packages blake3 and pyfastcdc.
+The parameters belong to the store; a test holds them to the service's.
 """
 
 import os
 from collections.abc import Generator
 from concurrent.futures import Future, ThreadPoolExecutor
+from importlib.util import find_spec
 
 from blake3 import blake3
-from pyfastcdc import FastCDC
 
+USABLE = find_spec("pyfastcdc") is not None
+if USABLE:
+    from pyfastcdc import FastCDC
+
+    USABLE = ".py." not in FastCDC.__module__
+"""Whether the cutter is there, compiled: else it is slower than sending the bytes to the service."""
 CHUNK_AVERAGE, CHUNK_MIN, CHUNK_MAX = 1 << 20, 256 << 10, 4 << 20
-COMPILED = ".py." not in FastCDC.__module__
-"""Without its compiled part the cutter is slower than sending the bytes to the service."""
 
 
 class Cut:

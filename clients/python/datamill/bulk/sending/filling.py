@@ -17,13 +17,9 @@ from blake3 import blake3
 from datamill.bulk.local import LocalFile
 from datamill.bulk.recalling.columns import Look, look_of
 from datamill.bulk.recalling.memory import Chunk, settled
+from datamill.bulk.sending import cutting
 from datamill.bulk.sending.packs import Pack
 from datamill.wire import content_v1_pb2 as content
-
-try:
-    from datamill.bulk.sending import cutting
-except ImportError:  # without pyfastcdc
-    cutting: Any = None  # type: ignore[no-redef]
 
 PACKS = 5  # in memory at once, 20 MiB each
 
@@ -101,7 +97,7 @@ class Filling:
             if blob is not None:
                 filled.files.append(Small(file, _look(handle, began), blob.digest, blob.size_bytes))
                 yield from self._turn()
-            elif cutting is None or not cutting.COMPILED:
+            elif not cutting.USABLE:
                 self.too_big.append(file)
             else:
                 os.lseek(handle, 0, os.SEEK_SET)
