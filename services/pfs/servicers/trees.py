@@ -3,21 +3,20 @@
 Elsewhere: matching and comparing (operations/files/read.py, operations/files/diff.py, domain/files/globs.py).
 """
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import aclosing
-from dataclasses import replace
 
 from datamill.wire import trees_v1_pb2 as wire
 from datamill.wire.trees_v1_pb2_grpc import TreeServiceServicer
 from services.kit.rpc.server import Answers, Context, Encoded
-from services.kit.sortedmap.rows import EMPTY
 from services.pfs.domain.files.globs import Glob, compile_glob
 from services.pfs.operations.batches import batches, gathered
 from services.pfs.operations.files.diff import Pair, matching
-from services.pfs.operations.files.read import FileStat, Reading
+from services.pfs.operations.files.read import Reading
 from services.pfs.operations.files.tree_views import Views
 from services.pfs.servicers.wire import from_wire
 from services.pfs.servicers.wire.file_bytes import TreeEntryBytes
+from services.pfs.servicers.wire.file_wire import Captures, TreeEntries
 
 EVERYTHING = "**"
 
@@ -30,7 +29,7 @@ class TreeService(TreeServiceServicer):
         ref = from_wire.commit_ref(request.commit if request.HasField("commit") else None)
         glob = compile_glob(request.pattern)
         reading = Reading(await self._views.open(ref))
-        entries = TreeEntryBytes(glob.captures if glob.expression.groups else None)
+        entries = TreeEntryBytes(TreeEntries(_captures(glob)))
         found = gathered(lambda: map(entries, reading.glob_found(glob)), _count, _response)
         async with aclosing(found) as responses:
             async for response in responses:
@@ -41,7 +40,7 @@ class TreeService(TreeServiceServicer):
         glob = compile_glob(request.pattern or EVERYTHING)
         new = Reading(await self._views.open(ref))
         old = await self._before(request, new)
-        entry = _entries(glob)
+        entry = TreeEntries(_captures(glob))
 
         def change(pair: Pair) -> wire.TreeChange:
             now, was = pair
@@ -55,10 +54,7 @@ class TreeService(TreeServiceServicer):
     async def _before(self, request: wire.DiffTreeRequest, new: Reading) -> Reading:
         if request.HasField("old_commit"):
             return Reading(await self._views.open(from_wire.commit_ref(request.old_commit)))
-        parent = await self._views.parent(new.view.ref)
-        if parent is None:
-            return Reading(replace(new.view, root=EMPTY))
-        return Reading(await self._views.open(parent))
+        return Reading(await self._views.before(new.view))
 
 
 def _count(some: tuple[int, bytes]) -> int:
@@ -69,15 +65,6 @@ def _response(batch: list[tuple[int, bytes]]) -> Encoded:
     return Encoded([b"".join(entries for _, entries in batch)] if batch else ())
 
 
-def _entries(glob: Glob) -> Callable[[FileStat], wire.TreeEntry]:
-    """Makes the entry of each match."""
-    captured = glob.captures if glob.expression.groups else None
-
-    def entry(stat: FileStat) -> wire.TreeEntry:
-        path = stat.path
-        captures = None
-        if captured is not None:
-            captures = captured(path if stat.row is not None else path[:-1])
-        return wire.TreeEntry(path=path.decode(), size_bytes=stat.size, digest=stat.digest, captures=captures)
-
-    return entry
+def _captures(glob: Glob) -> Captures | None:
+    """What the groups of a pattern match, if it has any."""
+    return glob.captures if glob.expression.groups else None

@@ -19,7 +19,7 @@ from services.pfs.operations.files.read import FileStat, Found, Page, Reading
 from services.pfs.operations.files.tree_views import TreeView
 from services.pfs.operations.files.visits import Block
 from services.pfs.servicers.wire.file_bytes import FileInfoBytes, TreeEntryBytes, varint
-from services.pfs.servicers.wire.file_wire import FileInfos
+from services.pfs.servicers.wire.file_wire import FileInfos, TreeEntries
 
 REF = CommitRef(RepoKey("default", "r"), "0" * 32)
 CLOSED = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
@@ -136,7 +136,7 @@ def test_bytes_are_those_of_the_generated_classes() -> None:
 @pytest.mark.parametrize("pattern", ["/**", "/(*)/(0*)"])
 def test_entries_are_those_of_the_generated_class_with_what_groups_captured(pattern: str) -> None:
     glob = compile_glob(pattern)
-    entries = TreeEntryBytes(glob.captures if glob.expression.groups else None)
+    entries = TreeEntryBytes(TreeEntries(glob.captures if glob.expression.groups else None))
     counted, written = zip(*map(entries, reading(ROWS).glob_found(glob)), strict=True)
     response = trees.GlobTreeResponse.FromString(b"".join(written))
     expected = single(reading(ROWS).glob_found(glob))

@@ -123,9 +123,13 @@ class Views:
         self._lock = Lock()
         self._building = WeakValueDictionary[tuple[Root, object], asyncio.Lock]()
 
-    async def parent(self, ref: CommitRef) -> CommitRef | None:
-        """The parent of a commit; None for a root and for file sets. Raises what resolving raises."""
-        return await self._db.recall(parent_of, ref)
+    async def before(self, view: TreeView) -> TreeView:
+        """The view of the parent of a view's commit, which is empty for a root and for file sets.
+
+        Raises what `open` raises.
+        """
+        parent = await self._db.recall(parent_of, view.ref)
+        return replace(view, root=EMPTY) if parent is None else await self.open(parent)
 
     async def _sight(self, ref: CommitRef) -> Sight:
         if ref.repo.name == FILE_SETS:

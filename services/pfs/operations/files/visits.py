@@ -6,7 +6,7 @@ Elsewhere: what is asked of a view (read.py); blocks as messages (servicers/wire
 """
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from struct import Struct
@@ -74,49 +74,69 @@ def walk(
     depth: what lies deeper than so many names is passed over; its directory at that depth is still given.
     match: files for which it says no are passed over, before their row is read. datum: files of others are, too.
     """
-    suffix = b"\0" + datum.encode() if datum else b""
-    parent, position = b"\xff", low
+    walking, position = _Walking(depth, match, b"\0" + datum.encode() if datum else b""), low
     while True:
-        again = None
         for leaf in ranges(reader, root, position, high):
-            keys = leaf.keys
-            index, stop = bisect_left(keys, position), bisect_left(keys, high)
-            tried = index
-            while index < stop:
-                key = keys[index]
-                if suffix and not key.endswith(suffix):
-                    index += 1
-                    continue
-                end = key.index(0)
-                here = key[: key.rindex(b"/", 0, end)]
-                if here != parent:
-                    if depth is not None and here.count(b"/") >= depth:
-                        here = b"/".join(here.split(b"/")[: depth + 1])
-                        yield from _opened(parent, here)
-                        parent, position = here, here + b"0"
-                        index = bisect_left(keys, position, index)
-                        if index < stop:
-                            continue
-                        again = position
-                        break
-                    yield from _opened(parent, here)
-                    parent = here
-                if index >= tried:
-                    block, tried = _block(leaf, index, stop, here)
-                    if block is not None:
-                        index = tried
-                        if (wanted := _matching(block, match)) is not None:
-                            yield wanted
-                        continue
-                path = key[:end]
-                if match is None or match(path):
-                    yield path, leaf.row(index)
-                index += 1
-            if again is not None:
+            beyond = yield from walking.through(leaf, position, high)
+            if beyond is not None:
+                position = beyond
                 break
-        if again is None:
+        else:
             return
-        position = again
+
+
+@dataclass
+class _Walking:
+    """One walk. suffix: which keys count, by how they end. parent: the directory of the last file, without its "/"."""
+
+    depth: int | None
+    match: Match | None
+    suffix: bytes
+    parent: bytes = b"\xff"
+
+    def through(self, leaf: Leaf, low: bytes, high: bytes) -> Generator[Visit | Block, None, bytes | None]:
+        """What a stored range holds. Returns where to go on when what follows the range is passed over, too."""
+        keys = leaf.keys
+        index, stop = bisect_left(keys, low), bisect_left(keys, high)
+        tried = index
+        while index < stop:
+            key = keys[index]
+            if not key.endswith(self.suffix):
+                index += 1
+                continue
+            end = key.index(0)
+            here = key[: key.rindex(b"/", 0, end)]
+            if here != self.parent and (shut := self._shut(here)) is not None:
+                yield from self._enter(shut)
+                index = bisect_left(keys, shut + b"0", index)
+                if index >= stop:
+                    return shut + b"0"
+                continue
+            yield from self._enter(here)
+            if index >= tried:
+                block, tried = _block(leaf, index, stop, here)
+                if block is not None:
+                    index = tried
+                    if (wanted := _matching(block, self.match)) is not None:
+                        yield wanted
+                    continue
+            path = key[:end]
+            if self.match is None or self.match(path):
+                yield path, leaf.row(index)
+            index += 1
+        return None
+
+    def _shut(self, here: bytes) -> bytes | None:
+        """The directory in which a directory lies, or which it is, whose files are deeper than is wanted."""
+        if self.depth is None or here.count(b"/") < self.depth:
+            return None
+        return b"/".join(here.split(b"/")[: self.depth + 1])
+
+    def _enter(self, here: bytes) -> Iterator[Visit]:
+        """The directories that a directory opens."""
+        if here != self.parent:
+            yield from _opened(self.parent, here)
+            self.parent = here
 
 
 def one_by_one(found: Iterable[Visit | Block]) -> Iterator[Visit]:

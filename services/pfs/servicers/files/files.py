@@ -14,7 +14,6 @@ from google.protobuf.wrappers_pb2 import BytesValue
 from datamill.wire import pfs_v2_pb2 as pfs
 from services.kit.rpc.server import Answers, Context, Encoded
 from services.kit.sortedmap.packs import NotAtHand
-from services.kit.sortedmap.rows import EMPTY
 from services.kit.time.clock import fresh_id
 from services.pfs.domain.errors import Malformed, prefixed
 from services.pfs.domain.files.file_errors import BadStream, FileNotFound
@@ -159,7 +158,7 @@ class FileRpcs(Rpcs):
             if request.HasField("old_file"):
                 old, old_path = await self._reading(request.old_file), request.old_file.path
             else:
-                old = await self._parent(request.new_file)
+                old = Reading(await self.views.before(new.view), new.datum)
         new_info, old_info = _infos(new.view), _infos(old.view)
 
         def message(pair: Pair) -> pfs.DiffFileResponse:
@@ -189,13 +188,6 @@ class FileRpcs(Rpcs):
     async def _reading(self, file: pfs.File) -> Reading:
         ref = from_wire.commit_ref(file.commit if file.HasField("commit") else None)
         return Reading(await self.views.open(ref), file.datum)
-
-    async def _parent(self, file: pfs.File) -> Reading:
-        ref = await self.views.parent(from_wire.commit_ref(file.commit))
-        if ref is not None:
-            return Reading(await self.views.open(ref), file.datum)
-        trees = self.stores.trees
-        return Reading(TreeView(from_wire.commit_ref(file.commit), EMPTY, trees.reader, trees.content), file.datum)
 
 
 def _file(request: pfs.GetFileRequest | pfs.InspectFileRequest | pfs.ListFileRequest | pfs.WalkFileRequest) -> pfs.File:

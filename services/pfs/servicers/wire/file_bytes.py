@@ -4,7 +4,7 @@ A file costs a few look-ups and one join; whatever is no plain file of a block g
 Elsewhere: the messages of one file or directory (file_wire.py); blocks (operations/files/visits.py).
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from datetime import datetime
 from itertools import chain, repeat
 
@@ -12,10 +12,9 @@ from datamill.wire import trees_v1_pb2 as trees
 from services.pfs.domain.keys import CommitRef
 from services.pfs.operations.files.read import Found
 from services.pfs.operations.files.visits import Block
-from services.pfs.servicers.wire.file_wire import FileInfos
+from services.pfs.servicers.wire.file_wire import FileInfos, TreeEntries
 
 KEPT_SIZES = 16_384  # written forms that are remembered
-Captures = Callable[[bytes], list[str] | None]
 _COMMIT, _FILE, _PATH_IN_FILE, _DATUM = b"\x0a", b"\x0a", b"\x12", b"\x1a"
 _ENTRY, _PATH = b"\x0a", b"\x0a"
 
@@ -90,27 +89,25 @@ class FileInfoBytes:
         return _FILE + varint(len(inside) + path + datum) + inside
 
 
-class TreeEntryBytes:
-    """datamill.trees.v1.TreeEntry, as elements of a response's only field. captures: what groups matched, if asked."""
+def _element(entry: trees.TreeEntry) -> bytes:
+    return field(_ENTRY, entry.SerializeToString())
 
-    def __init__(self, captures: Captures | None = None) -> None:
-        self._captures = captures
+
+class TreeEntryBytes:
+    """datamill.trees.v1.TreeEntry, as elements of a response's only field."""
+
+    def __init__(self, entries: TreeEntries) -> None:
+        self._entries = entries
         self._heads: dict[tuple[int, int], bytes] = {}
 
     def __call__(self, found: Found) -> tuple[int, bytes]:
         """How many, and all of them."""
         if not isinstance(found, Block):
-            matched = found.path if found.row is not None else found.path[:-1]
-            return 1, self._single(found.path, found.size, found.digest, matched)
-        if self._captures is not None:
-            each = map(self._single, found.paths, found.sizes, found.digests, found.paths)
-            return len(found.paths), b"".join(each)
+            return 1, _element(self._entries(found))
+        if self._entries.captures is not None:
+            each = map(self._entries.of, found.paths, found.sizes, found.digests, found.paths)
+            return len(found.paths), b"".join(map(_element, each))
         return len(found.paths), self._of_block(found)
-
-    def _single(self, path: bytes, size: int, digest: bytes, matched: bytes) -> bytes:
-        captures = None if self._captures is None else self._captures(matched)
-        entry = trees.TreeEntry(path=path.decode(), size_bytes=size, digest=digest, captures=captures)
-        return field(_ENTRY, entry.SerializeToString())
 
     def _of_block(self, block: Block) -> bytes:
         ends = list(map(_ENTRY_SIZES.__getitem__, block.sizes))

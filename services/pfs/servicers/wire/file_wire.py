@@ -3,13 +3,18 @@
 Elsewhere: entries that come in (entry_wire.py); repos, branches and commits on the wire (from_wire.py, to_wire.py).
 """
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
 
 from datamill.wire import content_v1_pb2 as content_wire
 from datamill.wire import pfs_v2_pb2 as pfs
+from datamill.wire import trees_v1_pb2 as trees
 from services.pfs.domain.files.entries import Content
 from services.pfs.domain.keys import CommitRef, RepoKey
 from services.pfs.operations.files.read import FileStat
+
+Captures = Callable[[bytes], list[str] | None]
 
 
 def bare_commit(ref: CommitRef) -> pfs.Commit:
@@ -39,6 +44,20 @@ class FileInfos:
         file.path, file.datum = stat.path.decode(), stat.datum
         info.size_bytes, info.hash = stat.size, stat.digest
         return info
+
+
+@dataclass(frozen=True)
+class TreeEntries:
+    """Makes the TreeEntry of each file or directory. captures: what groups of a pattern matched, if that is asked."""
+
+    captures: Captures | None = None
+
+    def __call__(self, stat: FileStat) -> trees.TreeEntry:
+        return self.of(stat.path, stat.size, stat.digest, stat.path if stat.row is not None else stat.path[:-1])
+
+    def of(self, path: bytes, size: int, digest: bytes, matched: bytes) -> trees.TreeEntry:
+        captures = None if self.captures is None else self.captures(matched)
+        return trees.TreeEntry(path=path.decode(), size_bytes=size, digest=digest, captures=captures)
 
 
 def content_message(found: Content) -> content_wire.Content:
