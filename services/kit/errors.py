@@ -59,6 +59,10 @@ class Contradiction(Problem):
     """What is asked for contradicts what there is; the protocol calls a few of these INTERNAL."""
 
 
+class TooLong(Problem):
+    """The answer takes longer than it may. DEADLINE_EXCEEDED."""
+
+
 class Corrupt(Problem):
     """Stored bytes are not what their hash says. DATA_LOSS."""
 

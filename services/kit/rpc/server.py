@@ -55,6 +55,7 @@ STATUS: dict[type[Exception], StatusCode] = {
     errors.Forbidden: StatusCode.PERMISSION_DENIED,
     errors.Contradiction: StatusCode.INTERNAL,
     errors.Corrupt: StatusCode.DATA_LOSS,
+    errors.TooLong: StatusCode.DEADLINE_EXCEEDED,
 }
 OPTIONS: Sequence[tuple[str, int]] = (
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
