@@ -18,15 +18,17 @@ from datamill.wire import work_v1_pb2 as work
 from services.kit import config
 from services.worker.activity import Activity
 from services.worker.api import WorkerApi, serving
-from services.worker.attempts import Bench
+from services.worker.batching.asked import AskedInTurn
 from services.worker.calls import Patience, Peers, Trouble, persist
+from services.worker.datums.bench import Bench
 from services.worker.inputs.scratch import Scratch
 from services.worker.inputs.sources import Store
 from services.worker.lease import LeaseKeeper
 from services.worker.logs import log_to_stderr
 from services.worker.process import environment
+from services.worker.process.ending import adopt_orphans
 from services.worker.process.interrupt import Interrupt
-from services.worker.process.running import adopt_orphans
+from services.worker.secrets import fetched
 from services.worker.sets import SetRunner
 from services.worker.settings import Settings
 from services.worker.spec import BadSpec, WorkerSpec, read_spec
@@ -85,12 +87,14 @@ class Worker:
         self._failed = False
         self._interrupt = Interrupt()
         self._activity = Activity(self._interrupt)
+        self._asked = AskedInTurn()
         self._cancel_lease: Callable[[], object] = lambda: None
 
     def run(self, told: threading.Event) -> int:
         settings = self._settings
         adopt_orphans()
-        with serving(WorkerApi(settings.name, self._activity), settings.listen) as port:
+        api = WorkerApi(settings.name, self._activity, self._asked if self._spec.batching else None)
+        with serving(api, settings.listen) as port:
             working = threading.Thread(target=self._work, args=(port, told), name="work", daemon=True)
             working.start()
             log.info("serving on 127.0.0.1:%d", port)
@@ -134,14 +138,15 @@ class Worker:
             "datamill.pipeline": spec.pipeline,
             "datamill.worker": settings.name,
         }
-        exporter = Exporter(self._peers, resource)
+        secrets = fetched(spec, settings.pps, self._peers.metadata)
+        exporter = Exporter(self._peers, resource, secrets.strike)
         bench = Bench(
             spec,
             scratch,
             exporter,
             self._interrupt,
             self._activity,
-            environment.base(os.environ, spec, worker=settings.name, port=port),
+            {**environment.base(os.environ, spec, worker=settings.name, port=port), **secrets.variables},
             settings.log_limit_bytes,
         )
         keeper = LeaseKeeper(
@@ -157,6 +162,7 @@ class Worker:
             peers=self._peers,
             store=Store(self._peers),
             keeper=keeper,
+            asked=self._asked,
             worker=settings.name,
             keep_trying=settings.keep_trying,
             stopping=self._stopping,

@@ -14,8 +14,11 @@ from google.protobuf.duration_pb2 import Duration
 from datamill.wire import content_v1_pb2 as content
 from datamill.wire import pfs_v2_pb2 as pfs
 from datamill.wire import work_v1_pb2 as work
-from services.worker.attempts import Bench, DatumRun, NameBudget, SetInHand
+from services.worker.batching.asked import AskedInTurn
+from services.worker.batching.batch import Batch
 from services.worker.calls import Patience, Peers, Trouble, persist
+from services.worker.datums.attempts import one_by_one
+from services.worker.datums.bench import Bench, NameBudget, SetInHand
 from services.worker.inputs.prefetch import Gone, Prefetch
 from services.worker.inputs.sources import Store
 from services.worker.lease import LeaseKeeper
@@ -40,37 +43,39 @@ class SetRunner:
         peers: Peers,
         store: Store,
         keeper: LeaseKeeper,
+        asked: AskedInTurn,
         worker: str,
         keep_trying: timedelta,
         stopping: threading.Event,
     ) -> None:
-        self._bench = bench
+        self.bench = bench
         self._peers = peers
         self._store = store
         self._keeper = keeper
+        self._asked = asked
         self._worker = worker
         self._keep_trying = keep_trying.total_seconds()
         self._stopping = stopping
 
     def run(self, datum_set: work.DatumSet) -> None:
         """Do the set and hand it in, or give it back, or forget it when it is not ours any more."""
-        self._bench.interrupt.begin_set()
+        self.bench.interrupt.begin_set()
         if self._stopping.is_set():  # begin_set forgets an interrupt that came just before
-            self._bench.interrupt.lose("the worker is stopping")
+            self.bench.interrupt.lose("the worker is stopping")
         self._keeper.begin(datum_set)
         parent = parent_from(datum_set.traceparent)
         span, began, error = parent.child(), now(), ""
         try:
             self._do(datum_set, span)
         except Gone:
-            error = self._bench.interrupt.reason or "the lease is lost"
+            error = self.bench.interrupt.reason or "the lease is lost"
             log.info("set %d of job %s is dropped: %s", datum_set.index, datum_set.job.id, error)
             if self._stopping.is_set():
                 self._give_back(datum_set, "the worker is stopping", timedelta())
         except (Trouble, OSError) as trouble:
             error = str(trouble)
             log.warning("set %d of job %s is given back: %s", datum_set.index, datum_set.job.id, error)
-            self._bench.exporter.say(LogContext(span, _of(datum_set)), f"the datum set is given back: {error}")
+            self.bench.exporter.say(LogContext(span, _of(datum_set)), f"the datum set is given back: {error}")
             self._give_back(datum_set, error, RETURN_DELAY)
         except Exception as bug:
             error = f"the worker failed: {bug!r}"
@@ -78,12 +83,12 @@ class SetRunner:
             self._give_back(datum_set, error, RETURN_DELAY)
         finally:
             self._keeper.end()
-            self._bench.scratch.clear()
-            self._bench.exporter.span(Span("set", span, parent.span, began, now(), _of(datum_set), error))
+            self.bench.scratch.clear()
+            self.bench.exporter.span(Span("set", span, parent.span, began, now(), _of(datum_set), error))
 
     def _do(self, datum_set: work.DatumSet, span: SpanId) -> None:
-        lost = self._bench.interrupt.lost
-        scratch = self._bench.scratch
+        lost = self.bench.interrupt.lost
+        scratch = self.bench.scratch
         shared = persist(self._store.shared_root, Patience(self._keep_trying, lost), what="cannot reach the store")
         packing = Packing(
             self._peers,
@@ -103,7 +108,8 @@ class SetRunner:
         outputs, meta = Entries(scratch.spool("")), Entries(scratch.spool(""))
         try:
             hand = SetInHand(datum_set, span, prefetch, packing, outputs, meta, NameBudget())
-            results = [DatumRun(self._bench, hand, index).run() for index in range(len(datum_set.datums))]
+            batching = self.bench.spec.batching
+            results = Batch(self.bench, hand, self._asked).run() if batching else one_by_one(self.bench, hand)
             self._hand_in(hand, results)
         except Trouble as trouble:
             if lost.is_set():  # patience ended because the lease did
@@ -116,7 +122,7 @@ class SetRunner:
             meta.close()
 
     def _hand_in(self, hand: SetInHand, results: list[work.DatumResult]) -> None:
-        lost = self._bench.interrupt.lost
+        lost = self.bench.interrupt.lost
         began = now()
         hand.packing.seal()
         answers = [
@@ -124,8 +130,8 @@ class SetRunner:
             for entries in (hand.outputs, hand.meta)
         ]
         upload = Span("upload", hand.span.child(), hand.span.span, began, now(), _of(hand.datum_set))
-        self._bench.exporter.span(upload)
-        self._bench.exporter.flush(LAST_LINES_SECONDS)  # who sees the job's end then sees all of its log
+        self.bench.exporter.span(upload)
+        self.bench.exporter.flush(LAST_LINES_SECONDS)  # who sees the job's end then sees all of its log
         request = work.CompleteSetRequest(
             lease=hand.datum_set.lease,
             job=hand.datum_set.job,

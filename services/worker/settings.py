@@ -13,6 +13,7 @@ class Settings:
     jobs: str  # "host:port"; work, and OTLP traces
     spec: Path  # a file with the serialized pps_v2.PipelineInfo, details included
     name: str  # the worker's lasting name, for example "edges-v1-0"
+    pps: str = ""  # "host:port"; secrets, asked for once, and only when the transform has some
     service_token: str = ""
     pfs_root: Path = Path("/pfs")  # tests use a folder of their own
     log_limit_bytes: int = 64 << 20  # of one datum's output, beyond which lines are counted and dropped

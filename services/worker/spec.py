@@ -39,6 +39,7 @@ class WorkerSpec:
     err_cmd: tuple[str, ...]
     err_stdin: tuple[str, ...]
     env: dict[str, str]
+    secrets: tuple[pps.SecretMount, ...] = ()
     accepted_codes: frozenset[int]
     working_dir: str
     run_as: RunAs | None
@@ -46,6 +47,7 @@ class WorkerSpec:
     timeout: float | None
     memory_volume: bool
     s3_out: bool
+    batching: bool
     inputs: dict[str, pps.PFSInput]
 
     def wire_pipeline(self) -> pps.Pipeline:
@@ -73,6 +75,7 @@ def read_spec(path: Path, *, workdir: str = "/") -> WorkerSpec:
         err_cmd=tuple(transform.err_cmd),
         err_stdin=tuple(transform.err_stdin),
         env=dict(transform.env),
+        secrets=tuple(transform.secrets),
         accepted_codes=frozenset(transform.accept_return_code),
         working_dir=os.path.join("/", transform.working_dir) if transform.working_dir else workdir,
         run_as=who(transform.user),
@@ -80,6 +83,7 @@ def read_spec(path: Path, *, workdir: str = "/") -> WorkerSpec:
         timeout=timeout or None,
         memory_volume=transform.memory_volume,
         s3_out=details.s3_out,
+        batching=transform.datum_batching,
         inputs=dict(_inputs(details.input)),
     )
 

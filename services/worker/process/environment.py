@@ -1,6 +1,6 @@
 """The variables user code sees. What belongs to the shim never gets there."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from datamill.wire import work_v1_pb2 as work
 from services.worker.spec import WorkerSpec
@@ -25,22 +25,35 @@ def base(environ: Mapping[str, str], spec: WorkerSpec, *, worker: str, port: int
     return kept | facts | spec.env
 
 
-def of_datum(datum: work.Datum, datum_set: work.DatumSet, *, root: str = "/pfs") -> dict[str, str]:
-    """What a datum adds. Of several inputs with one name the last wins. root: where /pfs is."""
-    added: dict[str, str] = {}
+def of_set(datum_set: work.DatumSet) -> list[tuple[str, str]]:
+    """What is known before there is a datum; all that a batching process starts with."""
+    output_commit = datum_set.output_commit.id or datum_set.job.id
+    return [("PACH_JOB_ID", datum_set.job.id), ("PACH_OUTPUT_COMMIT_ID", output_commit)]
+
+
+def of_datum(datum: work.Datum, datum_set: work.DatumSet, *, root: str = "/pfs") -> list[tuple[str, str]]:
+    """What a datum adds, in order; a name may come again, and then the last one counts. root: where /pfs is."""
+    added: list[tuple[str, str]] = []
     for item in datum.inputs:
-        added[item.name] = f"{root}/{item.name}/{item.file.path.lstrip('/')}".rstrip("/")
-        added[f"{item.name}_COMMIT"] = item.file.commit.id
+        added.append((item.name, f"{root}/{item.name}/{item.file.path.lstrip('/')}".rstrip("/")))
+        added.append((f"{item.name}_COMMIT", item.file.commit.id))
         if item.join_on:
-            added[f"PACH_DATUM_{item.name}_JOIN_ON"] = item.join_on
+            added.append((f"PACH_DATUM_{item.name}_JOIN_ON", item.join_on))
         if item.group_by:
-            added[f"PACH_DATUM_{item.name}_GROUP_BY"] = item.group_by
-    added["PACH_DATUM_ID"] = datum.id
-    added["PACH_JOB_ID"] = datum_set.job.id
-    added["PACH_OUTPUT_COMMIT_ID"] = datum_set.output_commit.id or datum_set.job.id
-    return added
+            added.append((f"PACH_DATUM_{item.name}_GROUP_BY", item.group_by))
+    return [*added, ("PACH_DATUM_ID", datum.id), *of_set(datum_set)]
 
 
-def as_file(variables: Mapping[str, str]) -> bytes:
-    """The content of /pfs/.env: unquoted KEY=VALUE lines."""
-    return "".join(f"{key}={value}\n" for key, value in variables.items()).encode("utf-8", "surrogateescape")
+class Unsaid(str):
+    """A value of a secret: for the process alone, and never for a file or a message."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "'***'"
+
+
+def as_file(variables: Iterable[tuple[str, str]]) -> bytes:
+    """The content of /pfs/.env: unquoted KEY=VALUE lines. It is stored with the datum, so no secret is in it."""
+    said = ((key, value) for key, value in variables if not isinstance(value, Unsaid))
+    return "".join(f"{key}={value}\n" for key, value in said).encode("utf-8", "surrogateescape")

@@ -10,7 +10,8 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from services.worker.calls import Peers, Trouble
 from services.worker.telemetry import wire
@@ -28,11 +29,12 @@ LINE_COST = 80
 
 
 class Exporter:
-    """One thread that sends; any thread may add."""
+    """One thread that sends; any thread may add. strike: takes what nobody may read out of a text."""
 
-    def __init__(self, peers: Peers, resource: Mapping[str, Attribute]) -> None:
+    def __init__(self, peers: Peers, resource: Mapping[str, Attribute], strike: Callable[[str], str] = str) -> None:
         self._peers = peers
         self._resource = resource
+        self._strike = strike
         self._items: deque[tuple[Span | Lines, int, int]] = deque()
         self._bytes = 0
         self._count = 0
@@ -48,6 +50,8 @@ class Exporter:
         return self._bytes < ROOM_BYTES
 
     def lines(self, context: LogContext, stream: str, texts: list[str]) -> None:
+        if self._strike is not str:
+            texts = list(map(self._strike, texts))
         cost = ITEM_COST + sum(map(len, texts)) + LINE_COST * len(texts)
         self._add(Lines(context, now(), stream, tuple(texts)), cost, len(texts))
 
@@ -56,7 +60,7 @@ class Exporter:
         self.lines(context, "", [text])
 
     def span(self, span: Span) -> None:
-        self._add(span, ITEM_COST, 1)
+        self._add(replace(span, error=self._strike(span.error)), ITEM_COST, 1)
 
     def flush(self, seconds: float) -> bool:
         """Wait until everything is sent. False: time is up."""

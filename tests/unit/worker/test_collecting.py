@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from datamill.wire import content_v1_pb2 as content
-from services.worker.attempts import NameBudget
+from services.worker.datums.bench import NameBudget
 from services.worker.inputs.layout import LaidOut
 from services.worker.inputs.scratch import Scratch
 from services.worker.outputs.collecting import BadOutput, check_name, collect

@@ -25,6 +25,8 @@ def spec(**env: str) -> WorkerSpec:
         timeout=None,
         memory_volume=False,
         s3_out=False,
+        spout=False,
+        batching=False,
         inputs={},
     )
 
@@ -63,7 +65,9 @@ def test_a_datum_names_its_inputs_and_itself() -> None:
         item.file.path, item.file.commit.id = path, commit
     datum.inputs[0].join_on = "key"
     datum.inputs[1].group_by = "g"
-    assert environment.of_datum(datum, datum_set) == {
+    found = environment.of_datum(datum, datum_set)
+    assert [value for key, value in found if key == "in"] == ["/pfs/in/a/b.txt", "/pfs/in/z"]
+    assert dict(found) == {
         "in": "/pfs/in/z",
         "in_COMMIT": "4",
         "PACH_DATUM_in_JOIN_ON": "key",
@@ -79,4 +83,4 @@ def test_a_datum_names_its_inputs_and_itself() -> None:
 
 
 def test_the_file_is_unquoted_lines() -> None:
-    assert environment.as_file({"A": "1 2", "B": "x=y"}) == b"A=1 2\nB=x=y\n"
+    assert environment.as_file([("A", "1 2"), ("B", "x=y"), ("A", "3")]) == b"A=1 2\nB=x=y\nA=3\n"

@@ -9,7 +9,8 @@ import pytest
 
 from services.worker.process.interrupt import Interrupt
 from services.worker.process.lines import OutputLog
-from services.worker.process.running import Command, End, Ended, run
+from services.worker.process.running import End, Ended, run
+from services.worker.process.starting import Command
 
 
 class Room:
