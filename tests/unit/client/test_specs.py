@@ -1,15 +1,22 @@
 """The reader of spec files: what it accepts, in which words it refuses, and what it leaves to the server."""
 
+import re
 from typing import Any
 
 import pytest
 
-from datamill.cli import specs
-from datamill.errors import Invalid
+from datamill.cli.specs import reading, values
+from datamill.cli.specs.mistakes import Mistaken
 
 
 def read(text: str) -> list[dict[str, Any]]:
-    return [one.spec for one in specs.read(text, project="default")]
+    return [one.spec for one in reading.read(text, project="default", source="a.yaml")]
+
+
+def mistakes(text: str) -> list[str]:
+    with pytest.raises(Mistaken) as raised:
+        read(text)
+    return raised.value.lines
 
 
 def named(name: str, project: str = "default") -> dict[str, Any]:
@@ -47,24 +54,31 @@ def test_an_empty_document_at_the_end_is_nothing() -> None:
     ],
 )  # fmt: skip
 def test_scalars(text: str, value: object) -> None:
-    assert read(f"pipeline: {{name: a}}\nx: {text}\n") == [{**named("a"), "x": value}]
+    (found,) = values.documents(f"x: {text}\n", "a.yaml", [])
+    assert found.plain() == {"x": value}
 
 
 @pytest.mark.parametrize("text", ["012", "0x1F", "0o17", "+5", "1_000"])
 def test_only_plain_decimal_integers(text: str) -> None:
-    with pytest.raises(Invalid, match=f'integer value "{text.replace("+", "[+]")}" does not match regexp'):
-        read(f"pipeline: {{name: a}}\nx: {text}\n")
+    (line,) = mistakes(f"pipeline: {{name: a}}\ndatumTries: {text}\n")
+    words = f'integer value "{text}" does not match regexp ^(0|(-?[1-9][0-9]*))$'
+    assert line == f"a.yaml:2: malformed pipeline spec: {words}"
 
 
 @pytest.mark.parametrize(
     ("text", "words"),
     [
         ("a: &x 1\nb: *x\n", "malformed pipeline spec: aliases"),
-        ("pipeline: {name: a}\nx: 2020-01-01\n", "malformed pipeline spec: 2020-01-01"),
-        ("pipeline: {name: a}\nx: !!binary aGk=\n", "malformed pipeline spec: tag"),
-        ("a: [\n", "malformed pipeline spec: .*: line 2 column 1$"),
-        ('{"a": 1\n "b": 2}', "malformed pipeline spec: Expecting ',' delimiter: line 2 column 2"),
+        ("pipeline: {name: a}\nsalt: 2020-01-01\n", "a.yaml:2: malformed pipeline spec: 2020-01-01"),
+        ("pipeline: {name: a}\nsalt: !!binary aGk=\n", "a.yaml:2: malformed pipeline spec: tag"),
+        ("a: [\n", "^a.yaml:2: malformed pipeline spec: .*, column 1$"),
+        ('{"a": 1\n "b": 2}', "^a.yaml:2: malformed pipeline spec: Expecting ',' delimiter, column 2"),
+        ('{"a": [1,],\n "b"; 2}', "^a.yaml:2: malformed pipeline spec: Expecting ':' delimiter, column 5"),
+        ("pipeline: {name: a}\nsalt: \a\n", "^a.yaml:2: malformed pipeline spec: .*special characters"),
         ("12: x\n", "malformed pipeline spec: keys"),
+        ("pipeline: {name: a}\nsalt: 1e999\n", "a.yaml:2: malformed pipeline spec: 1e999 is too large"),
+        ("[" * 3000, "it is nested too deeply"),
+        ("[" * 3000 + "]" * 3000, "it is nested too deeply"),
         ("- 3\n", "malformed pipeline spec: expected a mapping"),
         ("words\n", "expected a mapping or a sequence"),
         ("transform: {}\n", "no `pipeline` specified"),
@@ -74,7 +88,7 @@ def test_only_plain_decimal_integers(text: str) -> None:
     ],
 )
 def test_refusals(text: str, words: str) -> None:
-    with pytest.raises(Invalid, match=words):
+    with pytest.raises(Mistaken, match=words):
         read(text)
 
 
@@ -85,22 +99,76 @@ def test_schema_keys_go_and_nulls_stay() -> None:
 
 def test_the_project_is_filled_in_only_where_none_is_said() -> None:
     text = "pipeline: {name: a}\n---\npipeline: {name: b, project: {name: q}}\n"
-    assert [one.spec for one in specs.read(text, project="p")] == [named("a", "p"), named("b", "q")]
+    assert [one.spec for one in reading.read(text, project="p", source="-")] == [named("a", "p"), named("b", "q")]
 
 
 def test_what_the_file_says_about_its_creation_is_taken_out() -> None:
-    (found,) = specs.read("pipeline: {name: a}\nupdate: true\ndry_run: false\n", project="default")
+    (found,) = reading.read("pipeline: {name: a}\nupdate: true\ndry_run: false\n", project="default", source="-")
     assert (found.update, found.reprocess, found.dry_run) == (True, None, False)
     assert found.spec == named("a")
     assert found.name == "a"
 
 
-def test_check_names_the_field_that_is_wrong() -> None:
-    with pytest.raises(Invalid, match=r"could not unmarshal .* as CreatePipelineRequest: .*trasnform"):
-        specs.check({**named("a"), "trasnform": {}})
-    with pytest.raises(Invalid, match="could not unmarshal"):
-        specs.check({**named("a"), "datumTries": "many"})
-    assert specs.check({**named("a"), "parallelismSpec": {"constant": "5"}, "input": None}).pipeline.name == "a"
+def test_every_mistake_is_told_at_once_with_its_line_and_the_nearest_name() -> None:
+    text = """pipeline: {name: a}
+transform:
+  comand: [x]
+  image: 12
+  env: {A: 1, B: b}
+parallelismSpec: {constant: many}
+cmd: [x]
+input: {repo: x}
+jobTimeout: 5m
+datum_tries: 2
+datumTries: 3
+salt: a
+salt: b
+autoscaling: "yes"
+service: {type: [ClusterIP]}
+egress: {objectStorage: {url: a}, sqlDatabase: {fileFormat: {type: cvs}}}
+resourceLimits: {cpu: lots}
+---
+- {pipeline: {}, tolerations: {}}
+- transform: null
+"""
+    told = mistakes(text)
+    assert told[:-2] == [
+        'a.yaml:3: unexpected field "comand" in transform; did you mean "cmd"?',
+        "a.yaml:4: transform.image: expected a text in quotes, got 12",
+        "a.yaml:5: transform.env.A: expected a text in quotes, got 1",
+        'a.yaml:6: parallelismSpec.constant: expected a whole number, 0 or more, got "many"',
+        'a.yaml:7: unexpected field "cmd" in the spec; did you mean "transform.cmd"?',
+        'a.yaml:8: unexpected field "repo" in input; did you mean "input.pfs.repo"?',
+        'a.yaml:9: jobTimeout: expected a duration such as "300s", got "5m"',
+        'a.yaml:11: datumTries: is given twice: "datum_tries" and "datumTries" are the same',
+        'a.yaml:13: malformed pipeline spec: "salt" is given twice, first in line 12',
+        'a.yaml:14: autoscaling: expected true or false, got "yes"',
+        "a.yaml:15: service.type: expected a text, got a list",
+        'a.yaml:16: egress.sqlDatabase: cannot be set together with "objectStorage"',
+        'a.yaml:16: egress.sqlDatabase.fileFormat.type: expected CSV, got "cvs"',
+        'a.yaml:17: resourceLimits.cpu: expected a number, got "lots"',
+        "a.yaml:19: tolerations: expected a list, got an object",
+        "a.yaml:19: no pipeline `name` specified",
+        "a.yaml:20: no `pipeline` specified",
+    ]
+    assert all(re.fullmatch(r"could not unmarshal {.* as CreatePipelineRequest", line) for line in told[-2:])
+
+
+def test_what_the_protocol_takes_is_taken() -> None:
+    text = """pipeline: {name: a}
+parallelism_spec: {constant: "5"}
+datumSetSpec: {number: 3.0}
+input: null
+jobTimeout: 1.5s
+transform: {cmd: ["cp"], env: {A: null}, acceptReturnCode: ["4", 5], user: "\\uD83D\\uDE00"}
+resourceLimits: {cpu: 0.5, gpu: {type: x, number: 1}}
+tolerations: [{operator: EXISTS, tolerationSeconds: "20"}, {operator: 1}]
+"""
+    (spec,) = read(text)
+    found = reading.message(spec)
+    assert (found.parallelism_spec.constant, found.datum_set_spec.number) == (5, 3)
+    assert (list(found.transform.accept_return_code), found.transform.user) == ([4, 5], "\N{GRINNING FACE}")
+    assert found.tolerations[0].toleration_seconds.value == 20
 
 
 @pytest.mark.parametrize(
@@ -112,16 +180,16 @@ def test_check_names_the_field_that_is_wrong() -> None:
     ],
 )
 def test_images_that_may_change(image: str, words: str) -> None:
-    (warning,) = specs.warnings({"transform": {"cmd": ["cp"], "image": image}})
+    (warning,) = reading.warnings({"transform": {"cmd": ["cp"], "image": image}})
     assert words in warning
 
 
 def test_images_that_do_not() -> None:
-    assert not list(specs.warnings({"transform": {"cmd": ["cp"], "image": "localhost:5000/ubuntu:22.04"}}))
-    assert not list(specs.warnings({"transform": {"cmd": ["cp"]}}))
+    assert not list(reading.warnings({"transform": {"cmd": ["cp"], "image": "localhost:5000/ubuntu:22.04"}}))
+    assert not list(reading.warnings({"transform": {"cmd": ["cp"]}}))
 
 
 @pytest.mark.parametrize("spec", [{}, {"transform": {"image": "a:1"}}, {"transform": {"cmd": []}}, {"transform": None}])
 def test_a_spec_without_a_program_is_warned_about(spec: dict[str, Any]) -> None:
-    (warning,) = specs.warnings(spec)
+    (warning,) = reading.warnings(spec)
     assert "no transform.cmd" in warning

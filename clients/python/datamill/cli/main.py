@@ -14,6 +14,7 @@ import click
 import grpc
 
 from datamill.cli.session import ReaderLeft, Unsuccessful
+from datamill.cli.specs.mistakes import Mistaken
 from datamill.cli.verbs import root
 from datamill.errors import DatamillError, Invalid, NotFound, Timeout, Unavailable, Unsupported
 from datamill.names import DEFAULT_PROJECT
@@ -97,6 +98,10 @@ def run(args: list[str]) -> int:
         return _say(error.format_message() + hint, WRONG_USE)
     except (Unavailable, Timeout) as error:
         return _say(told(error), NO_ANSWER)
+    except Mistaken as error:
+        for text in error.lines:
+            _say(text, WRONG_USE)
+        return WRONG_USE
     except DatamillError as error:
         asked = isinstance(error.__cause__, grpc.RpcError)
         local = isinstance(error, Invalid) and not asked

@@ -9,11 +9,12 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from datamill import names
-from datamill.cli import reasons, specs, verbs
+from datamill.cli import reasons, verbs
 from datamill.cli.commands.work.pipelines import history_of, input_text
 from datamill.cli.output import enum_word, length_of, listing, one, size, span, when
 from datamill.cli.reasons import way_on
 from datamill.cli.session import EVERYWHERE, RAW, Session, Unsuccessful, command
+from datamill.cli.specs import reading, sources
 from datamill.client import Client
 from datamill.jobs import ENDED
 from datamill.transport import patiently
@@ -129,8 +130,12 @@ def list_datum(session: Session, job: str | None, source: str | None, number: in
         raise click.UsageError(f"{'can’t' if both else 'must'} specify {'both' if both else 'either'} a job "
                                f"{'and' if both else 'or'} a pipeline spec".replace("’", "'"))  # fmt: skip
     if source is not None:
-        read = next(iter(specs.read(specs.load(source), project=session.project)))
-        found = session.client.list_datums(input=specs.check(read.spec).input, number=number)
+        wanted = reading.read(sources.load(source), project=session.project, source=sources.shown(source))
+        if len(wanted) != 1:
+            raise click.UsageError(
+                f"there are {len(wanted)} pipeline specs in {sources.shown(source)}, and one is wanted"
+            )
+        found = session.client.list_datums(input=reading.message(wanted[0].spec).input, number=number)
     else:
         assert job is not None
         found = session.client.list_datums(session.job(job), number=number)

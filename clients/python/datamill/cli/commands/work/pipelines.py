@@ -6,9 +6,10 @@ import sys
 import click
 
 from datamill import names
-from datamill.cli import specs, verbs
+from datamill.cli import verbs
 from datamill.cli.output import emit, enum_word, listing, one, when
 from datamill.cli.session import EVERYWHERE, RAW, Session, command
+from datamill.cli.specs import reading, sources
 from datamill.wire import pps_v2_pb2 as pps
 
 SPEC = click.option("-f", "--file", "source", default="-", metavar="PATH|URL|-", help="JSON or YAML. [standard input]")
@@ -38,8 +39,7 @@ def update_pipeline(session: Session, source: str, reprocess: bool, dry_run: boo
 @SPEC
 def validate_pipeline(session: Session, source: str) -> None:
     """Check the form of a spec file, without a server."""
-    for read in specs.read(specs.load(source), project=session.project):
-        specs.check(read.spec)
+    _read(session, source)
 
 
 @command(verbs.inspect, "pipeline")
@@ -125,20 +125,25 @@ def history_of(text: str) -> int:
 
 def _apply(session: Session, source: str, *, update: bool, reprocess: bool, dry_run: bool) -> None:
     """Create every spec of a file. What the file says about update, reprocess or dryRun goes before the flags."""
-    wanted = list(specs.read(specs.load(source), project=session.project))
-    if not wanted:
-        raise click.UsageError(f"there is no pipeline spec in {source}")
-    for read in wanted:
+    for read in _read(session, source):
         merged = session.client.create_pipeline(
             json.dumps(read.spec),
             update=update if read.update is None else read.update,
             reprocess=reprocess if read.reprocess is None else read.reprocess,
             dry_run=dry_run if read.dry_run is None else read.dry_run,
         )
-        for text in specs.warnings(read.spec):  # a spec that is refused has worse trouble
+        for text in reading.warnings(read.spec):  # a spec that is refused has worse trouble
             sys.stderr.write(f"WARNING: {text}\n")
         if dry_run or read.dry_run:
             emit(merged)
+
+
+def _read(session: Session, source: str) -> list[reading.Read]:
+    """The specs of a file. Raises Mistaken."""
+    wanted = reading.read(sources.load(source), project=session.project, source=sources.shown(source))
+    if not wanted:
+        raise click.UsageError(f"there is no pipeline spec in {sources.shown(source)}")
+    return wanted
 
 
 def input_text(input: pps.Input) -> str:

@@ -1,0 +1,1 @@
+"""Reading pipeline specs from files, and telling every mistake in them by file, line and path."""
