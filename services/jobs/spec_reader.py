@@ -17,7 +17,7 @@ def read_spec(info: pps.PipelineInfo) -> PipelineSpec:
     details = info.details
     project = info.pipeline.project.name or DEFAULT_PROJECT
     rule = details.datum_set_spec
-    runs_jobs = info.type != pps.PipelineInfo.PIPELINE_TYPE_SPOUT and details.HasField("input")
+    runs_jobs = info.type != pps.PipelineInfo.PIPELINE_TYPE_SPOUT
     timeout: Duration | None = details.job_timeout if details.HasField("job_timeout") else None
     return PipelineSpec(
         project=project,
@@ -25,7 +25,7 @@ def read_spec(info: pps.PipelineInfo) -> PipelineSpec:
         version=info.version,
         spec_commit=info.spec_commit.id,
         output_branch=details.output_branch or "master",
-        tree=read_tree(details.input, project) if runs_jobs else None,
+        tree=_tree_of(details, project) if runs_jobs else None,
         salt=details.salt,
         parallelism=info.parallelism or details.parallelism_spec.constant or 1,
         sets=SetRule(rule.number, rule.size_bytes, rule.per_worker),
@@ -41,6 +41,11 @@ def read_spec(info: pps.PipelineInfo) -> PipelineSpec:
 def read_document(document: bytes) -> PipelineSpec:
     """A version kept by `PipelineSpec.document`."""
     return read_spec(pps.PipelineInfo.FromString(document))
+
+
+def _tree_of(details: pps.PipelineInfo.Details, project: str) -> Input:
+    """Without an input its jobs have no datums."""
+    return read_tree(details.input, project) if details.HasField("input") else Union(())
 
 
 def read_tree(tree: pps.Input, project: str) -> Input:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import grpc
+from google.protobuf.json_format import ParseDict
 
 from datamill.wire import pfs_v2_pb2 as pfs
 from datamill.wire import pfs_v2_pb2_grpc as pfs_grpc
@@ -46,12 +47,12 @@ class Repos:
     async def check_inputs(self, version: Version) -> None:
         """Raises NotFound when an input's repo does not exist, BadSpec when its glob cannot be read."""
         stub, tree = pfs_grpc.APIStub(self.channel), version.spec.get("input") or {}
-        for project, repo in dict.fromkeys((p, r) for p, r, _ in inputs.branches(tree)):
+        for where in dict.fromkeys((leaf["project"], leaf["repo"], leaf["repoType"]) for leaf in inputs.leaves(tree)):
             try:
-                await stub.InspectRepo(pfs.InspectRepoRequest(repo=_repo(project, repo)))
+                await stub.InspectRepo(pfs.InspectRepoRequest(repo=_repo(*where)))
             except grpc.aio.AioRpcError as error:
                 if error.code() is grpc.StatusCode.NOT_FOUND:
-                    raise NotFound(error.details() or f"repo {project}/{repo} not found") from error
+                    raise NotFound(error.details() or f"repo {'/'.join(where[:2])} not found") from error
                 raise
 
         await self.check_globs(version)
@@ -103,8 +104,23 @@ class Repos:
 
         Raises PfsRefused when PFS will never accept it, AioRpcError when nobody knows whether it did.
         """
-        info = await self._run(version_requests(version, create=create, stopped=stopped))
+        sources = await self.sources_to_make(version)
+        info = await self._run(version_requests(version, create=create, stopped=stopped, sources=sources))
         return next(answer.commit.id for answer in info.responses if answer.commit.id)
+
+    async def sources_to_make(self, version: Version) -> list[pfs.Branch]:
+        """The branches that inputs with a trigger are to follow, and that nobody has written to yet."""
+        stub, missing = pfs_grpc.APIStub(self.channel), []
+        for leaf in inputs.leaves(version.spec.get("input") or {}):
+            if leaf.get("trigger"):
+                branch = pfs.Branch(repo=_repo(leaf["project"], leaf["repo"]), name=leaf["trigger"]["branch"])
+                try:
+                    await stub.InspectBranch(pfs.InspectBranchRequest(branch=branch))
+                except grpc.aio.AioRpcError as error:
+                    if error.code() is not grpc.StatusCode.NOT_FOUND:
+                        raise
+                    missing.append(branch)
+        return missing
 
     async def made_version(self, version: Version) -> str:
         """The spec commit that this very version made, or "" when it never came to that."""
@@ -142,6 +158,10 @@ class Repos:
             if await self.exists(key, kind):
                 gone = pfs.DeleteRepoRequest(repo=_repo(*key, kind), force=force or kind != "user")
                 requests.append(transaction.TransactionRequest(delete_repo=gone))
+        for cron in inputs.crons(version.spec.get("input") or {}):
+            if await self.exists(PipelineKey(cron["project"], cron["repo"])):
+                gone = pfs.DeleteRepoRequest(repo=_repo(cron["project"], cron["repo"]), force=force)
+                requests.append(transaction.TransactionRequest(delete_repo=gone))
         return requests
 
     async def _run(self, requests: list[transaction.TransactionRequest]) -> transaction.TransactionInfo:
@@ -154,11 +174,16 @@ class Repos:
             raise PfsRefused(error) from error
 
 
-def version_requests(version: Version, *, create: bool, stopped: bool) -> list[transaction.TransactionRequest]:
-    """What makes or renews a pipeline's repos and branches."""
+def version_requests(
+    version: Version, *, create: bool, stopped: bool, sources: Sequence[pfs.Branch] = ()
+) -> list[transaction.TransactionRequest]:
+    """What makes or renews a pipeline's repos and branches. sources: branches to follow that have to be made."""
     key = version.key
     spec_branch = pfs.Branch(repo=_repo(*key, "spec"), name="master")
-    requests = []
+    requests = [
+        _create_repo(_repo(cron["project"], cron["repo"]), f"Cron tick repo for pipeline {key.name}.", update=True)
+        for cron in inputs.crons(version.spec.get("input") or {})
+    ]
     if create:
         description = f"Output repo for pipeline {key.name}."
         requests.append(_create_repo(_repo(*key), description))
@@ -167,7 +192,8 @@ def version_requests(version: Version, *, create: bool, stopped: bool) -> list[t
     requests.append(transaction.TransactionRequest(start_commit=started))
     finished = pfs.FinishCommitRequest(commit=pfs.Commit(repo=spec_branch.repo, branch=spec_branch))
     requests.append(transaction.TransactionRequest(finish_commit=finished))
-    return [*requests, *_branches(version, stopped=stopped, meta=True)]
+    requests += [_create_branch(branch.repo, branch.name) for branch in sources]
+    return [*requests, *_branches(version, stopped=stopped, meta=True), *_triggers(version)]
 
 
 def spec_head(version: Version) -> pfs.Commit:
@@ -192,23 +218,43 @@ def _create_repo(repo: pfs.Repo, description: str, *, update: bool = False) -> t
 def _branches(version: Version, *, stopped: bool, meta: bool) -> list[transaction.TransactionRequest]:
     """Output and meta branch; meta: make the meta repo first."""
     key, name = version.key, version.spec["outputBranch"]
-    provenance = [] if stopped else _provenance(version)
-    requests = [_create_branch(_repo(*key), name, provenance)]
+    provenance, never = _provenance(version) if not stopped else ([], [])
+    requests = [_create_branch(_repo(*key), name, provenance, never)]
     if meta:
         requests.append(_create_repo(_repo(*key, "meta"), f"Meta repo for pipeline {key.name}", update=True))
-    requests.append(_create_branch(_repo(*key, "meta"), name, provenance))
+    requests.append(_create_branch(_repo(*key, "meta"), name, provenance, never))
     return requests
 
 
-def _provenance(version: Version) -> list[pfs.Branch]:
-    wanted = inputs.branches(version.spec.get("input"))
-    read = [pfs.Branch(repo=_repo(project, repo), name=branch) for project, repo, branch in wanted]
-    return [*read, pfs.Branch(repo=_repo(*version.key, "spec"), name="master")]
+def _provenance(version: Version) -> tuple[list[pfs.Branch], list[pfs.Branch]]:
+    """The branches that the output is made from, and those of them whose commits alone start no job."""
+    wanted = [(_branch(one), one.never) for one in inputs.reads(version.spec.get("input"))]
+    spec = pfs.Branch(repo=_repo(*version.key, "spec"), name="master")
+    return [*(branch for branch, _ in wanted), spec], [branch for branch, never in wanted if never]
 
 
-def _create_branch(repo: pfs.Repo, name: str, provenance: list[pfs.Branch]) -> transaction.TransactionRequest:
+def _branch(read: inputs.BranchRead) -> pfs.Branch:
+    return pfs.Branch(repo=_repo(read.project, read.repo), name=read.branch)
+
+
+def _create_branch(
+    repo: pfs.Repo, name: str, provenance: Sequence[pfs.Branch] = (), never: Sequence[pfs.Branch] = ()
+) -> transaction.TransactionRequest:
     request = pfs.CreateBranchRequest(branch=pfs.Branch(repo=repo, name=name), provenance=provenance)
+    for branch in never:
+        request.branch_propagation_specs.add(branch=branch).propagation_spec.never = True
     return transaction.TransactionRequest(create_branch=request)
+
+
+def _triggers(version: Version) -> list[transaction.TransactionRequest]:
+    """Let the branches of inputs with a trigger follow; their heads stay."""
+    requests = []
+    for leaf in inputs.leaves(version.spec.get("input") or {}):
+        if leaf.get("trigger"):
+            branch = pfs.Branch(repo=_repo(leaf["project"], leaf["repo"]), name=leaf["branch"])
+            request = pfs.CreateBranchRequest(branch=branch, trigger=ParseDict(leaf["trigger"], pfs.Trigger()))
+            requests.append(transaction.TransactionRequest(create_branch=request))
+    return requests
 
 
 @dataclass(frozen=True)

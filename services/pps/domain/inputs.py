@@ -1,25 +1,29 @@
-"""The input tree of a spec: its defaults, its rules, and the branches it reads.
+"""The input tree of a spec: its defaults, and the repos and branches it reads.
 
 A tree is the spec's own JSON (camelCase): exactly one of pfs, cross, union, join, group, cron in each object.
-Elsewhere: what datums a tree gives (services/jobs).
+Elsewhere: what a tree must be (input_rules.py); what datums it gives (services/jobs).
 """
 
+from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
-from services.pps.domain.errors import BadSpec
 from services.pps.domain.names import DEFAULT_PROJECT, PipelineKey
 
 Tree = dict[str, Any]
 COMBINING = ("cross", "union", "join", "group")
 KINDS = ("pfs", *COMBINING, "cron")
-NOT_A_NAME = frozenset({"out", ".env", ".", "..", ".scratch"})  # an input's name is that of a folder below /pfs
-LONGEST_FILE_NAME = 255  # bytes
+CRON_BRANCH = "master"
 
 
 def with_defaults(tree: Tree, key: PipelineKey) -> Tree:
-    """The tree as it is stored: children sorted by their given name, then names, branches and globs filled in."""
-    return _filled(_sorted(tree), key)
+    """The tree as it is stored: children sorted by their given name, then names, branches and globs filled in.
+
+    A cron gets the start of its schedule from `with_starts`, which knows the version before.
+    """
+    return _filled(_sorted(tree), key, Counter())
 
 
 def _sorted(tree: Tree) -> Tree:
@@ -37,85 +41,108 @@ def _given_name(tree: Tree) -> str:
     return str(tree.get("pfs", {}).get("name", ""))
 
 
-def _filled(tree: Tree, key: PipelineKey) -> Tree:
+def _filled(tree: Tree, key: PipelineKey, triggers: Counter[tuple[str, str]]) -> Tree:
     for kind in COMBINING:
         if tree.get(kind):
-            return {**tree, kind: [_filled(child, key) for child in tree[kind]]}
-    if "pfs" not in tree:
-        return tree
-    given = {name: value for name, value in tree["pfs"].items() if value != ""}  # as on the wire, "" is "not given"
+            return {**tree, kind: [_filled(child, key, triggers) for child in tree[kind]]}
+    if "pfs" in tree:
+        return {**tree, "pfs": _pfs(_given(tree["pfs"]), key, triggers)}
+    return {**tree, "cron": _cron(_given(tree["cron"]), key)} if "cron" in tree else tree
+
+
+def _given(leaf: Tree) -> Tree:
+    """As on the wire, "" is "not given"."""
+    return {name: value for name, value in leaf.items() if value != ""}
+
+
+def _pfs(given: Tree, key: PipelineKey, triggers: Counter[tuple[str, str]]) -> Tree:
     project = key.project or DEFAULT_PROJECT
     leaf = {"project": project, "repoType": "user", "branch": "master", "name": given.get("repo", ""), **given}
+    if "trigger" in given:
+        if "branch" not in given:
+            where = leaf["project"], leaf.get("repo", "")
+            triggers[where] += 1
+            leaf["branch"] = f"{key.name}-trigger-{triggers[where]}"
+        leaf["trigger"] = {"branch": "master", **_given(given["trigger"])}
+    leaf["repoType"] = leaf["repoType"].lower()
     if leaf.get("glob"):
         leaf["glob"] = _clean_glob(leaf["glob"])
-    return {**tree, "pfs": {name: value for name, value in leaf.items() if value != ""}}
+    return _given(leaf)
+
+
+def _cron(given: Tree, key: PipelineKey) -> Tree:
+    repo = f"{key.name}_{given['name']}" if given.get("name") else ""
+    return _given({"project": key.project or DEFAULT_PROJECT, "repo": repo, **given})
 
 
 def _clean_glob(glob: str) -> str:
     return "/" + glob.strip("/") if glob.strip("/") else "/"
 
 
+def with_starts(tree: Tree | None, *, before: Tree | None, now: datetime) -> Tree | None:
+    """The tree with a start for every cron: as given, else that of the version before, else now.
+
+    So an update that says nothing of a start does not disturb the schedule.
+    """
+    old = {(cron["project"], cron["repo"]): cron["start"] for cron in crons(before or {}) if cron.get("start")}
+    text = now.isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+    def started(one: Tree) -> Tree:
+        for kind in COMBINING:
+            if one.get(kind):
+                return {**one, kind: [started(child) for child in one[kind]]}
+        cron = one.get("cron")
+        if not cron or cron.get("start"):
+            return one
+        return {**one, "cron": {**cron, "start": old.get((cron["project"], cron["repo"]), text)}}
+
+    return started(tree) if tree else tree
+
+
+def _ends(tree: Tree) -> Iterator[Tree]:
+    """The parts of a tree that combine nothing, left to right."""
+    combined = False
+    for kind in COMBINING:
+        for child in tree.get(kind) or ():
+            combined = True
+            yield from _ends(child)
+    if not combined:
+        yield tree
+
+
 def leaves(tree: Tree) -> Iterator[Tree]:
     """The pfs inputs, left to right."""
-    if tree.get("pfs"):
-        yield tree["pfs"]
-    for kind in COMBINING:
-        for child in tree.get(kind) or ():
-            yield from leaves(child)
+    return (one["pfs"] for one in _ends(tree) if one.get("pfs"))
 
 
-def check(tree: Tree, key: PipelineKey) -> None:
-    """Raises BadSpec. `tree` has its defaults."""
-    _check_shape(tree)
-    for leaf in leaves(tree):
-        _check_leaf(leaf, key)
-    _names(tree)
+def crons(tree: Tree) -> Iterator[Tree]:
+    """The cron inputs, left to right."""
+    return (one["cron"] for one in _ends(tree) if one.get("cron"))
 
 
-def _check_shape(tree: Tree) -> None:
-    kinds = [kind for kind in KINDS if tree.get(kind)]
-    if not kinds:
-        raise BadSpec("no input set")
-    if len(kinds) > 1:
-        raise BadSpec("multiple input types set")
-    for child in tree.get(kinds[0], ()) if kinds[0] in COMBINING else ():
-        _check_shape(child)
+@dataclass(frozen=True, slots=True)
+class BranchRead:
+    """A branch that a pipeline reads. never: commits in it alone start no job."""
+
+    project: str
+    repo: str
+    branch: str
+    never: bool = False
 
 
-def _check_leaf(leaf: Tree, key: PipelineKey) -> None:
-    if not leaf.get("repo"):
-        raise BadSpec("input must specify a repo")
-    name = leaf.get("name", "")
-    if not name:
-        raise BadSpec("input must specify a name")
-    if name in NOT_A_NAME or "/" in name or len(name.encode()) > LONGEST_FILE_NAME:
-        raise BadSpec(f"input cannot be named {name}")
-    if not leaf.get("branch"):
-        raise BadSpec("input must specify a branch")
-    if leaf.get("commit"):
-        raise BadSpec("input cannot come from a commit; use a branch with head pointing to the commit")
-    if not leaf.get("glob"):
-        raise BadSpec("input must specify a glob")
-    if PipelineKey(leaf["project"], leaf["repo"]) == key:
-        raise BadSpec(f'pipeline "{key}" cannot be its own input: name another repo than "{key.name}"')
-
-
-def _names(tree: Tree) -> set[str]:
-    """All names in a tree; siblings of a union are alternatives and may share theirs."""
-    if tree.get("pfs"):
-        return {tree["pfs"]["name"]}
-    found = set[str]()
-    for kind in COMBINING:
-        for child in tree.get(kind) or ():
-            names = _names(child)
-            if kind != "union" and found & names:
-                raise BadSpec(f'name "{min(found & names)}" was used more than once')
-            found |= names
-    return found
+def reads(tree: Tree | None) -> list[BranchRead]:
+    """The branches of a tree in visit order, each once. Of a meta repo it is the user repo's branch of that name."""
+    found: dict[tuple[str, str, str], bool] = {}
+    for one in _ends(tree or {}):
+        if leaf := one.get("pfs"):
+            where = leaf["project"], leaf["repo"], leaf["branch"]
+            never = bool((leaf.get("propagationSpec") or {}).get("never"))
+            found[where] = found.get(where, True) and never
+        elif cron := one.get("cron"):
+            found[cron["project"], cron["repo"], CRON_BRANCH] = False
+    return [BranchRead(*where, never) for where, never in found.items()]
 
 
 def branches(tree: Tree | None) -> list[tuple[str, str, str]]:
     """(project, repo, branch) of every leaf, in visit order, each once."""
-    if not tree:
-        return []
-    return list(dict.fromkeys((leaf["project"], leaf["repo"], leaf["branch"]) for leaf in leaves(tree)))
+    return [(one.project, one.repo, one.branch) for one in reads(tree)]

@@ -7,7 +7,7 @@ Elsewhere: reading a document into that form (servicers/spec_reader.py); the inp
 import json
 from typing import Any
 
-from services.pps.domain import inputs
+from services.pps.domain import input_rules, inputs
 from services.pps.domain.errors import BadSpec, NotBuiltYet
 from services.pps.domain.merge import BUILT_IN
 from services.pps.domain.names import PipelineKey, check_name
@@ -43,8 +43,8 @@ def check(spec: Spec, key: PipelineKey) -> None:
     _check_tolerations(spec)
     if later := unsupported(spec):
         raise NotBuiltYet(later)
-    if spec.get("input"):
-        inputs.check(spec["input"], key)
+    if spec.get("input") is not None:
+        input_rules.check(spec["input"], key)
     _check_numbers(spec)
 
 
@@ -86,9 +86,7 @@ def unsupported(spec: Spec) -> list[str]:
     found += [f"transform.{field}" for field in ("secrets", "datumBatching") if transform.get(field)]
     for tree in _all(spec.get("input") or {}):
         leaf = tree.get("pfs") or {}
-        found += [f"input.pfs.{field}" for field in ("s3", "lazy", "trigger", "propagationSpec") if leaf.get(field)]
-        if leaf.get("repoType", "user") != "user":
-            found.append(f"input.pfs.repoType {leaf['repoType']}")
+        found += [f"input.pfs.{field}" for field in ("s3", "lazy") if leaf.get(field)]
         if "cron" in tree:
             found.append("input.cron")
     return list(dict.fromkeys(found))

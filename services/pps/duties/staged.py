@@ -45,7 +45,9 @@ class StagedVersions:
         await self._staging.stage(
             id,
             transaction.TransactionRequest(create_pipeline_v2=shown),
-            parts=version_requests(version, create=old is None, stopped=stopped),
+            parts=version_requests(
+                version, create=old is None, stopped=stopped, sources=await self._repos.sources_to_make(version)
+            ),
             unmoved=[spec_head(old.version)] if old else [],
             payload=_packed(version, stopped),
         )

@@ -14,7 +14,7 @@ from services.kit.rpc.server import Context
 from services.kit.rpc.staging import transaction_of
 from services.kit.time.clock import fresh_id
 from services.pps.clients import PfsRefused
-from services.pps.domain import specs
+from services.pps.domain import inputs, specs
 from services.pps.domain.errors import OutputRepoTaken, PipelineExists, PipelineNotFound
 from services.pps.domain.merge import BUILT_IN, merged, without_nulls
 from services.pps.domain.names import DEFAULT_PROJECT, PipelineKey
@@ -121,7 +121,9 @@ class CreatingRpcs(PipelineRpcs):
         salt = specs.salt_for(draft.spec, old=before, reprocess=how.reprocess, fresh=fresh_id())
         if old is None and await self.repos.exists(draft.key):
             raise OutputRepoTaken(draft.key.name)
-        return replace(draft, salt=salt), old
+        before = old.version.spec.get("input") if old else None
+        tree = inputs.with_starts(draft.spec.get("input"), before=before, now=draft.at)
+        return replace(draft, salt=salt, spec={**draft.spec, "input": tree} if tree else draft.spec), old
 
     async def _existing(self, key: PipelineKey, *, update: bool) -> Pipeline | None:
         try:

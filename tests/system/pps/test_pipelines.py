@@ -253,7 +253,21 @@ def project_repos(side: Side, project: str) -> list[str]:
     ("fields", "code", "text"),
     [
         ('"input": {"pfs": {"repo": "dne", "glob": "/"}}', grpc.StatusCode.NOT_FOUND, "dne[^ ]* not found"),
-        ('"input": {"cron": {"name": "c", "spec": "@daily"}}', grpc.StatusCode.UNIMPLEMENTED, "input.cron"),
+        (
+            '"input": {"cross": [{"pfs": {"repo": "out"}}, {"pfs": {"repo": "SOURCE"}}]}',
+            grpc.StatusCode.UNKNOWN,
+            "input cannot be named out\ninput must specify a glob",
+        ),
+        (
+            '"input": {"pfs": {"repo": "SOURCE", "glob": "/", "trigger": {"size": "big"}}}',
+            grpc.StatusCode.UNKNOWN,
+            "invalid trigger size",
+        ),
+        (
+            '"input": {"pfs": {"repo": "SOURCE", "repoType": "meta", "glob": "/"}}',
+            grpc.StatusCode.NOT_FOUND,
+            "not found",
+        ),
         ('"input": {"cross": [{"pfs": null}]}', grpc.StatusCode.UNKNOWN, "no input set"),
         ('"input": {"pfs": {"repo": "SOURCE", "glob": "/["}}', grpc.StatusCode.UNKNOWN, r"glob \(/\[\) invalid"),
         ('"inputs": {}', grpc.StatusCode.INVALID_ARGUMENT, 'did you mean "input"'),

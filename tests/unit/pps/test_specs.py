@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.pps.domain import inputs, specs
+from services.pps.domain import input_rules, inputs, specs
 from services.pps.domain.errors import BadSpec, NotBuiltYet
 from services.pps.domain.merge import BUILT_IN, merged, without_nulls
 from services.pps.domain.names import PipelineKey, ancestry, check_name
@@ -98,7 +98,7 @@ def test_children_are_sorted_by_the_name_they_were_given() -> None:
 )
 def test_bad_inputs(tree: dict[str, Any], text: str) -> None:
     with pytest.raises(BadSpec) as caught:
-        inputs.check(inputs.with_defaults(tree, KEY), KEY)
+        input_rules.check(inputs.with_defaults(tree, KEY), KEY)
     assert text in str(caught.value)
 
 
@@ -108,7 +108,7 @@ def test_what_is_given_empty_gets_its_default() -> None:
 
 
 def test_siblings_of_a_union_may_share_a_name() -> None:
-    inputs.check(inputs.with_defaults({"union": [leaf(), leaf(branch="b")]}, KEY), KEY)
+    input_rules.check(inputs.with_defaults({"union": [leaf(), leaf(branch="b")]}, KEY), KEY)
 
 
 @pytest.mark.parametrize(
@@ -139,9 +139,7 @@ def test_bad_specs(fields: dict[str, Any], text: str) -> None:
         ({"transform": {"cmd": ["x"], "datumBatching": True}}, "transform.datumBatching"),
         ({"transform": {"cmd": ["x"], "secrets": [{"name": "s"}]}}, "transform.secrets"),
         ({"input": leaf(lazy=True)}, "input.pfs.lazy"), ({"input": leaf(s3=True)}, "input.pfs.s3"),
-        ({"input": leaf(trigger={"branch": "b"})}, "input.pfs.trigger"),
         ({"input": {"cross": [leaf(), {"cron": {"name": "c", "spec": "@daily"}}]}}, "input.cron"),
-        ({"input": leaf(repoType="meta")}, "input.pfs.repoType meta"),
         ({"maximumExpectedUptime": "60s"}, "maximumExpectedUptime"),
     ],
 )  # fmt: skip

@@ -112,8 +112,15 @@ class JobSteps:
         self._say(job, f"job is RUNNING: {plan.to_run} datums in {len(plan.ranges)} sets, {plan.skipped} skipped")
 
     async def _input(self, key: JobKey, leaf: Leaf) -> CommitFacts:
-        """The finished commit that the job reads for a leaf: that of its own set, or what the set was made from."""
-        return await self._t.pfs.commit(CommitRef(leaf.project, leaf.repo, leaf.repo_type, key.id), finished=True)
+        """The finished commit that the job reads for a leaf: that of its own set, or what the set was made from.
+
+        A meta repo is no input of the output branch, the repo of the same name is: the commit beside its one is read.
+        """
+        user = await self._t.pfs.commit(CommitRef(leaf.project, leaf.repo, "user", key.id), finished=True)
+        if leaf.repo_type == "user":
+            return user
+        meta = replace(user.ref, type=leaf.repo_type)
+        return replace(await self._t.pfs.commit(meta, finished=True), error=user.error)
 
     async def _spec(self, job: Job) -> PipelineSpec:
         key = job.key
