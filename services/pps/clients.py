@@ -75,6 +75,22 @@ class Repos:
             if error.code() is not grpc.StatusCode.NOT_FOUND:
                 raise
 
+    async def project(self, name: str) -> pfs.ProjectInfo:
+        """Raises AioRpcError with NOT_FOUND."""
+        asked = pfs.InspectProjectRequest(project=pfs.Project(name=name))
+        info: pfs.ProjectInfo = await pfs_grpc.APIStub(self.channel).InspectProject(asked)
+        return info
+
+    async def specs_of(self, commit_set: str) -> dict[PipelineKey, str]:
+        """The spec commits that were in force at a commit set. Raises AioRpcError with NOT_FOUND."""
+        asked = pfs.InspectCommitSetRequest(commit_set=pfs.CommitSet(id=commit_set))
+        found = dict[PipelineKey, str]()
+        async for info in pfs_grpc.APIStub(self.channel).InspectCommitSet(asked):
+            repo = info.commit.repo
+            if repo.type == "spec":
+                found[PipelineKey(repo.project.name, repo.name)] = info.commit.id
+        return found
+
     async def exists(self, key: PipelineKey, kind: str = "user") -> bool:
         """Whether the pipeline's repo of that type is there."""
         try:
@@ -106,6 +122,14 @@ class Repos:
         """
         sources = await self.sources_to_make(version)
         info = await self._run(version_requests(version, create=create, stopped=stopped, sources=sources))
+        return next(answer.commit.id for answer in info.responses if answer.commit.id)
+
+    async def make_versions(self, updates: Sequence[tuple[Version, bool]]) -> str:
+        """Renew several pipelines in one transaction; each with whether it is stopped. Returns and raises the same."""
+        requests = [
+            one for version, stopped in updates for one in version_requests(version, create=False, stopped=stopped)
+        ]
+        info = await self._run(requests)
         return next(answer.commit.id for answer in info.responses if answer.commit.id)
 
     async def sources_to_make(self, version: Version) -> list[pfs.Branch]:

@@ -6,6 +6,7 @@ has its default. What listings are filtered by is the user's, so it runs apart (
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 from google.protobuf.json_format import MessageToJson
 from google.protobuf.message import Message
@@ -64,9 +65,9 @@ async def filtering(program: str) -> AsyncIterator[Filter]:
         yield Filter(process)
 
 
-async def _asked(process: Confined, question: str, problem: type[BadFilter | FilterFailed]) -> dict[str, object]:
+async def _asked(process: Confined, question: str, problem: type[BadFilter | FilterFailed]) -> dict[str, Any]:
     try:
-        answer: dict[str, object] = await process.asked(question, seconds=SECONDS)
+        answer: dict[str, Any] = await process.asked(question, seconds=SECONDS)
     except TooSlow as slow:
         raise FilterTooSlow() from slow
     except Ended as ended:

@@ -29,6 +29,20 @@ class SpecUnreadable(Invalid):
         super().__init__("could not make effective spec: " + "; ".join(mistakes))
 
 
+class DefaultsUnreadable(Invalid):
+    """what: "cluster defaults" or "project defaults"."""
+
+    def __init__(self, what: str, mistakes: list[str]) -> None:
+        super().__init__(f"invalid {what} JSON: " + "; ".join(mistakes))
+
+
+class CannotRegenerate(Problem):
+    """New defaults that a pipeline cannot have; nothing was changed."""
+
+    def __init__(self, key: object, why: object) -> None:
+        super().__init__(f"could not regenerate pipeline {key}: {why}")
+
+
 class NotBuiltYet(Unsupported):
     """The spec asks for something that exists in the protocol but not in this version."""
 
@@ -45,3 +59,23 @@ class Busy(Refused):
 class NoSuchVersion(Problem):
     def __init__(self, key: object, versions: int, ancestor: int) -> None:
         super().__init__(f'pipeline "{key}" has only {versions} versions, not enough to find ancestor {ancestor}')
+
+
+class BadSecret(Invalid):
+    """A document that is no secret. The sentence holds none of its values."""
+
+
+class SecretExists(AlreadyExists):
+    def __init__(self, name: str) -> None:
+        super().__init__(f'failed to create secret: secrets "{name}" already exists')
+
+
+class SecretNotFound(NotFound):
+    """doing: what was to be done with it, for example "get"."""
+
+    def __init__(self, doing: str, name: str) -> None:
+        super().__init__(f'failed to {doing} secret: secrets "{name}" not found')
+
+
+class SecretUnusable(Refused):
+    """A secret that a pipeline needs is missing, or its values cannot be opened."""

@@ -1,5 +1,7 @@
 """How defaults and a user's spec become one: JSON merge patch (RFC 7396)."""
 
+import json
+from functools import reduce
 from typing import Any
 
 BUILT_IN: dict[str, Any] = {
@@ -9,6 +11,15 @@ BUILT_IN: dict[str, Any] = {
     "reprocessSpec": "until_success",
 }
 """What a spec is when nobody says otherwise."""
+_MODEST = {"cpu": 1, "memory": "256Mi", "disk": "1Gi"}
+FRESH = json.dumps({"createPipelineRequest": {"resourceRequests": _MODEST, "sidecarResourceRequests": _MODEST}})
+"""The cluster defaults of an installation where nobody has set any."""
+
+
+def effective(*layers: dict[str, Any]) -> dict[str, Any]:
+    """A spec from defaults and what the user wrote, the latter last; each canonical."""
+    result: dict[str, Any] = without_nulls(reduce(merged, layers, BUILT_IN))
+    return result
 
 
 def merged(base: Any, patch: Any) -> Any:

@@ -42,6 +42,11 @@ def begin_version(tx: Session, draft: Version, *, update: bool, now: datetime) -
     return version
 
 
+def begin_versions(tx: Session, drafts: Iterable[Version], *, now: datetime) -> list[Version]:
+    """Write new versions of several pipelines as intents, all or none. Raises Busy."""
+    return [begin_version(tx, draft, update=True, now=now) for draft in drafts]
+
+
 def _numbered(draft: Version, number: int, now: datetime) -> Version:
     return Version(
         key=draft.key, number=number, token=draft.token, spec_commit="", salt=draft.salt, spec=draft.spec,

@@ -1,10 +1,15 @@
 """Looking pipelines up."""
 
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
 from sqlalchemy.orm import Session
 
-from services.pps.domain.errors import BadSpec, NoSuchVersion, PipelineNotFound
+from services.pps.domain.errors import NoSuchVersion, PipelineNotFound
 from services.pps.domain.names import PipelineKey, ancestry
-from services.pps.domain.pipelines import Pipeline
+from services.pps.domain.pipelines import Pipeline, Version
 from services.pps.storage.pipelines import PipelineStore
 
 
@@ -25,10 +30,8 @@ def pipeline(tx: Session, key: PipelineKey) -> Pipeline:
     return older
 
 
-def listing(
-    tx: Session, *, only: PipelineKey | None, projects: frozenset[str], history: int, page: tuple[int, int] | None
-) -> list[Pipeline]:
-    """Pipelines, newest first, each followed by up to `history` older versions (-1: all). page: size and index."""
+def listing(tx: Session, *, only: PipelineKey | None, projects: frozenset[str], history: int) -> list[Pipeline]:
+    """Pipelines, newest first, each followed by up to `history` older versions (-1: all)."""
     store = PipelineStore(tx)
     if only is not None:
         found = [pipeline(tx, only)]
@@ -36,16 +39,26 @@ def listing(
         found = [one for one in store.all() if not projects or one.key.project in projects]
     result = list[Pipeline]()
     for one in found:
-        result.append(one)
-        for version in store.older(one.key, below=one.version.number)[: None if history < 0 else history]:
-            older = store.pipeline(one.key, number=version.number)
-            result += [older] if older else []
-    if page is None:
-        return result
-    size, index = page
-    if size < 0 or index < 0:
-        raise BadSpec("page size and page index must not be negative")
-    return result[size * index : size * (index + 1)] if size else result
+        older = store.older(one.key, below=one.version.number) if history else ()
+        result += [one, *(replace(one, version=version) for version in older[: None if history < 0 else history])]
+    return result
+
+
+def effective(version: Version) -> dict[str, Any]:
+    """A version's spec as it was merged, before it was completed."""
+    document: dict[str, Any] = json.loads(version.effective_json)
+    return document
+
+
+def in_force_at(tx: Session, specs: Mapping[PipelineKey, str]) -> list[Pipeline]:
+    """Pipelines, newest first, each with the version that made this spec commit; those that have none are left out."""
+    store, found = PipelineStore(tx), list[Pipeline]()
+    for one in store.all():
+        if (commit := specs.get(one.key)) is None:
+            continue
+        versions = [one.version, *store.older(one.key, below=one.version.number)]
+        found += [replace(one, version=version) for version in versions if version.spec_commit == commit]
+    return found
 
 
 def everything(tx: Session) -> list[Pipeline]:

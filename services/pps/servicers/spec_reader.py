@@ -13,7 +13,7 @@ from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescript
 from google.protobuf.json_format import ParseDict, ParseError
 
 from datamill.wire import pps_v2_pb2 as pps
-from services.pps.domain.errors import SpecUnreadable
+from services.pps.domain.errors import DefaultsUnreadable, SpecUnreadable
 
 INTEGERS = {
     FieldDescriptor.TYPE_INT32, FieldDescriptor.TYPE_INT64, FieldDescriptor.TYPE_UINT32, FieldDescriptor.TYPE_UINT64,
@@ -26,24 +26,38 @@ WRAPPERS = frozenset(
     f"google.protobuf.{kind}Value" for kind in ("Int32", "Int64", "UInt32", "UInt64", "Bool", "String")
 )
 DEEPEST = 60  # messages in one another; readers of the protocol end at 100, and answers wrap a spec further
-TOO_DEEP = "could not parse the document: it is nested too deeply"
+TOO_DEEP = "it is nested too deeply"
 
 
 def read_spec(text: str) -> dict[str, Any]:
     """The document, canonical; `null` is kept, for merging. Raises SpecUnreadable with every mistake."""
+    document, mistakes = _read(text, pps.CreatePipelineRequest.DESCRIPTOR)
+    if mistakes:
+        said = "could not parse the document as Create Pipeline Request message"
+        raise SpecUnreadable([f"{said}: {one}" for one in mistakes])
+    return document
+
+
+def read_defaults(text: str, what: str = "defaults") -> dict[str, Any]:
+    """What a document of defaults gives to specs, canonical, `null` kept. Raises DefaultsUnreadable."""
+    document, mistakes = _read(text, pps.ClusterDefaults.DESCRIPTOR)
+    if mistakes:
+        raise DefaultsUnreadable(what, mistakes)
+    return document.get("createPipelineRequest") or {}
+
+
+def _read(text: str, kind: Descriptor) -> tuple[dict[str, Any], list[str]]:
+    """The document, canonical, and what is wrong with it."""
     try:
         document = json.loads(text)
     except ValueError as error:
-        raise SpecUnreadable([f"could not parse the document as JSON: {error}"]) from error
-    except RecursionError as error:
-        raise SpecUnreadable([TOO_DEEP]) from error
+        return {}, [f"it is no JSON: {error}"]
+    except RecursionError:
+        return {}, [TOO_DEEP]
     if not isinstance(document, dict):
-        raise SpecUnreadable(["could not parse the document as Create Pipeline Request message: it is no object"])
+        return {}, [f"it is no object, but {_shown(document)}"]
     mistakes: list[str] = []
-    result = _message(document, pps.CreatePipelineRequest.DESCRIPTOR, "", mistakes)
-    if mistakes:
-        raise SpecUnreadable([f"could not parse as Create Pipeline Request message: {one}" for one in mistakes])
-    return result
+    return _message(document, kind, "", mistakes), mistakes
 
 
 def to_request(spec: dict[str, Any]) -> pps.CreatePipelineRequest:
@@ -56,7 +70,8 @@ def to_request(spec: dict[str, Any]) -> pps.CreatePipelineRequest:
 
 def _message(value: dict[str, Any], kind: Descriptor, path: str, mistakes: list[str]) -> dict[str, Any]:
     if path.count(".") > DEEPEST:
-        raise SpecUnreadable([TOO_DEEP])
+        mistakes.append(TOO_DEEP)
+        return {}
     by_name = {name: field for field in kind.fields for name in (field.json_name, field.name)}
     result: dict[str, Any] = {}
     for key, inner in value.items():

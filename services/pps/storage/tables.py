@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import ForeignKeyConstraint, Text
+from sqlalchemy import ForeignKeyConstraint, LargeBinary, Text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from services.kit.storage.database import UtcTime
@@ -44,4 +44,25 @@ class VersionRow(Base):
     spec_json: Mapped[str] = mapped_column(Text)  # completed: what runs
     user_json: Mapped[str] = mapped_column(Text)
     effective_json: Mapped[str] = mapped_column(Text)
+    at: Mapped[datetime] = mapped_column(UtcTime)
+
+
+class SecretRow(Base):
+    """A secret; its keys and values are in `sealed` only. token: another one for each secret that bears the name."""
+
+    __tablename__ = "secrets"
+    name: Mapped[str] = mapped_column(primary_key=True)
+    type: Mapped[str]
+    labels_json: Mapped[str] = mapped_column(Text)
+    sealed: Mapped[bytes] = mapped_column(LargeBinary)
+    token: Mapped[str]
+    created_at: Mapped[datetime] = mapped_column(UtcTime)
+
+
+class DefaultsRow(Base):
+    """What specs take from their project, or from everywhere: the row whose project is empty."""
+
+    __tablename__ = "defaults"
+    project: Mapped[str] = mapped_column(primary_key=True)
+    document: Mapped[str] = mapped_column(Text)  # word for word as it was set
     at: Mapped[datetime] = mapped_column(UtcTime)

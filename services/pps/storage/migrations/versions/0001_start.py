@@ -26,6 +26,12 @@ def upgrade() -> None:
     sa.PrimaryKeyConstraint('seq'),
     sqlite_autoincrement=True
     )
+    op.create_table('defaults',
+    sa.Column('project', sa.String(), nullable=False),
+    sa.Column('document', sa.Text(), nullable=False),
+    sa.Column('at', services.kit.storage.database.UtcTime(timezone=True), nullable=False),
+    sa.PrimaryKeyConstraint('project')
+    )
     op.create_table('pipelines',
     sa.Column('project', sa.String(), nullable=False),
     sa.Column('name', sa.String(), nullable=False),
@@ -45,6 +51,15 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f('ix_pipelines_created_at'), ['created_at'], unique=False)
         batch_op.create_index(batch_op.f('ix_pipelines_doing'), ['doing'], unique=False)
 
+    op.create_table('secrets',
+    sa.Column('name', sa.String(), nullable=False),
+    sa.Column('type', sa.String(), nullable=False),
+    sa.Column('labels_json', sa.Text(), nullable=False),
+    sa.Column('sealed', sa.LargeBinary(), nullable=False),
+    sa.Column('token', sa.String(), nullable=False),
+    sa.Column('created_at', services.kit.storage.database.UtcTime(timezone=True), nullable=False),
+    sa.PrimaryKeyConstraint('name')
+    )
     op.create_table('versions',
     sa.Column('project', sa.String(), nullable=False),
     sa.Column('name', sa.String(), nullable=False),
