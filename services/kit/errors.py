@@ -4,7 +4,7 @@ A service's own problems subclass these in its `domain/errors.py` with the exact
 Elsewhere: which status each kind gets (server.py).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 
@@ -17,10 +17,19 @@ class Resource:
     description: str
 
 
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """A part of a request that is wrong, for programs: the parts of google.rpc.BadRequest."""
+
+    field: str
+    description: str
+
+
 class Problem(Exception):
     """Something a caller can act on. Its sentence is public: deployed clients match on it. Status UNKNOWN."""
 
     resource: Resource | None = None
+    violations: Sequence[Violation] = ()
 
 
 class Invalid(Problem):

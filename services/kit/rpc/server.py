@@ -14,7 +14,7 @@ from datetime import timedelta
 from typing import Any, TypeVar
 
 import grpc
-from google.rpc.error_details_pb2 import ResourceInfo
+from google.rpc.error_details_pb2 import BadRequest, ResourceInfo
 from google.rpc.status_pb2 import Status
 from grpc import StatusCode
 from grpc.aio import ServicerContext
@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 MAX_MESSAGE_BYTES = 20 << 20
 SERVICE_TOKEN_HEADER = "datamill-service-token"
 MOST_SAID_BYTES = 6000  # clients take 8 KiB of headers
+MOST_DETAILED_BYTES = 7500
 DETAILS_HEADER = "grpc-status-details-bin"  # google.rpc.Status: the status again, with details for programs
 PROBLEM_HEADER = "datamill-error"  # in the trailers of a refusal that a service itself has made
 Context = ServicerContext[Any, Any]
@@ -83,8 +84,9 @@ async def answered(context: Context, method: str) -> AsyncIterator[None]:
     except errors.Problem as problem:
         code, said = next(STATUS[kind] for kind in type(problem).__mro__ if kind in STATUS), sendable(str(problem))
         trailers: list[tuple[str, str | bytes]] = [(PROBLEM_HEADER, type(problem).__name__)]
-        if problem.resource is not None:
-            trailers.append((DETAILS_HEADER, _details(code, said, problem.resource)))
+        details = _details(code, said, problem) if problem.resource is not None or problem.violations else b""
+        if details and len(said) + len(details) * 4 // 3 <= MOST_DETAILED_BYTES:  # bytes travel in base64
+            trailers.append((DETAILS_HEADER, details))
         await context.abort(code, said, tuple(trailers))
     except grpc.aio.AioRpcError as error:  # another service's answer to a call made for this one
         await context.abort(error.code(), sendable(error.details() or ""))
@@ -102,10 +104,16 @@ def sendable(said: str) -> str:
     return f"{plain[:part]} ... {plain[-part:]}"
 
 
-def _details(code: StatusCode, text: str, about: errors.Resource) -> bytes:
-    info = ResourceInfo(resource_type=about.type, resource_name=about.name, description=about.description)
+def _details(code: StatusCode, text: str, problem: errors.Problem) -> bytes:
     status = Status(code=code.value[0], message=text)
-    status.details.add().Pack(info)
+    if (about := problem.resource) is not None:
+        info = ResourceInfo(resource_type=about.type, resource_name=about.name, description=about.description)
+        status.details.add().Pack(info)
+    if problem.violations:
+        bad = BadRequest()
+        for one in problem.violations:
+            bad.field_violations.add(field=one.field, description=one.description)
+        status.details.add().Pack(bad)
     data: bytes = status.SerializeToString()
     return data
 

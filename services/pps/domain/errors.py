@@ -1,6 +1,8 @@
 """What can be wrong with a request about pipelines. Sentences are public: deployed clients match on them."""
 
-from services.kit.errors import AlreadyExists, Invalid, NotFound, Problem, Refused, Unsupported
+from services.kit.errors import AlreadyExists, Invalid, NotFound, Problem, Refused, Unsupported, Violation
+
+SPEC_FIELD = "create_pipeline_v2_request.create_pipeline_request_json"
 
 
 class PipelineNotFound(NotFound):
@@ -27,6 +29,7 @@ class SpecUnreadable(Invalid):
 
     def __init__(self, mistakes: list[str]) -> None:
         super().__init__("could not make effective spec: " + "; ".join(mistakes))
+        self.violations = [Violation(SPEC_FIELD, mistake) for mistake in mistakes]
 
 
 class DefaultsUnreadable(Invalid):
@@ -34,6 +37,7 @@ class DefaultsUnreadable(Invalid):
 
     def __init__(self, what: str, mistakes: list[str]) -> None:
         super().__init__(f"invalid {what} JSON: " + "; ".join(mistakes))
+        self.violations = [Violation(f"{what.replace(' ', '_')}_json", mistake) for mistake in mistakes]
 
 
 class CannotRegenerate(Problem):
