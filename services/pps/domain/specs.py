@@ -83,7 +83,7 @@ def unsupported(spec: Spec) -> list[str]:
     found += [field for field in ("s3Out", "autoscaling") if spec.get(field)]
     if float((spec.get("maximumExpectedUptime") or "0s").rstrip("s")) > 0:
         found.append("maximumExpectedUptime")  # it bounds how long an autoscaling pipeline may be out of standby
-    found += [f"transform.{field}" for field in ("secrets", "datumBatching") if transform.get(field)]
+    found += [f"transform.{field}" for field in ("secrets",) if transform.get(field)]
     for tree in _all(spec.get("input") or {}):
         leaf = tree.get("pfs") or {}
         found += [f"input.pfs.{field}" for field in ("s3", "lazy") if leaf.get(field)]

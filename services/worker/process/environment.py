@@ -1,5 +1,6 @@
 """The variables user code sees. What belongs to the shim never gets there."""
 
+import re
 from collections.abc import Iterable, Mapping
 
 from datamill.wire import work_v1_pb2 as work
@@ -7,6 +8,8 @@ from services.worker.spec import WorkerSpec
 
 # How the shim's own interpreter was started; user code may well be Python too.
 SHIM_ONLY = frozenset({"PYTHONPATH", "PYTHONHOME", "PYTHONSAFEPATH", "PYTHONUNBUFFERED", "POSTGRES_PASSWORD"})
+_PLAIN = re.compile(r"[A-Za-z0-9_@%+=:,./-]*")
+_SPECIAL = re.compile(r'["\\$`]')
 SHIM_PREFIXES = ("WORKER_", "OTEL_", "GRPC_", "PFS_", "PPS_", "JOBS_", "DATAMILL_")
 
 
@@ -54,6 +57,18 @@ class Unsaid(str):
 
 
 def as_file(variables: Iterable[tuple[str, str]]) -> bytes:
-    """The content of /pfs/.env: unquoted KEY=VALUE lines. It is stored with the datum, so no secret is in it."""
-    said = ((key, value) for key, value in variables if not isinstance(value, Unsaid))
-    return "".join(f"{key}={value}\n" for key, value in said).encode("utf-8", "surrogateescape")
+    """The content of /pfs/.env: KEY=VALUE lines, quoted only where a shell would take the value for something else.
+
+    It is stored with the datum, so no secret is in it.
+    """
+    said = [(key, value) for key, value in variables if not isinstance(value, Unsaid)]
+    return "".join([f"{key}={_quoted(value)}\n" for key, value in said]).encode("utf-8", "surrogateescape")
+
+
+def _quoted(value: str) -> str:
+    """As both a shell and readers of such files understand it; these know no quote inside single quotes."""
+    if _PLAIN.fullmatch(value):
+        return value
+    if "'" not in value:
+        return f"'{value}'"
+    return '"' + _SPECIAL.sub(r"\\\g<0>", value) + '"'

@@ -96,10 +96,11 @@ def test_what_user_code_sees(double: Double, start: Start) -> None:
         "PACH_OUTPUT_COMMIT_ID": JOB,
         "PPS_PIPELINE_NAME": "edges",
         "PACH_IN_WORKER": "true",
-        "MINE": "a b",
+        "MINE": "'a b'",
         "PYTHONPATH": "/mine",
     }
     assert {key: env.get(key) for key in wanted} == wanted
+    assert "MINE=a b" in seen["/env"].splitlines()
     assert not [key for key in env if key.startswith("WORKER_")]
     assert "a-secret-token" not in seen["/dotenv"] + seen["/env"]
     assert double.read(double.files["/dir/f"]) == b"x", "user code changed the repo's own bytes"

@@ -1,5 +1,8 @@
 """What user code finds in its environment, and what it must not find there."""
 
+import subprocess
+from pathlib import Path
+
 from datamill.wire import pps_v2_pb2 as pps
 from datamill.wire import work_v1_pb2 as work
 from services.worker.process import environment
@@ -25,7 +28,6 @@ def spec(**env: str) -> WorkerSpec:
         timeout=None,
         memory_volume=False,
         s3_out=False,
-        spout=False,
         batching=False,
         inputs={},
     )
@@ -82,5 +84,10 @@ def test_a_datum_names_its_inputs_and_itself() -> None:
     }
 
 
-def test_the_file_is_unquoted_lines() -> None:
-    assert environment.as_file([("A", "1 2"), ("B", "x=y"), ("A", "3")]) == b"A=1 2\nB=x=y\nA=3\n"
+def test_the_file_is_lines_that_a_shell_can_read(tmp_path: Path) -> None:
+    assert environment.as_file([("A", "1"), ("B", "x=/y-z"), ("A", "2")]) == b"A=1\nB=x=/y-z\nA=2\n"
+    awkward = {"A": "1 2", "B": "(a|b); c & d > e #f", "C": 'it\'s "$HOME" `id` \\', "D": "x\ny", "E": "", "F": "~"}
+    (tmp_path / "env").write_bytes(environment.as_file(awkward.items()))
+    shown = ["sh", "-c", f'. {tmp_path}/env; printf \'%s\\0\' "$A" "$B" "$C" "$D" "$E" "$F"']
+    seen = subprocess.run(shown, capture_output=True, text=True, check=True).stdout
+    assert seen.split("\0")[:-1] == list(awkward.values())
