@@ -18,9 +18,11 @@ from services.kit.storage.migrations import migrate
 from services.kit.storage.outbox import Relay
 from services.kit.time.clock import SystemClock
 from services.pps.clients import Jobs, Repos
+from services.pps.cron_repos import CronRepos
 from services.pps.duties.groups import Groups
 from services.pps.duties.reconciler import Reconciler
 from services.pps.duties.staged import StagedVersions
+from services.pps.duties.ticker import Ticker
 from services.pps.runtimes.process import ProcessRuntime
 from services.pps.servicers.api import PpsApi
 from services.pps.servicers.to_wire import run_spec
@@ -45,6 +47,7 @@ async def main(settings: Settings) -> None:
         groups = Groups(db=db, runtime=runtime, clock=clock, spec_of=run_spec, env=env)
         reconciler = Reconciler(db=db, repos=repos, groups=groups, clock=clock)
         staged = StagedVersions(db=db, repos=repos, reconciler=reconciler, staging=staging, bus=bus, clock=clock)
+        ticker = Ticker(db=db, repos=CronRepos(to_pfs), clock=clock)
         api = PpsApi(
             db=db, repos=repos, jobs=jobs, clock=clock, groups=groups, reconciler=reconciler, staged=staged,
             service_token=settings.service_token,
@@ -54,7 +57,7 @@ async def main(settings: Settings) -> None:
             pps_grpc.add_APIServicer_to_server(api, server)
 
         duties = await up.enter_async_context(asyncio.TaskGroup())
-        running = [duties.create_task(duty.run()) for duty in (Relay(db, bus), reconciler, staged)]
+        running = [duties.create_task(duty.run()) for duty in (Relay(db, bus), reconciler, staged, ticker)]
         await up.enter_async_context(serving([register], [NAME], at=settings.listen, drain=settings.drain))
         gc.freeze()
         await told_to_stop()

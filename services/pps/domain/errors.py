@@ -83,3 +83,8 @@ class SecretNotFound(NotFound):
 
 class SecretUnusable(Refused):
     """A secret that a pipeline needs is missing, or its values cannot be opened."""
+
+
+class NoCron(Problem):
+    def __init__(self) -> None:
+        super().__init__("pipeline doesn't have a cron input")

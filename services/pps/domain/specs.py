@@ -87,8 +87,6 @@ def unsupported(spec: Spec) -> list[str]:
     for tree in _all(spec.get("input") or {}):
         leaf = tree.get("pfs") or {}
         found += [f"input.pfs.{field}" for field in ("s3", "lazy") if leaf.get(field)]
-        if "cron" in tree:
-            found.append("input.cron")
     return list(dict.fromkeys(found))
 
 

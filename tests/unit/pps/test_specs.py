@@ -138,7 +138,6 @@ def test_bad_specs(fields: dict[str, Any], text: str) -> None:
         ({"autoscaling": True}, "autoscaling"), ({"s3Out": True}, "s3Out"),
         ({"transform": {"cmd": ["x"], "secrets": [{"name": "s"}]}}, "transform.secrets"),
         ({"input": leaf(lazy=True)}, "input.pfs.lazy"), ({"input": leaf(s3=True)}, "input.pfs.s3"),
-        ({"input": {"cross": [leaf(), {"cron": {"name": "c", "spec": "@daily"}}]}}, "input.cron"),
         ({"maximumExpectedUptime": "60s"}, "maximumExpectedUptime"),
     ],
 )  # fmt: skip
