@@ -2,14 +2,17 @@
 
 import asyncio
 import gc
+import os
 from contextlib import AsyncExitStack
 from pathlib import Path
 
 import grpc
 
 from datamill.wire import pps_v2_pb2_grpc as pps_grpc
+from datamill.wire.secrets_v1_pb2_grpc import add_SecretServiceServicer_to_server
 from services.kit import process
 from services.kit.bus import Bus
+from services.kit.programs.jsonnet import fetching
 from services.kit.rpc import channels
 from services.kit.rpc.server import serving, told_to_stop
 from services.kit.rpc.staging import Staging
@@ -17,19 +20,24 @@ from services.kit.storage.database import Database
 from services.kit.storage.migrations import migrate
 from services.kit.storage.outbox import Relay
 from services.kit.time.clock import SystemClock
+from services.kit.urls.opening import Urls
+from services.kit.urls.rules import HOSTS, Rules
 from services.pps.clients import Jobs, Repos
 from services.pps.cron_repos import CronRepos
 from services.pps.duties.groups import Groups
 from services.pps.duties.reconciler import Reconciler
 from services.pps.duties.staged import StagedVersions
 from services.pps.duties.ticker import Ticker
+from services.pps.operations.secrets import Secrets
 from services.pps.runtimes.process import ProcessRuntime
 from services.pps.servicers.api import PpsApi
+from services.pps.servicers.secrets import SecretService
 from services.pps.servicers.to_wire import run_spec
 from services.pps.settings import Settings
+from services.pps.storage.sealing import keyring
 from services.pps.storage.tables import Base
 
-NAME = "pps_v2.API"
+NAMES = ("pps_v2.API", "datamill.secrets.v1.SecretService")
 MIGRATIONS = Path(__file__).parent / "storage" / "migrations"
 
 
@@ -43,22 +51,31 @@ async def main(settings: Settings) -> None:
         jobs = Jobs(await up.enter_async_context(channels.connect(settings.jobs, token=settings.service_token)))
         clock, runtime = SystemClock(), ProcessRuntime(settings.runtime_dir, settings.worker_python)
         up.push_async_callback(runtime.close)
-        env = {"WORKER_PFS": settings.pfs, "WORKER_JOBS": settings.jobs, "WORKER_SERVICE_TOKEN": settings.service_token}
-        groups = Groups(db=db, runtime=runtime, clock=clock, spec_of=run_spec, env=env)
+        ring = keyring(settings.secrets_key, settings.runtime_dir.absolute().parent / "secrets.key")
+        urls = Urls(Rules.of("", settings.url_hosts or os.environ.get(HOSTS, "")), os.environ)
+        secrets = Secrets(db=db, ring=ring, clock=clock)
+        await secrets.seal_anew()
+        env = {
+            "WORKER_PFS": settings.pfs, "WORKER_JOBS": settings.jobs,
+            "WORKER_PPS": settings.for_workers or settings.listen.replace("0.0.0.0:", "127.0.0.1:"),
+            "WORKER_SERVICE_TOKEN": settings.service_token,
+        }  # fmt: skip
+        groups = Groups(db=db, runtime=runtime, clock=clock, spec_of=run_spec, env=env, secrets=secrets)
         reconciler = Reconciler(db=db, repos=repos, groups=groups, clock=clock)
         staged = StagedVersions(db=db, repos=repos, reconciler=reconciler, staging=staging, bus=bus, clock=clock)
         ticker = Ticker(db=db, repos=CronRepos(to_pfs), clock=clock)
         api = PpsApi(
             db=db, repos=repos, jobs=jobs, clock=clock, groups=groups, reconciler=reconciler, staged=staged,
-            service_token=settings.service_token,
+            secrets=secrets, fetch=fetching(urls), service_token=settings.service_token,
         )  # fmt: skip
 
         def register(server: grpc.aio.Server) -> None:
             pps_grpc.add_APIServicer_to_server(api, server)
+            add_SecretServiceServicer_to_server(SecretService(secrets, token=settings.service_token), server)
 
         duties = await up.enter_async_context(asyncio.TaskGroup())
         running = [duties.create_task(duty.run()) for duty in (Relay(db, bus), reconciler, staged, ticker)]
-        await up.enter_async_context(serving([register], [NAME], at=settings.listen, drain=settings.drain))
+        await up.enter_async_context(serving([register], NAMES, at=settings.listen, drain=settings.drain))
         gc.freeze()
         await told_to_stop()
         for duty in running:

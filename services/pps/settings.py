@@ -8,7 +8,14 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """runtime_dir: scratch folders and logs of workers; must be on a disk with room for a datum's files."""
+    """runtime_dir: scratch folders and logs of workers; must be on a disk with room for a datum's files.
+
+    secrets_key: what seals the values of secrets, see README.md; empty for the file `secrets.key` beside runtime_dir.
+
+    url_hosts: what templates may import from, as in PFS (docs/urls.md); empty for what PFS may read from.
+
+    for_workers: where workers find this service, when that is not where it listens.
+    """
 
     database_url: str
     nats_url: str
@@ -18,6 +25,9 @@ class Settings:
     listen: str = "127.0.0.1:7020"
     service_token: str = ""
     worker_python: str = sys.executable
+    secrets_key: str = ""
+    url_hosts: str = ""
+    for_workers: str = ""  # "host:port"
     otlp_collector: str = ""
     log_level: str = "INFO"
     drain: timedelta = timedelta(seconds=10)

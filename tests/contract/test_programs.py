@@ -1,6 +1,7 @@
 """Programs of users: what a filter keeps, and that nothing of a bad one reaches the process that runs it."""
 
 import asyncio
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -8,8 +9,10 @@ import psutil
 import pytest
 
 from datamill.wire import pps_v2_pb2 as pps
-from services.kit.programs import jq
+from services.kit.errors import NotFound
+from services.kit.programs import jq, jsonnet
 from services.kit.programs.jq import BadFilter, FilterFailed, FilterTooSlow, filtering
+from services.kit.programs.jsonnet import TemplateFailed, TemplateTooSlow
 
 INFO = pps.PipelineInfo(version=3, state=pps.PIPELINE_RUNNING, user_spec_json="{}")
 INFO.pipeline.name = "edges"
@@ -87,3 +90,57 @@ async def test_a_caller_that_goes_away() -> None:
     with nobody_left(), pytest.raises(TimeoutError):
         async with asyncio.timeout(0.5):
             await kept("last(repeat(1))")
+
+
+PAGES = {"http://pages/two": "2", "http://pages/deep": "{four: 2 * import 'http://pages/two'}"}
+
+
+async def page(url: str) -> str:
+    if url not in PAGES:
+        raise NotFound(f"there is nothing at {url}")
+    return PAGES[url]
+
+
+async def rendered(template: str, **args: str) -> object:
+    with nobody_left():
+        return json.loads(await jsonnet.rendered(template, args, fetch=page))
+
+
+@pytest.mark.parametrize(
+    ("template", "wanted"),
+    [
+        ("function(a, b='x') {a: a, b: b}", {"a": "1", "b": "x"}),
+        ("function(a) [{n: n} for n in std.range(1, std.parseInt(a) + 1)]", [{"n": 1}, {"n": 2}]),
+        ("function(a) (import 'http://pages/deep') + {five: 1 + $.four}", {"four": 4, "five": 5}),
+        ("function(a) [importstr 'http://pages/two', import 'http://pages/two']", ["2", 2]),
+    ],
+)
+async def test_a_template(template: str, wanted: object) -> None:
+    assert await rendered(template, a="1") == wanted
+
+
+@pytest.mark.parametrize(
+    ("template", "why"),
+    [
+        ("{", "Unexpected: end of file"),
+        ("function(a) a", "Missing argument: a"),
+        ("assert false: 'not so'; {}", "not so"),
+        ("std.extVar('a')", "Undefined external variable"),
+        ("importstr '/etc/passwd'", "/etc/passwd: a template can import http and https addresses only"),
+        ("import 'beside.libsonnet'", "can import http and https addresses only"),
+        ("import 'file:///etc/passwd'", "can import http and https addresses only"),
+        ("import 'http://pages/none'", "there is nothing at http://pages/none"),
+        ("{a: {b: import 'http://pages/none'}}", "there is nothing"),
+        ("local f(n) = f(n + 1); f(1)", "max stack frames exceeded"),
+        ("local f(n, t) = if n == 0 then t else f(n - 1, t + t) tailstrict; f(40, 'aaaaaaaa')", "more memory"),
+    ],
+)
+async def test_a_template_that_fails(template: str, why: str) -> None:
+    with pytest.raises(TemplateFailed, match=f"^template err: (.|\n)*{why}"):
+        await rendered(template)
+
+
+async def test_a_template_that_never_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jsonnet, "SECONDS", 0.5)
+    with pytest.raises(TemplateTooSlow, match=r"^template err: context deadline exceeded"):
+        await rendered("local f(n) = if n < 0 then 0 else f(n + 1) tailstrict; f(1)")

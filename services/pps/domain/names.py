@@ -41,13 +41,12 @@ def check_name(key: PipelineKey) -> None:
 
 def ancestry(name: str) -> tuple[str, int]:
     """A name and how many versions back: "edges^2" is ("edges", 2). Raises BadSpec."""
-    base, mark, count = re.fullmatch(r"([^~^.]*)([~^]*)(\d*)", name).groups() if _plain(name) else ("", "", "")  # type: ignore[union-attr]
-    if not base:
+    if re.fullmatch(r"[^~^.]+\.\d*", name):
+        raise BadSpec("cannot inspect future pipelines")
+    parts = re.fullmatch(r"([^~^.]+)([~^]*)(\d*)", name)
+    if parts is None:
         raise BadSpec(f'invalid pipeline name "{name}"')
+    base, mark, count = parts.groups()
     if count and len(mark) > 1:
         raise BadSpec(f'invalid pipeline name "{name}": invalid ancestry format')
     return base, int(count) if mark and count else len(mark)
-
-
-def _plain(name: str) -> bool:
-    return re.fullmatch(r"([^~^.]*)([~^]*)(\d*)", name) is not None

@@ -6,7 +6,8 @@ from services.pps.servicers.defaults import DefaultsRpcs
 from services.pps.servicers.listing import LookingRpcs
 from services.pps.servicers.pipelines import ChangingRpcs
 from services.pps.servicers.secrets import SecretRpcs
+from services.pps.servicers.templates import TemplateRpcs
 
 
-class PpsApi(CreatingRpcs, LookingRpcs, ChangingRpcs, CronRpcs, DefaultsRpcs, SecretRpcs):
+class PpsApi(CreatingRpcs, LookingRpcs, ChangingRpcs, CronRpcs, DefaultsRpcs, TemplateRpcs, SecretRpcs):
     """Every method that is built; the others answer UNIMPLEMENTED."""

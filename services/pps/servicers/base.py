@@ -7,11 +7,13 @@ from typing import Protocol
 from datamill.wire import pps_v2_pb2 as pps
 from datamill.wire import pps_v2_pb2_grpc as pps_grpc
 from services.kit.errors import Invalid
+from services.kit.programs.jsonnet import Fetch
 from services.kit.storage.database import Database
 from services.kit.time.clock import Clock
 from services.pps.clients import Jobs, Repos
 from services.pps.domain.names import PipelineKey
 from services.pps.domain.pipelines import Pipeline, Version
+from services.pps.operations.secrets import Secrets
 from services.pps.runtimes.port import GroupStatus
 
 
@@ -57,6 +59,8 @@ class PipelineRpcs(pps_grpc.APIServicer):
     groups: Groups
     reconciler: Reconciler
     staged: Staged
+    secrets: Secrets
+    fetch: Fetch
     service_token: str
 
     @staticmethod

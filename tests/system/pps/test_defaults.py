@@ -12,15 +12,7 @@ from google.rpc.status_pb2 import Status
 from datamill.wire import pfs_v2_pb2 as pfs
 from datamill.wire import pps_v2_pb2 as pps
 from tests.support.servers import unique
-from tests.system.pps.test_pipelines import Side, started
-
-
-@pytest.fixture(scope="module")
-def side(
-    tmp_path_factory: pytest.TempPathFactory, nats_url: str, service_token: str, pfs_address: str
-) -> Iterator[Side]:
-    with started(tmp_path_factory.mktemp("pps"), nats_url, service_token, pfs_address) as found:
-        yield found
+from tests.system.pps.test_pipelines import Side
 
 
 @pytest.fixture(autouse=True)
