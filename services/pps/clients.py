@@ -19,6 +19,7 @@ from datamill.wire import trees_v1_pb2_grpc as trees_grpc
 from services.kit.errors import NotFound, Problem
 from services.pps.domain import inputs
 from services.pps.domain.errors import BadSpec
+from services.pps.domain.kinds import Kind, kind_of
 from services.pps.domain.names import PipelineKey
 from services.pps.domain.pipelines import Version
 
@@ -120,14 +121,13 @@ class Repos:
 
         Raises PfsRefused when PFS will never accept it, AioRpcError when nobody knows whether it did.
         """
-        sources = await self.sources_to_make(version)
-        info = await self._run(version_requests(version, create=create, stopped=stopped, sources=sources))
+        info = await self._run(await self.requests(version, create=create, stopped=stopped))
         return next(answer.commit.id for answer in info.responses if answer.commit.id)
 
     async def make_versions(self, updates: Sequence[tuple[Version, bool]]) -> str:
         """Renew several pipelines in one transaction; each with whether it is stopped. Returns and raises the same."""
         requests = [
-            one for version, stopped in updates for one in version_requests(version, create=False, stopped=stopped)
+            one for version, stopped in updates for one in await self.requests(version, create=False, stopped=stopped)
         ]
         info = await self._run(requests)
         return next(answer.commit.id for answer in info.responses if answer.commit.id)
@@ -146,6 +146,16 @@ class Repos:
                     missing.append(branch)
         return missing
 
+    async def requests(self, version: Version, *, create: bool, stopped: bool) -> list[transaction.TransactionRequest]:
+        """What makes or renews a pipeline's repos and branches."""
+        key, other = version.key, not create and kind_of(version.spec) is not Kind.TRANSFORM
+        gone = []
+        if other and await self.exists(key, "meta"):  # it was a transform until now
+            removal = pfs.DeleteRepoRequest(repo=_repo(*key, "meta"), force=True)
+            gone.append(transaction.TransactionRequest(delete_repo=removal))
+        sources = await self.sources_to_make(version)
+        return [*gone, *version_requests(version, create=create, stopped=stopped, sources=sources)]
+
     async def made_version(self, version: Version) -> str:
         """The spec commit that this very version made, or "" when it never came to that."""
         commit = pfs.Commit(repo=_repo(*version.key, "spec"), branch=pfs.Branch(name="master"))
@@ -160,7 +170,14 @@ class Repos:
 
     async def connect(self, version: Version, *, stopped: bool) -> None:
         """Give the output and meta branches their provenance, or none while the pipeline is stopped."""
-        await self._run(_branches(version, stopped=stopped, meta=False))
+        requests = _branches(version, stopped=stopped, meta=False)
+        if kind_of(version.spec) is Kind.SPOUT and not stopped:
+            branch = _output(version)
+            info = await pfs_grpc.APIStub(self.channel).InspectBranch(pfs.InspectBranchRequest(branch=branch))
+            if info.direct_provenance:
+                return  # else there would be another empty commit
+            requests.append(_closed(branch))
+        await self._run(requests)
 
     async def remove(self, versions: Iterable[Version], *, keep_repo: bool, force: bool) -> None:
         """Remove the repos of pipelines, all or none, in the given order: readers before what they read.
@@ -217,7 +234,12 @@ def version_requests(
     finished = pfs.FinishCommitRequest(commit=pfs.Commit(repo=spec_branch.repo, branch=spec_branch))
     requests.append(transaction.TransactionRequest(finish_commit=finished))
     requests += [_create_branch(branch.repo, branch.name) for branch in sources]
-    return [*requests, *_branches(version, stopped=stopped, meta=True), *_triggers(version)]
+    requests += _branches(version, stopped=stopped, meta=True)
+    if kind_of(version.spec) is Kind.SPOUT and not stopped:
+        if not create:  # provenance that is new gives a branch a new commit, whatever it had before
+            requests.insert(-1, _create_branch(_repo(*key), version.spec["outputBranch"]))
+        requests.append(_closed(_output(version)))
+    return [*requests, *_triggers(version)]
 
 
 def spec_head(version: Version) -> pfs.Commit:
@@ -240,14 +262,27 @@ def _create_repo(repo: pfs.Repo, description: str, *, update: bool = False) -> t
 
 
 def _branches(version: Version, *, stopped: bool, meta: bool) -> list[transaction.TransactionRequest]:
-    """Output and meta branch; meta: make the meta repo first."""
+    """Output and meta branch; meta: make the meta repo first. Only transforms have one."""
     key, name = version.key, version.spec["outputBranch"]
     provenance, never = _provenance(version) if not stopped else ([], [])
     requests = [_create_branch(_repo(*key), name, provenance, never)]
+    if kind_of(version.spec) is not Kind.TRANSFORM:
+        return requests
     if meta:
         requests.append(_create_repo(_repo(*key, "meta"), f"Meta repo for pipeline {key.name}", update=True))
     requests.append(_create_branch(_repo(*key, "meta"), name, provenance, never))
     return requests
+
+
+def _output(version: Version) -> pfs.Branch:
+    return pfs.Branch(repo=_repo(*version.key), name=version.spec["outputBranch"])
+
+
+def _closed(output: pfs.Branch) -> transaction.TransactionRequest:
+    """Finish the commit that a spout's new provenance opened: no job will."""
+    commit = pfs.Commit(repo=output.repo, branch=output)
+    request = pfs.FinishCommitRequest(commit=commit, description="close spout commit")
+    return transaction.TransactionRequest(finish_commit=request)
 
 
 def _provenance(version: Version) -> tuple[list[pfs.Branch], list[pfs.Branch]]:

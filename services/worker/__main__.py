@@ -32,6 +32,7 @@ from services.worker.secrets import fetched
 from services.worker.sets import SetRunner
 from services.worker.settings import Settings
 from services.worker.spec import BadSpec, WorkerSpec, read_spec
+from services.worker.standing.spouts import Spout
 from services.worker.telemetry.exporter import Exporter
 
 log = logging.getLogger(__name__)
@@ -88,6 +89,7 @@ class Worker:
         self._interrupt = Interrupt()
         self._activity = Activity(self._interrupt)
         self._asked = AskedInTurn()
+        self._spout: Spout | None = None
         self._cancel_lease: Callable[[], object] = lambda: None
 
     def run(self, told: threading.Event) -> int:
@@ -110,6 +112,8 @@ class Worker:
         try:
             runner, exporter = self._set_up(port)
             try:
+                if self._spout is not None:
+                    self._spout.run()
                 while not self._stopping.is_set():
                     datum_set = self._lease()
                     if datum_set is not None:
@@ -149,6 +153,8 @@ class Worker:
             {**environment.base(os.environ, spec, worker=settings.name, port=port), **secrets.variables},
             settings.log_limit_bytes,
         )
+        if spec.spout:
+            self._spout = Spout(bench, self._stopping)
         keeper = LeaseKeeper(
             self._peers,
             spec,

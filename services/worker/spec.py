@@ -49,6 +49,7 @@ class WorkerSpec:
     s3_out: bool
     batching: bool
     inputs: dict[str, pps.PFSInput]
+    spout: bool = False
 
     def wire_pipeline(self) -> pps.Pipeline:
         pipeline = pps.Pipeline(name=self.pipeline)
@@ -84,6 +85,7 @@ def read_spec(path: Path, *, workdir: str = "/") -> WorkerSpec:
         memory_volume=transform.memory_volume,
         s3_out=details.s3_out,
         batching=transform.datum_batching,
+        spout=details.HasField("spout"),
         inputs=dict(_inputs(details.input)),
     )
 

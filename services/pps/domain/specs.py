@@ -9,6 +9,7 @@ from typing import Any
 
 from services.pps.domain import input_rules, inputs
 from services.pps.domain.errors import BadSpec, NotBuiltYet
+from services.pps.domain.kinds import Kind, check_kind, kind_of
 from services.pps.domain.merge import BUILT_IN
 from services.pps.domain.names import PipelineKey, check_name
 
@@ -39,6 +40,7 @@ def check(spec: Spec, key: PipelineKey) -> None:
         raise BadSpec("pipeline must specify a transform")
     if spec["reprocessSpec"] not in REPROCESS:
         raise BadSpec("ReprocessSpec must be one of 'until_success' or 'every_job'")
+    check_kind(spec)
     _check_patches(spec)
     _check_tolerations(spec)
     if later := unsupported(spec):
@@ -79,7 +81,8 @@ def _check_numbers(spec: Spec) -> None:
 def unsupported(spec: Spec) -> list[str]:
     """The parts of the spec that this version does not do, by name."""
     transform = spec.get("transform") or {}
-    found: list[str] = [field for field in ("spout", "service", "egress", "specCommit") if field in spec]
+    found: list[str] = [field for field in ("service", "egress", "specCommit") if field in spec]
+    found += ["spout.service"] if (spec.get("spout") or {}).get("service") is not None else []
     found += [field for field in ("s3Out", "autoscaling") if spec.get(field)]
     if float((spec.get("maximumExpectedUptime") or "0s").rstrip("s")) > 0:
         found.append("maximumExpectedUptime")  # it bounds how long an autoscaling pipeline may be out of standby
@@ -96,6 +99,8 @@ def _all(tree: inputs.Tree) -> list[inputs.Tree]:
 
 def parallelism(spec: Spec) -> int:
     """How many workers are wanted."""
+    if kind_of(spec) is not Kind.TRANSFORM:
+        return 1  # there is one process, however many are asked for
     return int((spec.get("parallelismSpec") or {}).get("constant") or 1)
 
 

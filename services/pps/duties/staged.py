@@ -17,7 +17,7 @@ from services.kit.bus import Bus
 from services.kit.rpc.staging import Intent, Staging
 from services.kit.storage.database import Database
 from services.kit.time.clock import Clock
-from services.pps.clients import Repos, spec_head, version_requests
+from services.pps.clients import Repos, spec_head
 from services.pps.domain.errors import Busy
 from services.pps.domain.names import PipelineKey
 from services.pps.domain.pipelines import Pipeline, Version
@@ -45,9 +45,7 @@ class StagedVersions:
         await self._staging.stage(
             id,
             transaction.TransactionRequest(create_pipeline_v2=shown),
-            parts=version_requests(
-                version, create=old is None, stopped=stopped, sources=await self._repos.sources_to_make(version)
-            ),
+            parts=await self._repos.requests(version, create=old is None, stopped=stopped),
             unmoved=[spec_head(old.version)] if old else [],
             payload=_packed(version, stopped),
         )

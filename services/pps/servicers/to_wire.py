@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from datamill.wire import pfs_v2_pb2 as pfs
 from datamill.wire import pps_v2_pb2 as pps
 from services.pps.domain import specs
+from services.pps.domain.kinds import kind_of
 from services.pps.domain.names import DEFAULT_PROJECT, PipelineKey
 from services.pps.domain.pipelines import Pipeline, Version
 from services.pps.runtimes.port import GroupStatus
@@ -32,6 +33,11 @@ SAME_NAME = (
     "sidecar_resource_requests",
     "determined",
     "maximum_expected_uptime",
+    "spout",
+    "service",
+    "egress",
+    "autoscaling",
+    "s3_out",
 )
 NOBODY = GroupStatus(requested=0, available=0)
 
@@ -62,7 +68,7 @@ def pipeline_info(
         reason=pipeline.reason,
         last_job_state=pps.JobState.ValueType(last_job),
         parallelism=specs.parallelism(version.spec),
-        type=pps.PipelineInfo.PIPELINE_TYPE_TRANSFORM,
+        type=pps.PipelineInfo.PipelineType.ValueType(kind_of(version.spec)),
         user_spec_json=version.user_json,
         effective_spec_json=version.effective_json,
         spec_commit=_spec_commit(version),
@@ -104,7 +110,10 @@ def run_spec(pipeline: Pipeline) -> bytes:
     """What a worker is given: the version in force, with nothing in it that changes while it runs."""
     version = pipeline.version
     info = pps.PipelineInfo(
-        pipeline=pipeline_of(pipeline.key), version=version.number, spec_commit=_spec_commit(version)
+        pipeline=pipeline_of(pipeline.key),
+        version=version.number,
+        spec_commit=_spec_commit(version),
+        type=pps.PipelineInfo.PipelineType.ValueType(kind_of(version.spec)),
     )
     info.details.CopyFrom(_details(pipeline, NOBODY))
     for changing in ("reason", "workers_started_at"):

@@ -25,7 +25,15 @@ def base(environ: Mapping[str, str], spec: WorkerSpec, *, worker: str, port: int
         "PPS_PROJECT_NAME": spec.project,
         "PPS_PIPELINE_NAME": spec.pipeline,
     }
-    return kept | facts | spec.env
+    return kept | facts | _instance(environ) | spec.env
+
+
+def _instance(environ: Mapping[str, str]) -> dict[str, str]:
+    """Where user code finds the instance, also for our own clients and for those that expect a sidecar's port."""
+    host, port = environ.get("PACHD_PEER_SERVICE_HOST"), environ.get("PACHD_PEER_SERVICE_PORT")
+    if not (host and port):
+        return {}
+    return {"DATAMILL_ADDRESS": f"grpc://{host}:{port}", "PACHD_ADDRESS": f"grpc://{host}:{port}", "PEER_PORT": port}
 
 
 def of_set(datum_set: work.DatumSet) -> list[tuple[str, str]]:

@@ -134,7 +134,7 @@ def test_bad_specs(fields: dict[str, Any], text: str) -> None:
 @pytest.mark.parametrize(
     ("fields", "name"),
     [
-        ({"spout": {}}, "spout"), ({"service": {}}, "service"), ({"egress": {"URL": "s3://b"}}, "egress"),
+        ({"service": {}}, "service"), ({"egress": {"URL": "s3://b"}}, "egress"),
         ({"autoscaling": True}, "autoscaling"), ({"s3Out": True}, "s3Out"),
         ({"transform": {"cmd": ["x"], "secrets": [{"name": "s"}]}}, "transform.secrets"),
         ({"input": leaf(lazy=True)}, "input.pfs.lazy"), ({"input": leaf(s3=True)}, "input.pfs.s3"),

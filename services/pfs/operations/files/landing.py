@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from services.kit.sortedmap.rows import EMPTY, Root
 from services.kit.time.clock import Now
 from services.pfs.domain.commits import Branch, Commit, CommitNumber
-from services.pfs.domain.errors import BranchNotFound, CommitFinished, OutputBranch, PickFailed
+from services.pfs.domain.errors import BranchNotFound, CommitFinished, PickFailed
 from services.pfs.domain.files.file_errors import BadEntry
 from services.pfs.domain.keys import BranchKey, CommitRef
 from services.pfs.domain.names import check_branch_name, is_id
@@ -23,7 +23,7 @@ from services.pfs.operations.dag.change import Change
 from services.pfs.operations.dag.resolve import find_repo, head_of, resolve_commit
 from services.pfs.operations.finishing.ahead import Ahead, concluded, left_of
 from services.pfs.operations.finishing.finish import Work, work_on
-from services.pfs.operations.refs.commits import branch_to_write, check_clearable, start_on
+from services.pfs.operations.refs.commits import branch_to_write, check_clearable, start_on, writes_derive
 from services.pfs.storage.branches import BranchStore
 from services.pfs.storage.collection.graves import bury_layers
 from services.pfs.storage.collection.sessions import SessionStore
@@ -102,12 +102,12 @@ def land(
     assert target.branch is not None
     with Change(tx, id=id, now=now) as change:  # before anything is read: what is seen then stays so
         record_packs(tx, landing, change.now)
-        branch = branch_to_write(change, target.branch)
+        branch, derived = branch_to_write(change, target.branch)
         head = None if branch is None else head_of(tx, branch)
         if head is not None and head.finishing is None:
             _add_layer(tx, head, landing.parts)  # somebody opened a commit there since the stream began
             return None
-        commit = start_on(change, branch or target.branch, head, closed=True)
+        commit = start_on(change, branch or target.branch, head, closed=True, derived=derived)
         _add_layer(tx, commit, landing.parts)
         work = work_on(tx, commit, _layers(landing.parts), base=head)
         done = concluded(change, work, ahead)
@@ -161,5 +161,4 @@ def _branch_of(ref: CommitRef) -> BranchKey | None:
 def _check_input(tx: Session, key: BranchKey, branch: Branch | None) -> None:
     if branch is None:
         raise BranchNotFound(key)
-    if BranchStore(tx).upstream([branch.number]):
-        raise OutputBranch(key)
+    writes_derive(tx, branch)

@@ -4,10 +4,13 @@ FinishCommit only closes a commit for writing; FINISHED follows when the finishe
 Elsewhere: the finisher (finishing/finish.py); deleting commits (delete_commits.py); listing them (views.py).
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 
-from services.pfs.domain.commits import Branch, Commit, CommitNumber, Origin, TreeRoot
+from sqlalchemy.orm import Session
+
+from services.pfs.domain.commits import Branch, BranchNumber, Commit, CommitNumber, Origin, TreeRoot
 from services.pfs.domain.errors import (
     CommitFinished,
     CommitForgotten,
@@ -22,6 +25,7 @@ from services.pfs.domain.keys import META, SPEC, USER, BranchKey, CommitRef, Rep
 from services.pfs.domain.names import check_branch_name
 from services.pfs.operations.dag.change import Change
 from services.pfs.operations.dag.resolve import find_repo, head_of, resolve_commit
+from services.pfs.storage.branches import BranchStore
 from services.pfs.storage.repos import RepoStore
 
 
@@ -34,27 +38,51 @@ def start_commit(
     """
     if branch is None or not branch.name:
         raise Malformed("branch must be specified")
-    target = branch_to_write(change, branch)
+    target, derived = branch_to_write(change, branch)
     older = _parent(change, branch.repo, target, parent)
-    return start_on(change, target or branch, older, description=description)
+    return start_on(change, target or branch, older, description=description, derived=derived)
 
 
-def branch_to_write(change: Change, key: BranchKey) -> Branch | None:
-    """A branch that users commit to; None: still to be made. Raises BadName, RepoNotFound, OutputBranch."""
+def branch_to_write(change: Change, key: BranchKey) -> tuple[Branch | None, bool]:
+    """A branch that users commit to, None: still to be made; and whether what they write is derived.
+
+    Raises BadName, RepoNotFound, OutputBranch.
+    """
     check_branch_name(key.name)
     branch = change.branches.find(key)
     if branch is None:
         find_repo(change.tx, key.repo)
-    elif change.branches.upstream([branch.number]):
-        raise OutputBranch(key)
-    return branch
+    return branch, branch is not None and writes_derive(change.tx, branch)
+
+
+def writes_derive(tx: Session, branch: Branch) -> bool:
+    """Whether what users write to a branch is made from its provenance. Raises OutputBranch when only jobs may."""
+    above = BranchStore(tx).upstream([branch.number]).get(branch.number, ())
+    if above and not of_spout(tx, branch, above):
+        raise OutputBranch(branch.key)
+    return bool(above)
+
+
+def of_spout(tx: Session, branch: Branch, above: Sequence[BranchNumber]) -> bool:
+    """Whether a branch is a spout's: it derives from its spec alone, and no job keeps a meta repo beside it."""
+    repo = branch.key.repo
+    if {each.key.repo for each in BranchStore(tx).many(above).values()} != {RepoKey(repo.project, repo.name, SPEC)}:
+        return False
+    return META not in {found.key.type for found in RepoStore(tx).of_name(repo.project, repo.name)}
 
 
 def start_on(
-    change: Change, branch: Branch | BranchKey, older: Commit | None, *, description: str = "", closed: bool = False
+    change: Change,
+    branch: Branch | BranchKey,
+    older: Commit | None,
+    *,
+    description: str = "",
+    closed: bool = False,
+    derived: bool = False,
 ) -> Commit:
-    """Put a commit on top of `older` on a branch, which is made when only its key is given. closed: for writing.
+    """Put a commit on top of `older` on a branch, which is made when only its key is given.
 
+    closed: for writing. derived: made from the heads of the branch's provenance.
     Raises ParentOpen, CommitForgotten, RepoChangedTwice.
     """
     if older is not None and older.finishing is None:
@@ -70,6 +98,7 @@ def start_on(
         parent=older,
         description=description,
         finishing=closed,
+        derived=derived,
     )
     change.propagate(target.number)
     return commit

@@ -11,6 +11,7 @@ from services.pfs.domain.keys import SPEC, CommitRef
 from services.pfs.domain.walks import closure
 from services.pfs.operations.dag.change import Change
 from services.pfs.operations.dag.resolve import resolve_commit
+from services.pfs.operations.refs.commits import of_spout
 
 
 def delete_set(change: Change, id: str, *, squash: bool) -> None:
@@ -122,6 +123,7 @@ def _empty_head(change: Change, commit: Commit, number: BranchNumber) -> None:
     if shared is not None:
         change.branches.set_head(number, shared.number, change.now)
         return
-    branch, derived = change.branches.get(number), bool(change.branches.upstream([number]).get(number))
+    branch, above = change.branches.get(number), change.branches.upstream([number]).get(number, ())
     assert branch is not None
-    change.add_commit(branch, origin=Origin.AUTO, parent=None, finished=not derived, derived=derived)
+    closed = not above or of_spout(change.tx, branch, above)
+    change.add_commit(branch, origin=Origin.AUTO, parent=None, finished=closed, derived=bool(above))

@@ -1,0 +1,1 @@
+"""User code that stands: started once, and again whenever it ends."""

@@ -1,0 +1,24 @@
+"""One instance for all kinds of pipelines: their user code speaks with it through its gateway, as a user's does."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.servers import ROOT, free_port
+from tests.system.chaos.patient import Patient
+
+
+@pytest.fixture(scope="package")
+def instance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Patient]:
+    """The client of a running instance."""
+    folder, port = tmp_path_factory.mktemp("instance"), free_port()
+    control = [sys.executable, "-m", "datamill.cli.main"]
+    where = ["--data-dir", str(folder)]
+    subprocess.run([*control, "up", *where, "--port", str(port), "--detach"], check=True, timeout=240, cwd=ROOT)
+    try:
+        with Patient(f"grpc://localhost:{port}") as found:
+            yield found
+    finally:
+        subprocess.run([*control, "down", *where], check=True, timeout=120, cwd=ROOT)
