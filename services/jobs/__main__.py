@@ -7,7 +7,6 @@ import secrets
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import grpc
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2_grpc import add_TraceServiceServicer_to_server
@@ -20,7 +19,6 @@ from services.jobs.duties.collector import Collector
 from services.jobs.duties.driver import Driver
 from services.jobs.duties.follower import Follower
 from services.jobs.duties.staged import StagedStops
-from services.jobs.operations.activity import Activities
 from services.jobs.operations.logs import Logs
 from services.jobs.operations.naming import Names
 from services.jobs.operations.queue import Queue
@@ -35,11 +33,11 @@ from services.jobs.servicers.upkeep import JobUpkeepService
 from services.jobs.servicers.work import WorkService
 from services.jobs.settings import Settings
 from services.jobs.storage.objects import Indexes
+from services.jobs.storage.scratch import plans_folder
 from services.jobs.storage.tables import Base
 from services.kit import process
 from services.kit.bus import Bus
 from services.kit.objects.opening import open_store
-from services.kit.objects.port import Objects
 from services.kit.rpc import channels
 from services.kit.rpc.server import serving, told_to_stop
 from services.kit.rpc.staging import Staging
@@ -70,16 +68,16 @@ async def main(settings: Settings) -> None:
         clock = SystemClock()
         indexes = Indexes.over(objects, Names(db, clock).fresh)
         logs = Logs(bus, keep=settings.keep_logs, keep_bytes=settings.keep_log_bytes)
-        planner = Planner(pfs, indexes, _scratch(objects, up))
+        planner = Planner(pfs, indexes, up.enter_context(plans_folder(objects)))
         tools = Tools(db, pfs, planner, indexes, Queue(bus), logs, Wakes(), clock)
         creator = Creator(db, pfs, pps, clock)
-        driver = Driver(tools, holder=_holder(settings))
+        driver = Driver(tools, replica=_replica(settings))
         follower = Follower(tools, creator, pps, driver, bus)
         staging = Staging(to_pfs, "jobs")
         stops = StagedStops(tools, creator, staging, bus)
-        forwarder, activities = Forwarder(settings.otlp_collector), Activities()
-        api = JobsApi(Parts(tools, creator, pps, bus, staging, activities, settings.service_token))
-        work = WorkService(tools, activities, token=settings.service_token)
+        forwarder = Forwarder(settings.otlp_collector)
+        api = JobsApi(Parts(tools, creator, pps, bus, staging, settings.service_token))
+        work = WorkService(tools, token=settings.service_token)
         traces = TraceIntake(logs, forwarder, token=settings.service_token)
         collector = Collector(db, indexes, clock, every=settings.gc_every, hold=settings.gc_hold)
         upkeep = JobUpkeepService(collector, token=settings.service_token)
@@ -109,19 +107,8 @@ async def main(settings: Settings) -> None:
             duty.cancel()
 
 
-def _scratch(objects: Objects, up: AsyncExitStack) -> Path:
-    """Where plans are written before they are objects; what a crash left there is removed."""
-    if objects.root is None:
-        return Path(up.enter_context(TemporaryDirectory(prefix="datamill-plans-")))
-    folder = objects.root / ".plans"
-    folder.mkdir(parents=True, exist_ok=True)
-    for left in folder.iterdir():
-        left.unlink()
-    return folder
-
-
-def _holder(settings: Settings) -> str:
-    """Who holds leases. A replica is known by its name or else its address, so that it finds its jobs again at once."""
+def _replica(settings: Settings) -> str:
+    """A replica is known by its name or else its address, so that it finds its jobs again at once."""
     if settings.replica:
         return settings.replica
     if settings.listen.endswith(":0"):

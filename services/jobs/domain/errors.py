@@ -44,7 +44,7 @@ class NoDatumMatches(Problem):
     """RestartDatum found nothing that runs now."""
 
     def __init__(self, filters: list[str], job_id: str) -> None:
-        super().__init__(f"datum matching filter {filters} could not be found for job ID {job_id}")
+        super().__init__(f"datum matching filter [{' '.join(filters)}] could not be found for job ID {job_id}")
 
 
 class NotBuilt(Unsupported):

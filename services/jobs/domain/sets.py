@@ -34,6 +34,8 @@ class DatumSet:
     records: str = ""
     output_files: str = ""
     meta_files: str = ""
+    doing: str = ""
+    cancelled: str = ""
 
     def held(self, now: datetime) -> bool:
         """Whether somebody works on it and may go on."""

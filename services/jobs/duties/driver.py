@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 
 import grpc
 from nats.errors import Error as NatsError
+from sqlalchemy import update
 from sqlalchemy.orm import Session
 
 from services.jobs.clients import FileSetGone
@@ -24,26 +25,35 @@ from services.jobs.operations.wakes import waited
 from services.jobs.spec_reader import read_document
 from services.jobs.storage.jobs import JobStore
 from services.kit.errors import Exhausted, Unavailable, leaves
-from services.kit.storage.leases import drop_lease, take_lease
+from services.kit.storage.leases import LeaseRow, drop_lease, take_lease
+from services.kit.time.clock import fresh_id
 
 log = logging.getLogger(__name__)
-LEASE = timedelta(seconds=15)
-WATCH_AGAIN = 3.0
+DUTY = "job/"
+LEASE = timedelta(seconds=9)  # with the longest pause between tries: how soon the work of a dead process goes on
+WATCH_AGAIN = 2.0
+LONGEST_PAUSE = 3.0
 LOOK_AGAIN = 10.0
 TROUBLE = (grpc.aio.AioRpcError, NatsError, OSError, TimeoutError, Unavailable, Exhausted, FileSetGone, Superseded)
 
 
 class Driver:
-    """All jobs of this instance."""
+    """All jobs of this instance. replica: the name of this process, the same after a restart.
 
-    def __init__(self, tools: Tools, *, holder: str) -> None:
+    A process takes over at once what a process of its name held; two that run under one name would be a mistake, but
+    then, too, only one of them drives a job.
+    """
+
+    def __init__(self, tools: Tools, *, replica: str) -> None:
         self._t = tools
-        self._holder = holder
+        self._replica = replica
+        self._holder = f"{replica} {fresh_id()}"
         self._lines: dict[tuple[str, str], asyncio.Event] = {}
         self._group: asyncio.TaskGroup | None = None
 
     async def run(self) -> None:
         """Drive until cancelled."""
+        await self._t.db.run(_take_over, self._replica, self._holder)
         async with asyncio.TaskGroup() as group:
             self._group = group
             while True:
@@ -79,7 +89,7 @@ class Driver:
                 except Exception:
                     log.exception("driving %s/%s: trying again", project, pipeline)
                 await waited(woken, pause * random.uniform(0.7, 1.0))
-                pause = min(pause * 2, 5.0)
+                pause = min(pause * 2, LONGEST_PAUSE)
         finally:
             del self._lines[project, pipeline]
 
@@ -109,7 +119,7 @@ class Driver:
 
     async def _attempt(self, job: Job) -> None:
         async with asyncio.TaskGroup() as group:
-            steps = group.create_task(JobSteps(self._t, job.number).run())
+            steps = group.create_task(JobSteps(self._t, job.number, lambda: self._keep(job)).run())
             if not job.final:
                 watcher = group.create_task(self._watch(job, steps))
                 steps.add_done_callback(lambda _: watcher.cancel())
@@ -136,17 +146,30 @@ class Driver:
                         await self._t.db.run(moving.end, job.number, JobState.KILLED, now=now, reason=TIMED_OUT)
                         continue
                 await waited(changed, max(left, 0.01))
-                if not await self._t.db.run(_hold, job.number, self._holder, self._t.clock.now()):
+                try:
+                    await self._keep(job)
+                except Superseded:
                     steps.cancel()
                     return
 
+    async def _keep(self, job: Job) -> None:
+        """Keep the lease of a job. Raises Superseded when another process has it by now."""
+        if not await self._t.db.run(_hold, job.number, self._holder, self._t.clock.now()):
+            raise Superseded(f"another process drives job {job.number} by now")
+
 
 def _duty(number: int) -> str:
-    return f"job/{number}"
+    return f"{DUTY}{number}"
 
 
 def _hold(tx: Session, number: int, holder: str, now: datetime) -> bool:
     return take_lease(tx, _duty(number), holder, ttl=LEASE, now=now)
+
+
+def _take_over(tx: Session, replica: str, holder: str) -> None:
+    """The leases of an earlier process of this name."""
+    of_it = LeaseRow.holder.startswith(f"{replica} ", autoescape=True)
+    tx.execute(update(LeaseRow).where(LeaseRow.duty.startswith(DUTY), of_it).values(holder=holder))
 
 
 def _document(tx: Session, job: Job) -> bytes | None:

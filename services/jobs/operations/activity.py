@@ -1,25 +1,31 @@
-"""What workers do right now, as they report it; kept in memory, for status and RestartDatum only.
-
-Elsewhere: leases, which count (leasing.py).
+"""What workers do with the sets in their hands: said by them about once a second, kept with the set, so every replica
+knows; for status and RestartDatum only. Elsewhere: leases, which count (leasing.py).
 """
 
 import base64
+import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
+
+from sqlalchemy.orm import Session
+
+from services.jobs.domain.sets import DatumSet
+from services.jobs.storage.sets import SetStore
 
 
 @dataclass(frozen=True, slots=True)
 class Activity:
-    """data: (path, hash as hex) of the inputs of the datum in hand; job: "" when idle."""
+    """A worker that holds a set. data: (path, hash as hex) of the inputs of the datum in hand; started: None between
+    datums."""
 
-    worker: str
-    project: str
-    pipeline: str
-    job: str
-    started: datetime | None
-    data: tuple[tuple[str, str], ...]
-    datum: str = ""
+    set: DatumSet
+    started: datetime | None = None
+    data: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def worker(self) -> str:
+        return self.set.worker
 
     def matches(self, filters: Sequence[str]) -> bool:
         """Whether every filter names an input: by path, or by hash as hex or base64."""
@@ -27,30 +33,42 @@ class Activity:
         return all(wanted in names for wanted in filters)
 
 
-@dataclass
-class Activities:
-    """By worker."""
+def report(
+    tx: Session,
+    worker: str,
+    project: str,
+    pipeline: str,
+    *,
+    job: str,
+    started: datetime | None,
+    data: Sequence[tuple[str, str]],
+) -> None:
+    """Note what a worker does. job: the id of the one that it says it works for; it may have left it meanwhile."""
+    sets = SetStore(tx)
+    text = "" if started is None else json.dumps([started.isoformat(), data])
+    for one in sets.held_by(worker, project, pipeline, job=job):
+        sets.row(one.job, one.index).doing = text
 
-    _now: dict[str, Activity] = field(default_factory=dict)
-    _cancelled: dict[str, list[str]] = field(default_factory=dict)
 
-    def report(self, activity: Activity) -> None:
-        self._now[activity.worker] = activity
+def of_job(tx: Session, number: int) -> list[Activity]:
+    """What the workers of a job do."""
+    return [_read(one) for one in SetStore(tx).held(number)]
 
-    def leased(self, worker: str) -> None:
-        """It asks for work, so it does nothing."""
-        self._now.pop(worker, None)
-        self._cancelled.pop(worker, None)
 
-    def of_job(self, project: str, pipeline: str, job: str) -> list[Activity]:
-        return [one for one in self._now.values() if (one.project, one.pipeline, one.job) == (project, pipeline, job)]
+def cancel(tx: Session, one: DatumSet, datums: Sequence[str]) -> bool:
+    """Let the worker hear, when it renews its lease, that datums of its set begin anew. False: it holds it no more."""
+    now = SetStore(tx).get(one.job, one.index)
+    if now is None or now.lease != one.lease or now.doing != one.doing:
+        return False
+    SetStore(tx).row(one.job, one.index).cancelled = " ".join(dict.fromkeys([*now.cancelled.split(), *datums]))
+    return True
 
-    def cancel(self, worker: str, datums: Sequence[str]) -> None:
-        """Let the worker hear of it when it renews its lease."""
-        self._cancelled.setdefault(worker, []).extend(datums)
 
-    def cancellations(self, worker: str) -> list[str]:
-        return self._cancelled.pop(worker, [])
+def _read(one: DatumSet) -> Activity:
+    if not one.doing:
+        return Activity(one)
+    started, data = json.loads(one.doing)
+    return Activity(one, datetime.fromisoformat(started), tuple((path, hash) for path, hash in data))
 
 
 def _base64(hash: str) -> str:

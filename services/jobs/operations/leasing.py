@@ -1,5 +1,6 @@
 """Who holds which set: transactions around a message of the queue. The database decides; the queue only nudges."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
@@ -69,6 +70,8 @@ class Fate:
     held: bool
     reason: str = ""
     extend: bool = False
+    cancelled: tuple[str, ...] = ()
+    """Datums whose present attempt is to be cut short."""
 
 
 def lease_fate(tx: Session, number: int, index: int, lease: str, now: datetime) -> Fate:
@@ -84,7 +87,16 @@ def lease_fate(tx: Session, number: int, index: int, lease: str, now: datetime) 
         return Fate(False, "the set is done already")
     if found.lease != lease:
         return Fate(False, "the set was handed out again")
-    return Fate(True, extend=found.lease_until is None or found.lease_until - now < RENEW_BELOW)
+    extend = found.lease_until is None or found.lease_until - now < RENEW_BELOW
+    return Fate(True, extend=extend, cancelled=tuple(found.cancelled.split()))
+
+
+def told(tx: Session, number: int, index: int, lease: str, datums: Sequence[str]) -> None:
+    """The worker knows of these cancellations."""
+    found = SetStore(tx).get(number, index)
+    if found is not None and found.lease == lease:
+        left = [id for id in found.cancelled.split() if id not in datums]
+        SetStore(tx).row(number, index).cancelled = " ".join(left)
 
 
 def extend_lease(tx: Session, number: int, index: int, lease: str, now: datetime) -> None:

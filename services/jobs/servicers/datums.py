@@ -4,11 +4,10 @@ Elsewhere: the index that they read (operations/reading.py), planning (operation
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from dataclasses import replace
 
 from google.protobuf.empty_pb2 import Empty
-from sqlalchemy.orm import Session
 
 from datamill.wire import pfs_v2_pb2 as pfs
 from datamill.wire import pps_v2_pb2 as pps
@@ -17,8 +16,7 @@ from services.jobs.domain.errors import DatumNotFound, JobNotFound, NoDatumMatch
 from services.jobs.domain.inputs import leaves
 from services.jobs.domain.jobs import Job, JobKey
 from services.jobs.domain.records import Record, read_planned
-from services.jobs.domain.sets import DatumSet
-from services.jobs.operations import leasing, reading
+from services.jobs.operations import activity, reading
 from services.jobs.operations.activity import Activity
 from services.jobs.servicers import from_wire, to_wire
 from services.jobs.servicers.jobs import Parts
@@ -94,36 +92,30 @@ class DatumRpcs:
     async def RestartDatum(self, request: pps.RestartDatumRequest, context: Context) -> Empty:
         job = await self._job(from_wire.job(request.job))
         filters = list(request.data_filters)
-        key, cancelled = job.key, False
-        for one in self._p.activities.of_job(key.project, key.pipeline, key.id):
+        cancelled = False
+        for one in await self._p.tools.db.read(activity.of_job, job.number):
             if one.started is not None and one.matches(filters):
                 datums = await self._at_work(job, one)
-                self._p.activities.cancel(one.worker, datums)
-                cancelled = cancelled or bool(datums)
+                found = bool(datums) and await self._p.tools.db.run(activity.cancel, one.set, datums)
+                cancelled = cancelled or found
         if not cancelled:
-            raise NoDatumMatches(filters, key.id)
+            raise NoDatumMatches(filters, job.key.id)
         return Empty()
 
     async def _at_work(self, job: Job, one: Activity) -> list[str]:
         """Ids of the datums with these inputs in what a worker holds."""
-        held, plan = await self._p.tools.db.read(_held, job, one.worker)
-        paths, found = [path for path, _ in one.data], list[str]()
-        for each in held:
-            data = await asyncio.to_thread(self._p.tools.indexes.objects.get_range, plan, each.begin, each.length)
-            planned = map(read_planned, data.splitlines())
-            found += [datum.id for datum in planned if [file.path for file in datum.inputs] == paths]
-        return found
+        plan = await self._p.tools.db.read(lambda tx: JobStore(tx).plan(job.number))
+        objects = self._p.tools.indexes.objects
+        data = await asyncio.to_thread(objects.get_range, plan, one.set.begin, one.set.length)
+        paths = [path for path, _ in one.data]
+        planned = map(read_planned, data.splitlines())
+        return [datum.id for datum in planned if [file.path for file in datum.inputs] == paths]
 
     async def _job(self, key: JobKey) -> Job:
         job = await self._p.creator.ensure(key)
         if job is None:
             raise JobNotFound(key)
         return job
-
-
-def _held(tx: Session, job: Job, worker: str) -> tuple[Sequence[DatumSet], str]:
-    held = leasing.held_by(tx, worker, job.key.project, job.key.pipeline)
-    return [one for one in held if one.job == job.number], JobStore(tx).plan(job.number)
 
 
 def _id(text: str) -> bytes | None:

@@ -15,8 +15,7 @@ from datamill.wire import transaction_v2_pb2 as transaction
 from services.jobs.clients import Pps
 from services.jobs.domain.errors import JobDeleted, JobNotFound, NotBuilt, Wrong
 from services.jobs.domain.jobs import DELETED, STOPPED, Job, JobKey, JobState
-from services.jobs.operations import reading
-from services.jobs.operations.activity import Activities
+from services.jobs.operations import activity, reading
 from services.jobs.operations.reading import JobFilter
 from services.jobs.operations.running import killing, moving
 from services.jobs.operations.running.creating import Creator
@@ -41,7 +40,6 @@ class Parts:
     pps: Pps
     bus: Bus
     staging: Staging
-    activities: Activities
     token: str
 
 
@@ -76,12 +74,8 @@ class JobRpcs:
             if document is not None:
                 info.details.CopyFrom(to_wire.job_details(document, job.key.id))
             if job.state is JobState.RUNNING:
-                for one in self._p.activities.of_job(job.key.project, job.key.pipeline, job.key.id):
-                    status = info.details.worker_status.add(worker_id=one.worker, job_id=one.job)
-                    if one.started is not None:
-                        status.datum_status.started.CopyFrom(to_wire.timestamp(one.started))
-                    for path, hash in one.data:
-                        status.datum_status.data.add(path=path, hash=bytes.fromhex(hash))
+                workers = await self._p.tools.db.read(activity.of_job, job.number)
+                info.details.worker_status.extend(to_wire.worker_status(one, job.key) for one in workers)
         return info
 
     async def ListJob(self, request: pps.ListJobRequest, context: Context) -> AsyncIterator[pps.JobInfo]:

@@ -12,6 +12,7 @@ from services.jobs.domain.datums import Datum, InputFile
 from services.jobs.domain.jobs import Job, JobKey, Stats
 from services.jobs.domain.log_lines import LogBatch
 from services.jobs.domain.records import Planned
+from services.jobs.operations.activity import Activity
 
 
 def duration(value: timedelta) -> Duration:
@@ -91,6 +92,15 @@ def job_details(document: bytes, id: str) -> pps.JobInfo.Details:
             getattr(details, name).CopyFrom(getattr(spec, name))
     _fill_commits(details.input, id)
     return details
+
+
+def worker_status(one: Activity, key: JobKey) -> pps.WorkerStatus:
+    status = pps.WorkerStatus(worker_id=one.worker, job_id=key.id)
+    if one.started is not None:
+        status.datum_status.started.CopyFrom(timestamp(one.started))
+    for path, hash in one.data:
+        status.datum_status.data.add(path=path, hash=bytes.fromhex(hash))
+    return status
 
 
 def _fill_commits(tree: pps.Input, id: str) -> None:

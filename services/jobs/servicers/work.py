@@ -17,8 +17,7 @@ from services.jobs.domain.errors import BadRequest, JobNotFound
 from services.jobs.domain.jobs import Job, JobKey, Stats
 from services.jobs.domain.records import Planned, Record, read_planned, record_line
 from services.jobs.domain.sets import LEASE, DatumSet, SetState
-from services.jobs.operations import leasing
-from services.jobs.operations.activity import Activities, Activity
+from services.jobs.operations import activity, leasing
 from services.jobs.operations.leasing import Leased, Refusal
 from services.jobs.operations.queue import Line, Taken
 from services.jobs.operations.running import moving, results
@@ -42,16 +41,14 @@ DATUM_STATES = {
 class WorkService(WorkServiceServicer):
     """For workers only: every call needs the service token."""
 
-    def __init__(self, tools: Tools, activities: Activities, *, token: str) -> None:
+    def __init__(self, tools: Tools, *, token: str) -> None:
         self._t = tools
-        self._activities = activities
         self._token = token
 
     async def LeaseSet(self, request: work.LeaseSetRequest, context: Context) -> work.LeaseSetResponse:
         require_service(context, self._token)
         project, name = from_wire.pipeline(request.pipeline)
         await self._free(request.worker, project, name)
-        self._activities.leased(request.worker)
         wait = min(span_of(request.max_wait), LONGEST_WAIT)
         until = asyncio.get_running_loop().time() + wait.total_seconds()
         line = Line(project, name, request.pipeline_version)
@@ -119,8 +116,9 @@ class WorkService(WorkServiceServicer):
             await self._t.queue.keep(request.lease)
         if fate.extend:
             await self._t.db.run(leasing.extend_lease, job.number, request.index, request.lease, now)
-        cancelled = self._activities.cancellations(request.worker) if fate.held else ()
-        return work.RenewLeaseResponse(held=fate.held, reason=fate.reason, cancel_datum_ids=cancelled)
+        if fate.cancelled:
+            await self._t.db.run(leasing.told, job.number, request.index, request.lease, fate.cancelled)
+        return work.RenewLeaseResponse(held=fate.held, reason=fate.reason, cancel_datum_ids=fate.cancelled)
 
     async def CompleteSet(self, request: work.CompleteSetRequest, context: Context) -> work.CompleteSetResponse:
         require_service(context, self._token)
@@ -189,11 +187,11 @@ class WorkService(WorkServiceServicer):
         if request.fatal:
             text = f"worker {request.worker} cannot go on: {request.fatal}"
             self._t.logs.say(project, name, "", text, at=now)
-        job_id = request.job.id if request.HasField("job") else ""
         status = request.datum_status
         data = tuple((file.path, file.hash.hex()) for file in status.data)
         started = time_of(status.started) if status.HasField("started") else None
-        self._activities.report(Activity(request.worker, project, name, job_id, started, data))
+        job = from_wire.id(request.job.id)
+        await self._t.db.run(activity.report, request.worker, project, name, job=job, started=started, data=data)
         return work.ReportActivityResponse()
 
     async def _job(self, key: JobKey) -> Job:

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from services.jobs.domain.jobs import JobState
 from services.jobs.domain.sets import DatumSet, SetState
-from services.jobs.storage.tables import JobRow, SetRow
+from services.jobs.storage.tables import HELD, JobRow, SetRow
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class SetStore:
             {
                 "job": job, "index": index, "state": int(SetState.OPEN), "begin": begin, "length": length,
                 "datums": datums, "worker": "", "incarnation": "", "lease": "", "records": "", "output_files": "",
-                "meta_files": "",
+                "meta_files": "", "doing": "", "cancelled": "",
             }
             for index, (begin, length, datums) in enumerate(ranges)
         ]  # fmt: skip
@@ -54,19 +54,27 @@ class SetStore:
         left = select(func.count()).select_from(SetRow)
         return self.tx.scalar(left.where(SetRow.job == job, SetRow.state != int(SetState.DONE))) or 0
 
-    def held_by(self, worker: str, project: str, pipeline: str) -> list[DatumSet]:
-        """What a worker has leased and not answered."""
+    def held_by(self, worker: str, project: str, pipeline: str, *, job: str = "") -> list[DatumSet]:
+        """What a worker has leased and not answered; of the job with this id alone if one is given."""
         rows = (
             select(SetRow)
             .join(JobRow, JobRow.number == SetRow.job)
             .where(SetRow.worker == worker, SetRow.state == int(SetState.OPEN), SetRow.lease != "")
             .where(JobRow.project == project, JobRow.pipeline == pipeline, JobRow.state == int(JobState.RUNNING))
         )
+        if job:
+            rows = rows.where(JobRow.id == job)
+        return [_to_domain(row) for row in self.tx.scalars(rows)]
+
+    def held(self, job: int) -> list[DatumSet]:
+        """A job's sets that workers have and have not answered."""
+        rows = select(SetRow).where(SetRow.job == job, HELD).order_by(SetRow.index)
         return [_to_domain(row) for row in self.tx.scalars(rows)]
 
     def lease(self, job: int, index: int, *, worker: str, incarnation: str, lease: str, until: datetime) -> None:
         row = self.row(job, index)
         row.worker, row.incarnation, row.lease, row.lease_until = worker, incarnation, lease, until
+        row.doing, row.cancelled = "", ""
 
     def free(self, job: int, index: int) -> None:
         row = self.row(job, index)
@@ -83,5 +91,5 @@ class SetStore:
 def _to_domain(row: SetRow) -> DatumSet:
     return DatumSet(
         row.job, row.index, SetState(row.state), row.begin, row.length, row.datums, row.worker, row.incarnation,
-        row.lease, row.lease_until, row.records, row.output_files, row.meta_files,
+        row.lease, row.lease_until, row.records, row.output_files, row.meta_files, row.doing, row.cancelled,
     )  # fmt: skip

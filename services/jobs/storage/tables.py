@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any, ClassVar
 
-from sqlalchemy import BigInteger, ForeignKey, Index, LargeBinary, MetaData, UniqueConstraint
+from sqlalchemy import BigInteger, ForeignKey, Index, LargeBinary, MetaData, UniqueConstraint, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from services.kit.storage.database import UtcTime
@@ -73,11 +73,17 @@ class JobRow(Base):
     root_rows: Mapped[int] = mapped_column(BigInteger, default=0)
 
 
+HELD = text("state = 0 AND lease <> ''")  # word for word in queries, or SQLite does not use the index
+
+
 class SetRow(Base):
     """A set of datums that runs in one go. begin, length: its range of the plan object."""
 
     __tablename__ = "sets"
-    __table_args__ = (Index("sets_by_worker", "worker", "state"),)
+    __table_args__ = (
+        Index("sets_by_worker", "worker", "state"),
+        Index("sets_held", "job", sqlite_where=HELD, postgresql_where=HELD),
+    )
     job: Mapped[int] = mapped_column(ForeignKey("jobs.number", ondelete="CASCADE"), primary_key=True)
     index: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     state: Mapped[int]
@@ -92,3 +98,7 @@ class SetRow(Base):
     """Object key of the results, once they were taken."""
     output_files: Mapped[str] = mapped_column(default="")
     meta_files: Mapped[str] = mapped_column(default="")
+    doing: Mapped[str] = mapped_column(default="")
+    """What the worker said last that it does with it (operations/activity.py); "" between datums."""
+    cancelled: Mapped[str] = mapped_column(default="")
+    """Datums whose present attempt is to be cut short, until the worker hears of it: ids with blanks between."""

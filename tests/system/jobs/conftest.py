@@ -1,7 +1,8 @@
 """PFS, PPS and Jobs without workers: PPS starts /bin/false in their place, and the tests do the work."""
 
+import signal
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,7 +28,10 @@ from tests.system.jobs.hands import Bench, repo
 
 @dataclass
 class Instance:
-    """The processes; `jobs` can be killed and started again at the same address, on the same data."""
+    """The processes; each can be killed and started again at the same address, on the same data.
+
+    "other" is a second replica of "jobs"; it runs when a test starts it.
+    """
 
     root: Path
     token: str
@@ -41,19 +45,20 @@ class Instance:
         if name == "nats":
             command, env, ready = nats_command(self.root / "nats", self.nats_port), {}, r"Server is ready"
         else:
-            command, ready = service_command(name), SERVING
+            service = "jobs" if name == "other" else name
+            command, ready = service_command(service), SERVING
             nats_url = f"nats://127.0.0.1:{self.nats_port}"
-            env = settings(name, self.root, nats_url=nats_url, token=self.token, listen=self.at[name])
+            env = settings(service, self.root, nats_url=nats_url, token=self.token, listen=self.at[name])
             env |= {
                 "JOBS_PFS": self.at["pfs"],
                 "JOBS_PPS": self.at["pps"],
-                "JOBS_REPLICA": "one",
+                "JOBS_REPLICA": name,
                 "PPS_PFS": self.at["pfs"],
                 "PPS_JOBS": self.at["jobs"],
                 "PPS_WORKER_PYTHON": "/bin/false",
             }
             if self.postgres is not None:
-                env[f"{name.upper()}_DATABASE_URL"] = self.postgres.schema(f"{self.root.name}-{name}")
+                env[f"{service.upper()}_DATABASE_URL"] = self.postgres.schema(f"{self.root.name}-{service}")
         self.up[name] = stack, stack.enter_context(running(command, env=env, ready=ready))
 
     def kill(self, name: str) -> None:
@@ -61,9 +66,26 @@ class Instance:
         process.kill()
         stack.close()
 
+    @contextmanager
+    def hanging(self, name: str) -> Iterator[None]:
+        """A process that does nothing during the block, but is there."""
+        process = self.up[name][1]
+        process.kill(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            process.kill(signal.SIGCONT)
+
     def restart(self, name: str) -> None:
         self.kill(name)
         self.start(name)
+
+    @property
+    def jobs_database(self) -> str:
+        """Its address."""
+        if self.postgres is not None:
+            return self.postgres.schema(f"{self.root.name}-jobs")
+        return f"sqlite:///{self.root / 'jobs/jobs.db'}"
 
     def log(self, name: str) -> str:
         return self.up[name][1].log
@@ -80,7 +102,7 @@ def instance(
     """Over SQLite, or over the server whose fixture a module names: `parametrize("instance", …, indirect=True)`."""
     server = getattr(request, "param", "sqlite")
     postgres: Postgres | None = None if server == "sqlite" else request.getfixturevalue(server)
-    at = {name: f"127.0.0.1:{free_port()}" for name in ("pfs", "jobs", "pps")}
+    at = {name: f"127.0.0.1:{free_port()}" for name in ("pfs", "jobs", "pps", "other")}
     found = Instance(tmp_path_factory.mktemp("jobs"), service_token, at, free_port(), {}, postgres)
     try:
         for name in ("nats", "pfs", "jobs", "pps"):
@@ -93,7 +115,7 @@ def instance(
 @pytest.fixture(scope="module")
 def channels(instance: Instance) -> Iterator[dict[str, grpc.Channel]]:
     with ExitStack() as stack:
-        made = {name: stack.enter_context(channel(address)) for name, address in instance.at.items()}
+        made = {name: stack.enter_context(channel(instance.at[name])) for name in instance.up if name != "nats"}
         for one in made.values():
             grpc.channel_ready_future(one).result(120)
         yield made

@@ -6,6 +6,7 @@ Elsewhere: who runs them, and kills (duties/driver.py); planning (planning.py); 
 import asyncio
 import heapq
 import logging
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 
 from services.jobs.clients import CommitFacts, CommitRef, Pfs
@@ -55,9 +56,11 @@ class Tools:
 class JobSteps:
     """One job, from where it stands to its end. A fresh one is made after any trouble."""
 
-    def __init__(self, tools: Tools, number: int) -> None:
+    def __init__(self, tools: Tools, number: int, keep: Callable[[], Awaitable[None]]) -> None:
         self._t = tools
         self._number = number
+        self._keep = keep
+        """Raises Superseded when another process drives the job by now: asked before its commits lose anything."""
         self._fresh = False
         """Whether nothing can have been put on the job's commits yet."""
         self._queued = False
@@ -131,6 +134,7 @@ class JobSteps:
     async def _prepare(self, job: Job, base: Base, plan: Plan) -> None:
         """Take away from the commits what datums wrote that are gone or run again."""
         output, meta = commits_of(job)
+        await self._keep()
         if not self._fresh:  # an earlier try may have left something
             await asyncio.gather(self._t.pfs.clear(output), self._t.pfs.clear(meta))
         self._fresh = False

@@ -109,10 +109,13 @@ def upgrade() -> None:
     sa.Column('records', sa.String(), nullable=False),
     sa.Column('output_files', sa.String(), nullable=False),
     sa.Column('meta_files', sa.String(), nullable=False),
+    sa.Column('doing', sa.String(), nullable=False),
+    sa.Column('cancelled', sa.String(), nullable=False),
     sa.ForeignKeyConstraint(['job'], ['jobs.number'], ondelete='CASCADE'),
     sa.PrimaryKeyConstraint('job', 'index')
     )
     with op.batch_alter_table('sets', schema=None) as batch_op:
         batch_op.create_index('sets_by_worker', ['worker', 'state'], unique=False)
+        batch_op.create_index('sets_held', ['job'], unique=False, sqlite_where=sa.text("state = 0 AND lease <> ''"), postgresql_where=sa.text("state = 0 AND lease <> ''"))
 
     # ### end Alembic commands ###
