@@ -12,7 +12,9 @@ from services.kit.time.clock import Clock
 from services.pps.domain import specs
 from services.pps.domain.names import PipelineKey
 from services.pps.domain.pipelines import WITH_WORKERS, Pipeline, State
+from services.pps.domain.secrets import folders
 from services.pps.operations import intents
+from services.pps.operations.secrets import Secrets
 from services.pps.runtimes.port import Group, GroupStatus, Runtime
 
 log = logging.getLogger(__name__)
@@ -30,8 +32,10 @@ class Groups:
         clock: Clock,
         spec_of: Callable[[Pipeline], bytes],
         env: Mapping[str, str],
+        secrets: Secrets,
     ) -> None:
         self._db, self._runtime, self._clock, self._spec_of, self._env = db, runtime, clock, spec_of, env
+        self._secrets = secrets
 
     def status(self, key: PipelineKey) -> GroupStatus:
         """How the pipeline's workers are."""
@@ -45,15 +49,24 @@ class Groups:
             if not pipeline.version.spec["transform"].get("cmd"):
                 await self._set(pipeline, State.FAILURE, NO_COMMAND)
                 continue
-            await self._runtime.ensure(self._group(name, pipeline))
+            used = await self._secrets.in_use(pipeline.version.spec)
+            if used.trouble:
+                await self._runtime.stop(name)
+                await self._set(pipeline, State.CRASHING, used.trouble)
+                continue
+            await self._runtime.ensure(self._group(name, pipeline, used.revision))
             status = self._runtime.status(name)
             if status is not None:
                 await self._set(pipeline, *_meaning(status))
 
-    def _group(self, name: str, pipeline: Pipeline) -> Group:
+    def _group(self, name: str, pipeline: Pipeline, secrets: str) -> Group:
         count = specs.parallelism(pipeline.version.spec)
         spec = self._spec_of(pipeline)
-        return Group(name=name, version=pipeline.version.number, count=count, spec=spec, env=self._env)
+        private = folders(pipeline.version.spec)
+        return Group(
+            name=name, version=pipeline.version.number, count=count, spec=spec, env=self._env, private=private,
+            secrets=secrets,
+        )  # fmt: skip
 
     async def _set(self, pipeline: Pipeline, state: State, reason: str) -> None:
         if (pipeline.state, pipeline.reason) == (state, reason):

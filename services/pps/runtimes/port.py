@@ -10,13 +10,19 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Group:
-    """The workers of one version of a pipeline. spec: a serialized PipelineInfo, which each worker is given."""
+    """The workers of one version of a pipeline. spec: a serialized PipelineInfo, which each worker is given.
+
+    private: folders that each worker has for itself, in memory, whatever the machine or the image has there; workers
+    lay the files of secrets in them. secrets: which secrets these are; when it changes, workers are started anew.
+    """
 
     name: str
     version: int
     count: int
     spec: bytes
     env: Mapping[str, str]
+    private: tuple[str, ...] = ()
+    secrets: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -63,7 +63,7 @@ class ProcessRuntime:
 
     async def ensure(self, group: Group) -> None:
         running = self._groups.get(group.name)
-        if running is not None and (running.group.version, running.group.spec) != (group.version, group.spec):
+        if running is not None and not _same_work(running.group, group):
             await self.stop(group.name)
             running = None
         if running is None:
@@ -134,7 +134,9 @@ class ProcessRuntime:
         spec = home / "spec"
         spec.write_bytes(group.spec)
         own_proc = await asyncio.to_thread(sandbox.proc_of_its_own)
-        words = sandbox.command(home / "scratch", [self._python, "-m", "services.worker"], own_proc=own_proc)
+        words = sandbox.command(
+            home / "scratch", [self._python, "-m", "services.worker"], own_proc=own_proc, private=group.private
+        )
         own = {"WORKER_SPEC": str(spec), "WORKER_NAME": slot.name, **group.env}
         inherited = {key: value for key, value in os.environ.items() if not key.startswith("PPS_")}
         log_path = self._log_of(slot.name)
@@ -166,6 +168,11 @@ class ProcessRuntime:
         except OSError:
             return ""
         return lines[-1][:1000] if lines else ""
+
+
+def _same_work(one: Group, other: Group) -> bool:
+    """Whether workers of one group are as good as those of the other."""
+    return (one.version, one.spec, one.secrets) == (other.version, other.spec, other.secrets)
 
 
 async def _ended(slots: list[_Slot]) -> None:

@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sysconfig
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 PROBE_SECONDS = 20
@@ -35,8 +36,11 @@ def bwrap() -> str:
     raise NoSandbox("bubblewrap is not installed: run `make setup` again")
 
 
-def command(scratch: Path, inner: list[str], *, own_proc: bool) -> list[str]:
-    """`inner` in a sandbox whose /pfs/.scratch is `scratch`, a folder on disk; all else below /pfs is in memory."""
+def command(scratch: Path, inner: list[str], *, own_proc: bool, private: Sequence[str] = ()) -> list[str]:
+    """`inner` in a sandbox whose /pfs/.scratch is `scratch`, a folder on disk; all else below /pfs is in memory.
+
+    private: more folders in memory, which hide what the host has there and never touch it. Raises NoSandbox.
+    """
     words = [bwrap(), "--die-with-parent", "--unshare-pid"]
     for entry in sorted(os.scandir("/"), key=lambda entry: entry.name):
         if entry.name in OWN:
@@ -48,7 +52,40 @@ def command(scratch: Path, inner: list[str], *, own_proc: bool) -> list[str]:
     words += ["--dev-bind", "/dev", "/dev"]
     words += ["--proc", "/proc"] if own_proc else ["--bind", "/proc", "/proc"]
     words += ["--perms", "0755", "--tmpfs", "/pfs", "--dir", "/pfs/.scratch", "--bind", str(scratch), "/pfs/.scratch"]
-    return [*words, "--", *inner]
+    return [*words, *_private(private), "--", *inner]
+
+
+def _private(folders: Sequence[str]) -> list[str]:
+    """Arguments that put folders in memory.
+
+    One that the host does not have cannot be made in a folder of the host's: that folder is replaced, too, by one in
+    memory with everything of the host's bound in it.
+    """
+    words, places = list[str](), sorted({os.path.realpath(folder) for folder in folders})
+    replaced = set[str]()
+    for place in places:
+        if os.path.exists(place) and not os.path.isdir(place):
+            raise NoSandbox(f"the files of a secret cannot be laid at {place}: this machine has a file there")
+        above = place
+        while not os.path.isdir(above):
+            above = os.path.dirname(above)
+        if above not in (place, "/") and above not in replaced:
+            replaced.add(above)
+            words += _copied(above)
+    for place in places:
+        words += ["--perms", "0755", "--tmpfs", place]
+    return words
+
+
+def _copied(folder: str) -> list[str]:
+    """A folder in memory that has what the host's has."""
+    words = ["--perms", f"{os.stat(folder).st_mode & 0o7777:04o}", "--tmpfs", folder]
+    for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
+        if entry.is_symlink():
+            words += ["--symlink", os.readlink(entry.path), entry.path]
+        else:
+            words += ["--bind-try", entry.path, entry.path]
+    return words
 
 
 @functools.cache
