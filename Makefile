@@ -54,8 +54,8 @@ check: setup ## format, lint, types, import rules and protos; changes nothing
 	$(BIN)/lint-imports
 	$(BIN)/python protos/check.py
 
-test: setup compat ## all tests, against real processes
-	$(BIN)/python -m pytest
+test: setup compat ## all tests, against real processes; as many at once as there are cores, four at most
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 soak: setup ## kill PFS 200 times on each kind of database and store, run its model, a minute without NATS: KILLS= EXAMPLES= SEED=
 	SOAK_KILLS=$(KILLS) SOAK_SEED=$(SEED) $(BIN)/python -m pytest -s tests/system/soak

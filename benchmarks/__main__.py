@@ -14,6 +14,7 @@ ROOMS = {
     "bulk": "transfers.bulk",
     "small_commit": "small_commit",
     "jobs": "jobs",
+    "chain": "chain",
     "logs": "logs",
     "idle": "idle",
     "sorted_map": "sorted_map",

@@ -13,7 +13,7 @@ from pathlib import Path
 
 log = logging.getLogger(__name__)
 SWEEP_SECONDS = 5.0
-_PR_SET_CHILD_SUBREAPER = 36
+_PR_SET_CHILD_SUBREAPER, _PR_GET_CHILD_SUBREAPER = 36, 37
 
 
 def adopt_orphans() -> None:
@@ -28,7 +28,10 @@ def kill_group(pid: int) -> None:
 
 
 def sweep() -> None:
-    """Reap every child that is left, killing those that live."""
+    """Reap every child that is left, killing those that live. Who adopts none leaves its children alone."""
+    adopts = ctypes.c_int()
+    if ctypes.CDLL(None).prctl(_PR_GET_CHILD_SUBREAPER, ctypes.byref(adopts), 0, 0, 0) != 0 or not adopts.value:
+        return
     until = time.monotonic() + SWEEP_SECONDS
     while time.monotonic() < until:
         try:

@@ -1,6 +1,7 @@
 """One run of a real command."""
 
 import os
+import subprocess
 import threading
 import time
 from pathlib import Path
@@ -85,6 +86,14 @@ def test_a_background_child_does_not_hold_the_run(bench: Bench) -> None:
     assert bench.run("sh", "-c", "sleep 60 & echo done").code == 0
     assert time.monotonic() - began < 30
     assert bench.lines == [("stdout", "done")]
+
+
+def test_children_that_are_no_orphans_of_a_run_are_left_alone(bench: Bench) -> None:
+    """The tests' own servers are children of this process, which adopts nobody."""
+    with subprocess.Popen(["sleep", "60"]) as other:
+        bench.run("true")
+        assert other.poll() is None
+        other.kill()
 
 
 def test_a_full_log_holds_the_output_until_there_is_room(bench: Bench) -> None:
