@@ -136,7 +136,6 @@ def test_bad_specs(fields: dict[str, Any], text: str) -> None:
     [
         ({"service": {}}, "service"), ({"egress": {"URL": "s3://b"}}, "egress"),
         ({"autoscaling": True}, "autoscaling"), ({"s3Out": True}, "s3Out"),
-        ({"transform": {"cmd": ["x"], "secrets": [{"name": "s"}]}}, "transform.secrets"),
         ({"input": leaf(lazy=True)}, "input.pfs.lazy"), ({"input": leaf(s3=True)}, "input.pfs.s3"),
         ({"maximumExpectedUptime": "60s"}, "maximumExpectedUptime"),
     ],
