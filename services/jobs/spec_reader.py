@@ -95,7 +95,7 @@ def _leaf(leaf: pps.PFSInput, project: str) -> Leaf:
         name=leaf.name or leaf.repo,
         project=leaf.project or project,
         repo=leaf.repo,
-        branch=leaf.branch or "master",
+        branch=leaf.branch or leaf.trigger.branch or "master",
         glob="/" + leaf.glob.strip("/"),
         repo_type=leaf.repo_type or "user",
         join_on=leaf.join_on,

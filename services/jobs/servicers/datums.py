@@ -1,34 +1,33 @@
-"""The datum methods of pps_v2.API: what a job has done, and what an input would give.
+"""The datum methods of pps_v2.API: what a job has done.
 
-Elsewhere: the index that they read (operations/reading.py), planning (operations/running/planning.py).
+Elsewhere: what an input would give (input_datums.py), the index that is read here (operations/reading.py).
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 from dataclasses import replace
 
 from google.protobuf.empty_pb2 import Empty
 
 from datamill.wire import pfs_v2_pb2 as pfs
 from datamill.wire import pps_v2_pb2 as pps
-from services.jobs.domain.datums import Datum, DatumState, datum_id
-from services.jobs.domain.errors import DatumNotFound, JobNotFound, NoDatumMatches, Wrong
-from services.jobs.domain.inputs import leaves
+from services.jobs.domain.datums import DatumState
+from services.jobs.domain.errors import BadRequest, DatumNotFound, JobNotFound, NoDatumMatches, Wrong
 from services.jobs.domain.jobs import Job, JobKey
 from services.jobs.domain.records import Record, read_planned
 from services.jobs.operations import activity, reading
 from services.jobs.operations.activity import Activity
 from services.jobs.servicers import from_wire, to_wire
+from services.jobs.servicers.input_datums import InputDatumRpcs
 from services.jobs.servicers.jobs import Parts
-from services.jobs.spec_reader import has_cron, read_tree, sorted_tree
 from services.jobs.storage.jobs import JobStore
 from services.kit.rpc.server import Context
 
 HEX_BYTES = 32
-CRON = "can't list datums with a cron input, there will be no datums until the pipeline is created"
 
 
-class DatumRpcs:
+class DatumRpcs(InputDatumRpcs):
     """Datums."""
 
     _p: Parts
@@ -52,42 +51,26 @@ class DatumRpcs:
         if request.reverse and request.number <= 0:
             raise Wrong("number must be > 0 when reverse is set")
         states = set(request.filter.state)
-        found = self._of_input(request) if request.HasField("input") else self._of_job(request)
+        marker = _marker(request.paginationMarker)
+        found = self._of_input(request, marker) if request.HasField("input") else self._of_job(request, marker)
         sent = 0
-        async for info in found:
-            if states and info.state not in states:
-                continue
-            yield info
-            sent += 1
-            if request.number and sent >= request.number:
-                return
+        async with aclosing(found):
+            async for info in found:
+                if states and info.state not in states:
+                    continue
+                yield info
+                sent += 1
+                if request.number and sent >= request.number:
+                    return
 
-    async def _of_job(self, request: pps.ListDatumRequest) -> AsyncIterator[pps.DatumInfo]:
+    async def _of_job(self, request: pps.ListDatumRequest, marker: bytes) -> AsyncGenerator[pps.DatumInfo, None]:
         job = await self._job(from_wire.job(request.job))
         view = await self._p.tools.db.read(reading.datum_view, job.number)
-        indexes, marker = self._p.tools.indexes, _id(request.paginationMarker) or b""
+        indexes = self._p.tools.indexes
         rows = await asyncio.to_thread(reading.rows_of, indexes, view, marker, reverse=request.reverse)
         while page := await asyncio.to_thread(reading.records_page, indexes, rows):
             for record in page:
                 yield _info(job, record)
-
-    async def _of_input(self, request: pps.ListDatumRequest) -> AsyncIterator[pps.DatumInfo]:
-        if has_cron(request.input):
-            raise Wrong(CRON)
-        tree = read_tree(sorted_tree(request.input), from_wire.DEFAULT_PROJECT)
-        commits = {}
-        for leaf in dict.fromkeys(leaves(tree)):
-            head = await self._p.tools.pfs.head(leaf.project, leaf.repo, leaf.repo_type, leaf.branch)
-            commits[leaf] = head.ref
-        found: dict[bytes, Datum] = {}
-        async for batch in self._p.tools.planner.datums(tree, commits):
-            for datum in batch:
-                found.setdefault(datum_id(datum), datum)
-        marker = _id(request.paginationMarker)
-        for id in sorted(found, reverse=request.reverse):
-            if marker is None or (id < marker if request.reverse else id > marker):
-                datum = found[id]
-                yield pps.DatumInfo(datum=pps.Datum(id=id.hex()), data=to_wire.files(datum))
 
     async def RestartDatum(self, request: pps.RestartDatumRequest, context: Context) -> Empty:
         job = await self._job(from_wire.job(request.job))
@@ -125,6 +108,14 @@ def _id(text: str) -> bytes | None:
     except ValueError:
         return None
     return raw if len(raw) == HEX_BYTES else None
+
+
+def _marker(text: str) -> bytes:
+    """The id that a page begins after; nothing for the first page. Raises BadRequest."""
+    id = _id(text)
+    if id is None and text:
+        raise BadRequest(f"paginationMarker is no datum id: {text}")
+    return id or b""
 
 
 def _info(job: Job, record: Record) -> pps.DatumInfo:

@@ -145,6 +145,7 @@ def work_datum(planned: Planned) -> work.Datum:
                 join_on=file.join_on,
                 group_by=file.group_by,
                 empty_files=file.leaf.empty_files,
+                lazy=file.leaf.lazy,
             )
             for file in planned.inputs
         ],

@@ -1,0 +1,110 @@
+"""Datums of an input tree that is no job's, over the heads of its branches: one after another, or by id.
+
+Elsewhere: which datums a tree gives (domain/inputs.py); datums of jobs (running/planning.py, reading.py).
+"""
+
+import asyncio
+from array import array
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice, product
+from pathlib import Path
+from tempfile import TemporaryFile
+
+from services.jobs.clients import CommitRef, Pfs
+from services.jobs.domain.datums import Datum, Leaf, datum_id
+from services.jobs.domain.inputs import Cross, Input, leaves
+from services.jobs.domain.records import planned_line, read_planned
+from services.jobs.operations.running.planning import Planner
+
+ID_BYTES = 32
+PAGE = 200
+NO_HASH = bytes(ID_BYTES)
+
+
+async def heads(pfs: Pfs, tree: Input) -> dict[Leaf, CommitRef]:
+    """The newest commit behind each leaf; one that is closed is waited for. Raises AioRpcError as PFS does."""
+    found = {}
+    for leaf in dict.fromkeys(leaves(tree)):
+        facts = await pfs.head(leaf.project, leaf.repo, leaf.repo_type, leaf.branch)
+        found[leaf] = facts.ref if facts.open or facts.finished else (await pfs.commit(facts.ref, finished=True)).ref
+    return found
+
+
+async def datums_of(planner: Planner, tree: Input, commits: Mapping[Leaf, CommitRef]) -> AsyncIterator[Sequence[Datum]]:
+    """In batches, in the order they are found; the first child of a cross streams, too. Ids may repeat."""
+    if isinstance(tree, Cross):
+        first, *others = tree.children
+        kept = [[datum async for batch in datums_of(planner, child, commits) for datum in batch] for child in others]
+        if all(kept):
+            async for batch in datums_of(planner, first, commits):
+                crossed = (_joined(head, tail) for head in batch for tail in product(*kept))
+                while page := list(islice(crossed, PAGE)):
+                    yield page
+    else:
+        async for found in planner.datums(tree, commits):
+            rest = iter(found)
+            while page := await asyncio.to_thread(lambda: list(islice(rest, PAGE))):  # noqa: B023 - called at once
+                yield page
+
+
+def _joined(head: Datum, tail: Iterable[Datum]) -> Datum:
+    return tuple(file for part in (head, *tail) for file in part)
+
+
+@dataclass(frozen=True, slots=True)
+class ById:
+    """Which datums of a tree: with ids after the marker, ascending; or before it (all without one), descending."""
+
+    marker: bytes
+    reverse: bool
+
+    def takes(self, id: bytes) -> bool:
+        return not self.marker or (id < self.marker if self.reverse else id > self.marker)
+
+
+async def datums_by_id(
+    planner: Planner, tree: Input, commits: Mapping[Leaf, CommitRef], wanted: ById
+) -> AsyncIterator[list[tuple[bytes, Datum]]]:
+    """Pages of datums, each id once. They wait in a file: in memory stay 40 bytes each."""
+    pile = _Pile(planner.scratch)
+    try:
+        async for batch in datums_of(planner, tree, commits):
+            await asyncio.to_thread(pile.add, batch, wanted)
+        pages = await asyncio.to_thread(pile.pages, wanted.reverse)
+        while page := await asyncio.to_thread(next, pages, None):
+            yield page
+    finally:
+        pile.close()
+
+
+class _Pile:
+    """Datums in a file. Used by one thread at a time."""
+
+    def __init__(self, folder: Path) -> None:
+        self._file = TemporaryFile(dir=folder)  # noqa: SIM115 - closed by `close`
+        self._ids, self._begins = bytearray(), array("Q", [0])
+
+    def add(self, found: Iterable[Datum], wanted: ById) -> None:
+        for datum in found:
+            id = datum_id(datum)
+            if wanted.takes(id):
+                self._ids += id
+                self._begins.append(self._begins[-1] + self._file.write(planned_line(id, NO_HASH, datum)))
+
+    def _id(self, at: int) -> bytes:
+        return bytes(self._ids[ID_BYTES * at : ID_BYTES * (at + 1)])
+
+    def pages(self, reverse: bool) -> Iterator[list[tuple[bytes, Datum]]]:
+        """By id, each once; of equal ones the first counts."""
+        order = sorted(range(len(self._begins) - 1), key=self._id, reverse=reverse)
+        unique = (at for place, at in enumerate(order) if place == 0 or self._id(order[place - 1]) != self._id(at))
+        while page := list(islice(unique, PAGE)):
+            yield [(self._id(at), self._read(at)) for at in page]
+
+    def _read(self, at: int) -> Datum:
+        self._file.seek(self._begins[at])
+        return read_planned(self._file.read(self._begins[at + 1] - self._begins[at])).inputs
+
+    def close(self) -> None:
+        self._file.close()
