@@ -23,6 +23,7 @@ from services.jobs.spec_reader import read_spec
 from services.kit.rpc.server import PROBLEM_HEADER
 
 ENTRIES_A_MESSAGE = 2000
+EGRESS_SECONDS = 7 * 24 * 3600.0  # as long as it takes: whoever stops the job ends the call
 WAIT_SECONDS = 15.0  # then it is asked again: a wait must not hang on one lost wake-up
 FINISHED_ALREADY = "has already finished"
 FINAL_CODES = (grpc.StatusCode.UNKNOWN, grpc.StatusCode.INVALID_ARGUMENT)  # when a service says them, not the network
@@ -199,6 +200,16 @@ class Pfs:
                 yield pfs.ModifyFileRequest(delete_file=pfs.DeleteFile(path=path, datum=datum))
 
         await pfs_grpc.APIStub(self.channel).ModifyFile(messages(), timeout=600)
+
+    async def egress(self, ref: CommitRef, target: bytes) -> None:
+        """Copy the files of a commit out. target: a pipeline's egress. Raises AioRpcError as PFS does."""
+        wanted = pps.Egress.FromString(target)
+        request = pfs.EgressRequest(commit=ref.wire())
+        if wanted.HasField("sql_database"):
+            request.sql_database.CopyFrom(wanted.sql_database)
+        else:
+            request.object_storage.url = wanted.object_storage.url or wanted.URL
+        await pfs_grpc.APIStub(self.channel).Egress(request, timeout=EGRESS_SECONDS, wait_for_ready=True)
 
     async def entries(self, ref: CommitRef) -> list[tuple[str, str]]:
         """Every file of a commit, and the datum that wrote it. None when there is no such commit."""

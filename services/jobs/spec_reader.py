@@ -35,6 +35,7 @@ def read_spec(info: pps.PipelineInfo) -> PipelineSpec:
         stopped=info.stopped,
         failed=info.reason or "the pipeline has failed" if info.state == pps.PIPELINE_FAILURE else "",
         document=info.SerializeToString(),
+        egress=details.egress.SerializeToString(),
     )
 
 

@@ -18,6 +18,7 @@ class JobState(IntEnum):
     FAILURE = 4
     SUCCESS = 5
     KILLED = 6
+    EGRESSING = 7
     FINISHING = 8
     UNRUNNABLE = 9
 
@@ -26,7 +27,8 @@ FINAL = frozenset({JobState.SUCCESS, JobState.FAILURE, JobState.KILLED, JobState
 MOVES: dict[JobState, frozenset[JobState]] = {
     JobState.CREATED: frozenset({JobState.STARTING, JobState.KILLED}),
     JobState.STARTING: frozenset({JobState.RUNNING, JobState.UNRUNNABLE, JobState.KILLED, JobState.FAILURE}),
-    JobState.RUNNING: frozenset({JobState.STARTING, JobState.FINISHING, JobState.FAILURE, JobState.KILLED}),
+    JobState.RUNNING: frozenset({JobState.EGRESSING, JobState.FINISHING, JobState.FAILURE, JobState.KILLED}),
+    JobState.EGRESSING: frozenset({JobState.FINISHING, JobState.KILLED}),
     JobState.FINISHING: frozenset({JobState.SUCCESS, JobState.FAILURE, JobState.KILLED}),
     **{state: frozenset[JobState]() for state in FINAL},
 }

@@ -28,6 +28,8 @@ class PipelineSpec:
     failed: str
     """Why nothing can run it, when PPS said so; an update cures it."""
     document: bytes
+    egress: bytes = b""
+    """Where the outputs of a job are copied to, as PPS sends it; empty: nowhere."""
 
     @property
     def full_name(self) -> str:

@@ -80,7 +80,8 @@ def _check_numbers(spec: Spec) -> None:
 
 def unsupported(spec: Spec) -> list[str]:
     """The parts of the spec that this version does not do, by name."""
-    found: list[str] = [field for field in ("service", "egress", "specCommit") if field in spec]
+    found: list[str] = [field for field in ("service", "specCommit") if field in spec]
+    found += ["egress.sqlDatabase"] if (spec.get("egress") or {}).get("sqlDatabase") is not None else []
     found += ["spout.service"] if (spec.get("spout") or {}).get("service") is not None else []
     found += [field for field in ("s3Out", "autoscaling") if spec.get(field)]
     if float((spec.get("maximumExpectedUptime") or "0s").rstrip("s")) > 0:

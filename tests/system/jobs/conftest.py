@@ -56,6 +56,7 @@ class Instance:
                 "PPS_PFS": self.at["pfs"],
                 "PPS_JOBS": self.at["jobs"],
                 "PPS_WORKER_PYTHON": "/bin/false",
+                "PFS_URL_FOLDERS": str(self.outside),
             }
             if self.postgres is not None:
                 env[f"{service.upper()}_DATABASE_URL"] = self.postgres.schema(f"{self.root.name}-{service}")
@@ -79,6 +80,13 @@ class Instance:
     def restart(self, name: str) -> None:
         self.kill(name)
         self.start(name)
+
+    @property
+    def outside(self) -> Path:
+        """A folder that callers may name in URLs."""
+        folder = self.root / "outside"
+        folder.mkdir(exist_ok=True)
+        return folder
 
     @property
     def jobs_database(self) -> str:

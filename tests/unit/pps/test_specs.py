@@ -134,7 +134,7 @@ def test_bad_specs(fields: dict[str, Any], text: str) -> None:
 @pytest.mark.parametrize(
     ("fields", "name"),
     [
-        ({"service": {}}, "service"), ({"egress": {"URL": "s3://b"}}, "egress"),
+        ({"service": {}}, "service"), ({"egress": {"sqlDatabase": {"url": "postgres://h/d"}}}, "egress.sqlDatabase"),
         ({"autoscaling": True}, "autoscaling"), ({"s3Out": True}, "s3Out"),
         ({"input": leaf(lazy=True)}, "input.pfs.lazy"), ({"input": leaf(s3=True)}, "input.pfs.s3"),
         ({"maximumExpectedUptime": "60s"}, "maximumExpectedUptime"),

@@ -9,6 +9,8 @@ import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 
+import grpc
+
 from services.jobs.clients import CommitFacts, CommitRef, Pfs
 from services.jobs.domain.datums import Leaf
 from services.jobs.domain.errors import InputRefused
@@ -35,6 +37,7 @@ from services.kit.time.clock import Clock
 
 log = logging.getLogger(__name__)
 LOOK_AGAIN = 2.0
+EGRESS_AGAIN, EGRESS_AT_LEAST_EVERY = 1.0, 60.0  # seconds
 QUEUE_LOST_AFTER = 2
 """Looks in a row that find fewer messages than sets before these are queued again."""
 
@@ -77,6 +80,8 @@ class JobSteps:
                     await self._start(job)
                 case JobState.RUNNING:
                     await self._work(job)
+                case JobState.EGRESSING:
+                    await self._egress(job)
                 case JobState.FINISHING:
                     await self._finish(job)
                 case _:
@@ -174,7 +179,8 @@ class JobSteps:
         if job.counters.failed:
             await self._move(JobState.FAILURE, of=JobState.RUNNING, reason=datum_failed(job.first_failed))
         else:
-            await self._move(JobState.FINISHING, of=JobState.RUNNING)
+            to = JobState.EGRESSING if (await self._spec(job)).egress else JobState.FINISHING
+            await self._move(to, of=JobState.RUNNING)
 
     async def _resume(self, job: Job) -> None:
         for one in await self._t.db.read(results.taken_sets, job.number):
@@ -218,6 +224,19 @@ class JobSteps:
         sets = await self._t.db.read(lambda tx: SetStore(tx).with_records(job.number))
         root, packs = await asyncio.to_thread(build, start, [one.records for one in sets])
         await self._t.db.run(moving.indexed, job.number, root, packs, now=self._t.clock.now())
+
+    async def _egress(self, job: Job) -> None:
+        """Copy the outputs out, trying for ever: who has had enough stops the job."""
+        target, pause = (await self._spec(job)).egress, EGRESS_AGAIN
+        while True:
+            try:
+                await self._t.pfs.egress(commits_of(job)[0], target)
+                break
+            except grpc.aio.AioRpcError as error:
+                self._say(job, f"egress failed and is tried again in {pause:g} s: {error.details()}")
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, EGRESS_AT_LEAST_EVERY)
+        await self._move(JobState.FINISHING, of=JobState.EGRESSING)
 
     async def _finish(self, job: Job) -> None:
         output, meta = commits_of(job)
