@@ -24,6 +24,14 @@ class BadSpec(Problem):
     """The spec's content is wrong; one sentence a mistake, one a line."""
 
 
+class SpecMistakes(BadSpec):
+    """All that is wrong with a spec."""
+
+    def __init__(self, mistakes: list[str]) -> None:
+        super().__init__("\n".join(mistakes))
+        self.violations = [Violation(SPEC_FIELD, mistake) for mistake in mistakes]
+
+
 class SpecUnreadable(Invalid):
     """The spec is no readable document, or names fields that do not exist."""
 

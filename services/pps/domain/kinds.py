@@ -5,10 +5,9 @@ on until the next one. A spout runs once, has no jobs, and commits what it finds
 Elsewhere: what a spec must be in all other respects (specs.py); running them (services/worker).
 """
 
+from collections.abc import Iterator
 from enum import IntEnum
 from typing import Any
-
-from services.pps.domain.errors import BadSpec
 
 SERVICE_TYPES = ("ClusterIP", "LoadBalancer", "NodePort")
 
@@ -28,23 +27,20 @@ def kind_of(spec: dict[str, Any]) -> Kind:
     return Kind.TRANSFORM if spec.get("service") is None else Kind.SERVICE
 
 
-def check_kind(spec: dict[str, Any]) -> None:
-    """Raises BadSpec for what a kind of pipeline cannot have."""
-    kind = kind_of(spec)
-    if kind is Kind.TRANSFORM:
-        return
-    if spec.get("s3Out"):
-        raise BadSpec("s3 output is not supported in spouts or services")
-    service = endpoint(spec)
-    if kind is Kind.SPOUT:
-        if spec.get("autoscaling"):
-            raise BadSpec("autoscaling can't be used with spouts")
-        if spec.get("input") and service is None:
-            raise BadSpec("spout pipelines (without a service) must not have an input")
-    elif "parallelismSpec" in spec and int((spec["parallelismSpec"] or {}).get("constant") or 0) != 1:
-        raise BadSpec("services can only be run with a constant parallelism of 1")
+def mistakes(spec: dict[str, Any]) -> Iterator[str]:
+    """What a kind of pipeline cannot have."""
+    kind, service = kind_of(spec), endpoint(spec)
+    if kind is not Kind.TRANSFORM and spec.get("s3Out"):
+        yield "s3 output is not supported in spouts or services"
+    if kind is Kind.SPOUT and spec.get("autoscaling"):
+        yield "autoscaling can't be used with spouts"
+    if kind is Kind.SPOUT and spec.get("input") and service is None:
+        yield "spout pipelines (without a service) must not have an input"
+    constant = int((spec.get("parallelismSpec") or {}).get("constant") or 0)
+    if kind is Kind.SERVICE and "parallelismSpec" in spec and constant != 1:
+        yield "services can only be run with a constant parallelism of 1"
     if service is not None and (type := service.get("type") or "NodePort") not in SERVICE_TYPES:
-        raise BadSpec(f"the following service type {type} is not allowed")
+        yield f"the following service type {type} is not allowed"
 
 
 def endpoint(spec: dict[str, Any]) -> dict[str, Any] | None:

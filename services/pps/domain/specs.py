@@ -1,20 +1,19 @@
 """What a whole spec must be, and what of it this version does not do yet.
 
 A spec is the canonical JSON of CreatePipelineRequest (camelCase keys, known fields, right types), defaults merged.
-Elsewhere: reading a document into that form (servicers/spec_reader.py); the input tree (inputs.py).
+Elsewhere: reading a document into that form (servicers/spec_reader.py); the input tree (inputs.py); what is a mistake
+(spec_rules.py, kinds.py, input_rules.py).
 """
 
-import json
 from typing import Any
 
-from services.pps.domain import input_rules, inputs
-from services.pps.domain.errors import BadSpec, NotBuiltYet
-from services.pps.domain.kinds import Kind, check_kind, kind_of
+from services.pps.domain import input_rules, inputs, kinds, spec_rules
+from services.pps.domain.errors import NotBuiltYet, SpecMistakes
+from services.pps.domain.kinds import Kind, kind_of
 from services.pps.domain.merge import BUILT_IN
-from services.pps.domain.names import PipelineKey, check_name
+from services.pps.domain.names import PipelineKey
 
 Spec = dict[str, Any]
-REPROCESS = ("until_success", "every_job")
 
 
 def completed(spec: Spec, key: PipelineKey) -> Spec:
@@ -32,50 +31,14 @@ def completed(spec: Spec, key: PipelineKey) -> Spec:
 
 
 def check(spec: Spec, key: PipelineKey) -> None:
-    """Raises BadSpec for what can never be, NotBuiltYet for what is not done yet. `spec` is completed."""
-    check_name(key)
-    if spec.get("tfJob"):
-        raise BadSpec("embedding TFJobs in pipelines is not supported yet")
-    if not spec.get("transform"):
-        raise BadSpec("pipeline must specify a transform")
-    if spec["reprocessSpec"] not in REPROCESS:
-        raise BadSpec("ReprocessSpec must be one of 'until_success' or 'every_job'")
-    check_kind(spec)
-    _check_patches(spec)
-    _check_tolerations(spec)
+    """Raises SpecMistakes for what can never be, NotBuiltYet for what is not done yet. `spec` is completed."""
+    found = [*spec_rules.mistakes(spec, key), *kinds.mistakes(spec)]
+    if spec.get("input") is not None:
+        found += input_rules.mistakes(spec["input"], key)
+    if found:
+        raise SpecMistakes(list(dict.fromkeys(found)))
     if later := unsupported(spec):
         raise NotBuiltYet(later)
-    if spec.get("input") is not None:
-        input_rules.check(spec["input"], key)
-    _check_numbers(spec)
-
-
-def _check_patches(spec: Spec) -> None:
-    for field, title in (("podSpec", "PodSpec"), ("podPatch", "PodPatch")):
-        try:
-            json.loads(spec.get(field) or "{}")
-        except ValueError as error:
-            raise BadSpec(f"malformed {title}: {error}") from error
-
-
-def _check_tolerations(spec: Spec) -> None:
-    bad = [
-        f"toleration {at + 1}/{len(spec['tolerations'])}: cannot omit key/value comparison operator; "
-        "specify EQUAL or EXISTS"
-        for at, toleration in enumerate(spec.get("tolerations") or ())
-        if toleration.get("operator", "EMPTY") == "EMPTY"
-    ]
-    if bad:
-        raise BadSpec("\n".join(bad))
-
-
-def _check_numbers(spec: Spec) -> None:
-    if int(spec.get("datumTries") or 0) < 0:
-        raise BadSpec("datumTries must not be negative")
-    sets = spec.get("datumSetSpec") or {}
-    for field in ("number", "sizeBytes", "perWorker"):
-        if int(sets.get(field) or 0) < 0:
-            raise BadSpec(f"datumSetSpec.{field} must not be negative")
 
 
 def unsupported(spec: Spec) -> list[str]:

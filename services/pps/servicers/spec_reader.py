@@ -7,6 +7,7 @@ The fields are those of the protocol's message, so this follows the protocol by 
 import difflib
 import json
 import re
+from collections import Counter
 from typing import Any
 
 from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
@@ -20,6 +21,7 @@ INTEGERS = {
     FieldDescriptor.TYPE_SINT32, FieldDescriptor.TYPE_SINT64,
 }  # fmt: skip
 FLOATS = {FieldDescriptor.TYPE_FLOAT, FieldDescriptor.TYPE_DOUBLE}
+LONE = re.compile("[\ud800-\udfff]")  # what JSON can say of a character, and UTF-8 cannot
 DURATION = re.compile(r"([0-9]+\.?[0-9]*|\.[0-9]+)s")
 WELL_KNOWN = {"google.protobuf.Duration", "google.protobuf.Timestamp"}
 WRAPPERS = frozenset(
@@ -48,16 +50,28 @@ def read_defaults(text: str, what: str = "defaults") -> dict[str, Any]:
 
 def _read(text: str, kind: Descriptor) -> tuple[dict[str, Any], list[str]]:
     """The document, canonical, and what is wrong with it."""
+    mistakes: list[str] = []
+
+    def named_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            twice = [name for name, times in Counter(name for name, _ in pairs).items() if times > 1]
+            mistakes.extend(f'"{name}" is given twice in one object' for name in twice)
+        return found
+
     try:
-        document = json.loads(text)
+        document = json.loads(text, object_pairs_hook=named_once, parse_constant=_no_number)
     except ValueError as error:
         return {}, [f"it is no JSON: {error}"]
     except RecursionError:
         return {}, [TOO_DEEP]
     if not isinstance(document, dict):
         return {}, [f"it is no object, but {_shown(document)}"]
-    mistakes: list[str] = []
     return _message(document, kind, "", mistakes), mistakes
+
+
+def _no_number(name: str) -> None:
+    raise ValueError(f"{name} is no number")
 
 
 def to_request(spec: dict[str, Any]) -> pps.CreatePipelineRequest:
@@ -159,6 +173,8 @@ def _scalar(value: Any, field: FieldDescriptor, path: str, mistakes: list[str]) 
     wanted, name = (bool, "true or false") if field.type == FieldDescriptor.TYPE_BOOL else (str, "a string")
     if not isinstance(value, wanted):
         mistakes.append(f"{path}: expected {name}, got {_shown(value)}")
+    elif isinstance(value, str) and LONE.search(value):
+        mistakes.append(f"{path}: half of a character cannot be kept: {_shown(value)}")
     elif isinstance(value, str) and "\0" in value:
         mistakes.append(f"{path}: no command line, variable or path can hold a zero byte: {_shown(value)}")
     return value

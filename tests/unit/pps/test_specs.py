@@ -16,6 +16,12 @@ from services.pps.domain.pipelines import Pipeline, State, Version, readers_firs
 KEY = PipelineKey("default", "edges")
 NAME_RULE = "only alphanumeric characters, underscores, and dashes are allowed"
 
+SQL = {
+    "egress": {
+        "sqlDatabase": {"url": "postgres://h/d", "fileFormat": {"type": "CSV"}, "secret": {"name": "s", "key": "k"}}
+    }
+}
+
 
 def leaf(**fields: Any) -> dict[str, Any]:
     return {"pfs": {"repo": "images", "glob": "/*", **fields}}
@@ -134,9 +140,9 @@ def test_bad_specs(fields: dict[str, Any], text: str) -> None:
 @pytest.mark.parametrize(
     ("fields", "name"),
     [
-        ({"service": {}}, "service"), ({"egress": {"sqlDatabase": {"url": "postgres://h/d"}}}, "egress.sqlDatabase"),
+        ({"service": {}}, "service"), (SQL, "egress.sqlDatabase"),
         ({"autoscaling": True}, "autoscaling"), ({"s3Out": True}, "s3Out"),
-        ({"input": leaf(lazy=True)}, "input.pfs.lazy"), ({"input": leaf(s3=True)}, "input.pfs.s3"),
+        ({"input": leaf(lazy=True)}, "input.pfs.lazy"), ({"input": leaf(s3=True, glob="/")}, "input.pfs.s3"),
         ({"maximumExpectedUptime": "60s"}, "maximumExpectedUptime"),
     ],
 )  # fmt: skip
