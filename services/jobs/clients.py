@@ -144,10 +144,32 @@ class Pfs:
         request = trees.GlobTreeRequest(commit=ref.wire(), pattern=pattern)
         try:
             async for batch in trees_grpc.TreeServiceStub(self.channel).GlobTree(request):
+                yield [_match(entry) for entry in batch.entries]
+        except grpc.aio.AioRpcError as error:
+            if error.code() in FINAL_CODES and PROBLEM_HEADER in dict(error.trailing_metadata() or ()):
+                raise InputRefused(error.details() or "") from error
+            raise
+
+    async def diff(
+        self, new: CommitRef, old: CommitRef, pattern: str
+    ) -> AsyncIterator[list[tuple[Match | None, Match | None]]]:
+        """(old, new) of each file and directory that differs between finished commits, in path order, in batches.
+
+        Costs the difference. Raises CommitGone, InputRefused.
+        """
+        request = trees.DiffTreeRequest(new_commit=new.wire(), old_commit=old.wire(), pattern=pattern)
+        try:
+            async for batch in trees_grpc.TreeServiceStub(self.channel).DiffTree(request):
                 yield [
-                    Match(entry.path, entry.size_bytes, entry.digest, tuple(entry.captures)) for entry in batch.entries
+                    (
+                        _match(change.old_entry) if change.HasField("old_entry") else None,
+                        _match(change.new_entry) if change.HasField("new_entry") else None,
+                    )
+                    for change in batch.changes
                 ]
         except grpc.aio.AioRpcError as error:
+            if error.code() is grpc.StatusCode.NOT_FOUND:
+                raise CommitGone(error.details() or "") from error
             if error.code() in FINAL_CODES and PROBLEM_HEADER in dict(error.trailing_metadata() or ()):
                 raise InputRefused(error.details() or "") from error
             raise
@@ -259,6 +281,10 @@ class Pps:
         """Every pipeline's version in force."""
         found = pps_grpc.APIStub(self.channel).ListPipeline(pps.ListPipelineRequest(details=True), timeout=30)
         return [read_spec(info) async for info in found]
+
+
+def _match(entry: trees.TreeEntry) -> Match:
+    return Match(entry.path, entry.size_bytes, entry.digest, tuple(entry.captures))
 
 
 def _ref(commit: pfs.Commit) -> CommitRef:

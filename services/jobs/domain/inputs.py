@@ -89,27 +89,38 @@ def _join(children: tuple[Input, ...], files_of: FilesOf) -> Iterator[Datum]:
         for file in _single(child, files_of):
             by_key.setdefault(file.join_on, [[] for _ in children])[index].append(file)
     for key in sorted(by_key):
-        parts = by_key[key]
-        if all(parts):
-            yield from product(*parts)
-            continue
-        # A shared file in a shrunken combination appears once: the product over what is left, without repeats.
-        kept = [[file for file in part if file.leaf.outer_join] for part in parts]
-        present = [part for part in kept if part]
-        if present:
-            yield from product(*present)
+        yield from product_of(joined(by_key[key]))
+
+
+def joined(parts: list[list[InputFile]]) -> list[list[InputFile]]:
+    """What a join combines of the files under a key, child by child: where some have none, only outer files."""
+    return parts if all(parts) else [[file for file in part if file.leaf.outer_join] for part in parts]
+
+
+def product_of(parts: list[list[InputFile]]) -> Iterator[Datum]:
+    """The combinations of those parts that are not empty."""
+    present = [part for part in parts if part]
+    if present:
+        yield from product(*present)
 
 
 def _group(children: tuple[Input, ...], files_of: FilesOf) -> Iterator[Datum]:
-    by_key: dict[str, list[InputFile]] = {}
-    for child in children:
-        members: dict[str, list[InputFile]] = {}
+    by_key: dict[str, list[list[InputFile]]] = {}
+    for index, child in enumerate(children):
         for file in _single(child, files_of):
-            members.setdefault(file.group_by, []).append(file)
-        for key, files in members.items():
-            by_key.setdefault(key, []).extend(sorted(files, key=lambda file: datum_id((file,))))
+            by_key.setdefault(file.group_by, [[] for _ in children])[index].append(file)
     for key in sorted(by_key):
-        yield tuple(by_key[key])
+        yield grouped(by_key[key])
+
+
+def grouped(parts: list[list[InputFile]]) -> Datum:
+    """The datum of a key of a group: all its files, child by child."""
+    return tuple(file for part in parts for file in sorted(part, key=lambda file: datum_id((file,))))
+
+
+def key_of(node: Join | Group, file: InputFile) -> str:
+    """Under which key a join or group has a file."""
+    return file.join_on if isinstance(node, Join) else file.group_by
 
 
 def _single(child: Input, files_of: FilesOf) -> Iterator[InputFile]:

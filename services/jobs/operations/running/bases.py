@@ -7,8 +7,11 @@ from sqlalchemy.orm import Session
 from services.jobs.clients import CommitRef, Pfs
 from services.jobs.domain.errors import CommitGone
 from services.jobs.domain.jobs import Job, JobKey, JobState
+from services.jobs.domain.origins import Origin
 from services.jobs.operations.running.results import commits_of
 from services.jobs.storage.jobs import JobStore
+from services.jobs.storage.origins import Origins
+from services.jobs.storage.sets import SetStore
 from services.kit.sortedmap.rows import EMPTY, Root
 from services.kit.storage.database import Database
 
@@ -18,11 +21,14 @@ class Base:
     """root: the datums that the commits' content holds already; number: of the job whose they are, or None.
 
     unknown: id of the commit that the content comes from when no job vouches for it, so it has to go; else "".
+    origin: what its plan was made from; recovered_in: records objects that hold all that it RECOVERED.
     """
 
     root: Root
     number: int | None = None
     unknown: str = ""
+    origin: Origin | None = None
+    recovered_in: tuple[str, ...] = ()
 
 
 async def find_base(db: Database, pfs: Pfs, job: Job) -> Base:
@@ -47,7 +53,13 @@ def _good(tx: Session, key: JobKey) -> Base | None:
     found = jobs.find(key)
     if found is None or found.state is not JobState.SUCCESS:
         return None
-    return Base(jobs.root(found.number), found.number)
+    recovered = SetStore(tx).with_records(found.number) if found.counters.recovered else []
+    return Base(
+        jobs.root(found.number),
+        found.number,
+        origin=Origins(tx).find(found.number),
+        recovered_in=tuple(one.records for one in recovered),
+    )
 
 
 async def _meta_failed(pfs: Pfs, output: CommitRef) -> bool:

@@ -8,10 +8,11 @@ from sqlalchemy.orm import Session
 
 from services.jobs.domain.errors import Superseded
 from services.jobs.domain.jobs import Counters, Job, JobKey, JobState, Stats
-from services.jobs.operations.running.planning import Plan
+from services.jobs.operations.running.drafts import Plan
 from services.jobs.storage.jobs import JobStore
 from services.jobs.storage.ledger import Ledger
 from services.jobs.storage.objects import INDEX, PLANS, name_of
+from services.jobs.storage.origins import Origins
 from services.jobs.storage.sets import SetStore
 from services.kit.sortedmap.rows import Root
 from services.kit.storage.outbox import Outbox
@@ -72,6 +73,7 @@ def run(tx: Session, number: int, plan: Plan, *, base: int | None, now: datetime
     jobs.save(job)
     jobs.row(number).plan = plan.key
     jobs.set_root(number, plan.root, indexed=False)
+    Origins(tx).keep(number, plan.origin)
     SetStore(tx).replace(number, plan.ranges)
     return job
 
@@ -110,6 +112,7 @@ def close(tx: Session, number: int, *, now: datetime) -> None:
 
 def remove(tx: Session, job: Job, *, now: datetime) -> None:
     """Forget a job."""
+    Origins(tx).forget(job.number)
     JobStore(tx).remove(job.number)
     Ledger(tx).bury(job.key.project, job.key.pipeline)
     Outbox(tx).add("jobs.job.changed", str(job.key), at=now, facts={"state": "DELETED"})

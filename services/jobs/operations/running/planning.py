@@ -1,188 +1,170 @@
-"""Planning a job: its datums against the base job's index, what the base leaves behind, and the sets to run.
+"""Planning a job: its datums, held against the base job's index.
 
-Datums stream into a file as they are found; in memory stay 80 bytes each. The plan object holds the lines of those
-that run, in the order they are found, and a set is a range of it.
-Elsewhere: which datums an input tree gives (domain/inputs.py); what runs (domain/plans.py); the base (bases.py).
+A plan costs what has changed: where the base was planned from the same tree and salt, the files that differ between
+its input commits and the job's tell which datums came and which are gone; all others are skipped unseen, but for those
+that were RECOVERED. Otherwise, or when more has changed than stays in memory, every datum is found and held against the
+whole index of the base; both ways give the same plan (ADR 12).
+Elsewhere: datums of a tree (domain/inputs.py); changes of datums (domain/changes.py); what runs (domain/plans.py);
+a plan while it is made (drafts.py); the base (bases.py); joins and groups by key (matching.py).
 """
 
 import asyncio
-from array import array
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from tempfile import NamedTemporaryFile
+from typing import Protocol
 
-from services.jobs.clients import CommitRef, Pfs
-from services.jobs.domain.datums import Datum, DatumState, InputFile, Leaf, datum_hash, datum_id
-from services.jobs.domain.inputs import Input, Union, datums, leaves
-from services.jobs.domain.plans import Fate, Known, cut_sets, fates
-from services.jobs.domain.records import planned_line, read_record
+from services.jobs.clients import CommitRef, Match
+from services.jobs.domain.changes import Changed, come, gone, is_comparable, keyed, may_repeat, whole
+from services.jobs.domain.datums import Datum, DatumState, InputFile, Leaf, datum_id
+from services.jobs.domain.errors import CommitGone
+from services.jobs.domain.inputs import Group, Input, Join, Union, datums, leaves
+from services.jobs.domain.origins import Origin, fingerprint
+from services.jobs.domain.records import read_record
 from services.jobs.domain.specs import PipelineSpec
 from services.jobs.domain.templates import evaluate
-from services.jobs.storage.objects import PLANS, Indexes, key_of
+from services.jobs.operations.running.bases import Base
+from services.jobs.operations.running.drafts import Draft, Plan
+from services.jobs.operations.running.matching import Matching
+from services.jobs.operations.running.sorting import Sorting, by_key
+from services.jobs.storage.objects import Indexes, read_directory
 from services.kit.sortedmap.change import apply
-from services.kit.sortedmap.rows import EMPTY, Removed, Root, Row
-from services.kit.sortedmap.tree import scan
+from services.kit.sortedmap.packs import Reader
+from services.kit.sortedmap.rows import EMPTY, NO_DIGEST, Edit, Removed, Root, Row
+from services.kit.sortedmap.tree import build, get, get_many, scan
 
-ID_BYTES = 32
+MOST_CHANGES = 100_000
+"""Files that may have changed for a plan to be told from them: they are in memory."""
+Commits = Mapping[Leaf, CommitRef]
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What a job does. ranges: (begin, length, datums) of each set in the object `key`.
+class Trees(Protocol):
+    """The files of commits."""
 
-    root: the base's index without what is removed, of which `packs` are new; removed: those rows, with the base's
-    records.
-    """
+    def glob(self, ref: CommitRef, pattern: str) -> AsyncIterator[list[Match]]:
+        """Files and directories, in path order, in batches."""
+        ...
 
-    key: str
-    ranges: tuple[tuple[int, int, int], ...]
-    total: int
-    skipped: int
-    root: Root
-    packs: tuple[bytes, ...]
-    removed: tuple[Row, ...]
+    def diff(
+        self, new: CommitRef, old: CommitRef, pattern: str
+    ) -> AsyncIterator[list[tuple[Match | None, Match | None]]]:
+        """(old, new) of each that differs, in path order, in batches. Raises CommitGone."""
+        ...
+
+
+@dataclass(frozen=True)
+class Now:
+    """What a plan is to be made from. leaves: each once, from left to right."""
+
+    spec: PipelineSpec
+    tree: Input
+    leaves: list[Leaf]
+    commits: Commits
+    comparable: bool
 
     @property
-    def to_run(self) -> int:
-        return self.total - self.skipped
+    def matching(self) -> Matching:
+        return Matching(self.tree, self.commits)
+
+    def origin(self) -> Origin:
+        return Origin(fingerprint(self.tree, self.spec.salt), tuple(self.commits[leaf].id for leaf in self.leaves))
 
 
-class Draft:
-    """Datums of a job while they are found. Used by one thread at a time."""
+@dataclass(frozen=True)
+class _Changes:
+    """What has changed since the base was planned; implements changes.Files."""
 
-    def __init__(self, folder: Path, salt: str) -> None:
-        self._file = NamedTemporaryFile(dir=folder, suffix=".plan")  # noqa: SIM115 - closed by `close`
-        self._salt = salt
-        self._ids, self._hashes = bytearray(), bytearray()
-        self._begins, self._sizes = array("Q", [0]), array("Q")
+    changed: Mapping[Leaf, Sequence[Changed]]
+    all: Mapping[Leaf, Sequence[InputFile]]
+    matching: Matching
+    reader: Reader
+    matches: Root
 
-    def __len__(self) -> int:
-        return len(self._sizes)
+    def changes(self, leaf: Leaf) -> Sequence[Changed]:
+        return self.changed[leaf]
 
-    def add(self, found: Iterable[Datum]) -> None:
-        for inputs in found:
-            id = datum_id(inputs)
-            hash = datum_hash(id, inputs, self._salt)
-            line = planned_line(id, hash, inputs)
-            self._file.write(line)
-            self._ids += id
-            self._hashes += hash
-            self._begins.append(self._begins[-1] + len(line))
-            self._sizes.append(sum(file.size_bytes for file in inputs))
+    def now(self, leaf: Leaf) -> Sequence[InputFile]:
+        return self.all[leaf]
 
-    def id(self, index: int) -> bytes:
-        return bytes(self._ids[ID_BYTES * index : ID_BYTES * (index + 1)])
-
-    def _hash(self, index: int) -> bytes:
-        return bytes(self._hashes[ID_BYTES * index : ID_BYTES * (index + 1)])
-
-    def by_id(self) -> list[int]:
-        """Where each datum is, by ascending id; of equal ids the first counts."""
-        order = sorted(range(len(self)), key=self.id)
-        return [at for place, at in enumerate(order) if place == 0 or self.id(order[place - 1]) != self.id(at)]
-
-    def plan(self, indexes: Indexes, base: Root, spec: PipelineSpec) -> Plan:
-        """Decide, and store the plan object. Blocks."""
-        order = self.by_id()
-        rows: dict[bytes, Row] = {}
-        runs = bytearray(len(self))
-        position = iter(order)
-        skipped = 0
-        for id, fate in fates(
-            ((self.id(at), self._hash(at)) for at in order), _known(indexes, base, rows), every_job=spec.every_job
-        ):
-            at = -1 if fate is Fate.GONE else next(position)
-            if fate is Fate.SKIP:
-                skipped += 1
-                del rows[id]
-            elif fate is not Fate.GONE:
-                runs[at] = 1
-        removed = tuple(rows[id] for id in sorted(rows))
-        root, packs = self._without(indexes, base, removed) if skipped else (EMPTY, ())
-        running = [at for at in range(len(self)) if runs[at]]
-        key, ranges = self._store(indexes, running, spec)
-        return Plan(key, ranges, len(order), skipped, root, packs, removed)
-
-    @staticmethod
-    def _without(indexes: Indexes, base: Root, removed: tuple[Row, ...]) -> tuple[Root, tuple[bytes, ...]]:
-        if not removed:
-            return base, ()
-        sink = indexes.sink()
-        root = apply(indexes.reader, base, (Removed(row.key) for row in removed), sink)
-        sink.flush()
-        return root, tuple(sink.packs)
-
-    def _store(
-        self, indexes: Indexes, running: list[int], spec: PipelineSpec
-    ) -> tuple[str, tuple[tuple[int, int, int], ...]]:
-        if not running:
-            return "", ()
-        key = key_of(PLANS, indexes.fresh().hex())
-        lengths = cut_sets(
-            (self._sizes[at] for at in running), spec.sets, to_run=len(running), workers=spec.parallelism
-        )
-        self._file.flush()
-        ranges, begin, at = [], 0, 0
-        with NamedTemporaryFile(dir=Path(self._file.name).parent, suffix=".plan", delete=False) as out:
-            for count in lengths:
-                part = running[at : at + count]
-                size = 0
-                for piece in self._pieces(part):
-                    size += out.write(piece)
-                ranges.append((begin, size, count))
-                begin, at = begin + size, at + count
-        indexes.objects.adopt(key, Path(out.name))
-        return key, tuple(ranges)
-
-    def _pieces(self, part: list[int]) -> Iterator[bytes]:
-        """The lines of some datums; neighbours are read in one go."""
-        start = 0
-        for place in range(1, len(part) + 1):
-            if place == len(part) or part[place] != part[place - 1] + 1:
-                low, high = self._begins[part[start]], self._begins[part[place - 1] + 1]
-                self._file.seek(low)
-                yield self._file.read(high - low)
-                start = place
-
-    def close(self) -> None:
-        self._file.close()
-
-
-def _known(indexes: Indexes, base: Root, rows: dict[bytes, Row]) -> Iterator[Known]:
-    """The base's datums. Each row is left in `rows`, for the caller to take out what stays."""
-    for row in scan(indexes.reader, base):
-        rows[row.key] = row
-        yield Known(row.key, row.digest, DatumState(row.kind))
-
-
-def outputs_of(indexes: Indexes, rows: Iterable[Row]) -> Iterator[tuple[str, str]]:
-    """What datums wrote: (path, datum id). Blocks."""
-    for row in rows:
-        for path in read_record(indexes.record(row)).outputs:
-            yield path, row.key.hex()
+    def members(self, node: Join | Group, key: str) -> list[list[InputFile]]:
+        return self.matching.members(self.reader, self.matches, node, key)
 
 
 @dataclass(frozen=True)
 class Planner:
     """Makes plans."""
 
-    pfs: Pfs
+    pfs: Trees
     indexes: Indexes
     scratch: Path
 
-    async def plan(self, spec: PipelineSpec, commits: Mapping[Leaf, CommitRef], base: Root) -> Plan:
+    async def plan(self, spec: PipelineSpec, commits: Commits, base: Base) -> Plan:
         """Plan a job. commits: the finished commit behind each leaf."""
         assert spec.tree is not None
+        now = Now(spec, spec.tree, list(dict.fromkeys(leaves(spec.tree))), commits, is_comparable(spec.tree))
         draft = Draft(self.scratch, spec.salt)
         try:
-            async for batch in self.datums(spec.tree, commits):
-                await asyncio.to_thread(draft.add, batch)
-            return await asyncio.to_thread(draft.plan, self.indexes, base, spec)
+            changes = await self._changes(now, base)
+            if changes is not None:
+                return await asyncio.to_thread(self._told, now, base, changes, draft)
+            return await self._full(now, base, draft)
         finally:
             draft.close()
 
-    async def datums(self, tree: Input, commits: Mapping[Leaf, CommitRef]) -> AsyncIterator[Iterable[Datum]]:
+    async def _full(self, now: Now, base: Base, draft: Draft) -> Plan:
+        """Find every datum."""
+        matches, packs = await self._matches(now) if now.comparable and keyed(now.tree) else (EMPTY, [])
+        async for batch in self._found(now, now.tree, matches):
+            await asyncio.to_thread(draft.add, batch)
+
+        def decided() -> Plan:
+            order, again = draft.by_id()
+            plan = draft.plan(self.indexes, base.root, scan(self.indexes.reader, base.root), now.spec, order)
+            if not now.comparable:
+                return plan
+            repeats, more = EMPTY, list[bytes]()
+            if again:
+                sink = self.indexes.sink()
+                repeats = build((Row(id, 0, again[id], NO_DIGEST) for id in sorted(again)), sink)
+                sink.flush()
+                more = sink.packs
+            origin = replace(now.origin(), matches=matches, repeats=repeats)
+            return replace(plan, origin=origin, packs=(*plan.packs, *packs, *more))
+
+        return await asyncio.to_thread(decided)
+
+    async def _found(self, now: Now, tree: Input, matches: Root) -> AsyncIterator[Iterable[Datum]]:
+        """Datums of a tree, in batches; joins and groups from their map when there is one."""
+        if isinstance(tree, Union):
+            for child in tree.children:
+                async for batch in self._found(now, child, matches):
+                    yield batch
+        elif isinstance(tree, Join | Group) and now.comparable:
+            yield now.matching.datums(self.indexes.reader, matches, tree)
+        else:
+            async for batch in self.datums(tree, now.commits):
+                yield batch
+
+    async def _matches(self, now: Now) -> tuple[Root, list[bytes]]:
+        """The files of joins and groups by key, and the packs that hold them."""
+        sorting, sink = Sorting(self.scratch), self.indexes.sink()
+
+        def built() -> Root:
+            root = build(sorting.rows(), sink)
+            sink.flush()
+            return root
+
+        try:
+            below = {leaf for node in keyed(now.tree) for leaf in leaves(node)}
+            for leaf in below:
+                async for files in self._files(leaf, now.commits[leaf]):
+                    await asyncio.to_thread(sorting.add, now.matching.rows(leaf, files))
+            return await asyncio.to_thread(built), sink.packs
+        finally:
+            sorting.close()
+
+    async def datums(self, tree: Input, commits: Commits) -> AsyncIterator[Iterable[Datum]]:
         """Datums of a tree, in batches; leaves and unions of them stream."""
         if isinstance(tree, Leaf):
             async for files in self._files(tree, commits[tree]):
@@ -200,15 +182,115 @@ class Planner:
 
     async def _files(self, leaf: Leaf, commit: CommitRef) -> AsyncIterator[list[InputFile]]:
         async for batch in self.pfs.glob(commit, leaf.glob):
-            yield [
-                InputFile(
-                    leaf,
-                    commit.id,
-                    match.path,
-                    match.size_bytes,
-                    match.digest,
-                    evaluate(leaf.join_on, match.path, match.captures),
-                    evaluate(leaf.group_by, match.path, match.captures),
+            yield [_file(leaf, commit, match) for match in batch]
+
+    async def _changes(self, now: Now, base: Base) -> _Changes | None:
+        """What has changed since the base was planned. None: that cannot be told, or is too much to be."""
+        origin, tree = base.origin, now.tree
+        if origin is None or not now.comparable or now.spec.every_job or origin.tree != now.origin().tree:
+            return None
+        changed: dict[Leaf, list[Changed]] = {}
+        try:
+            for leaf, before in zip(now.leaves, origin.commits, strict=True):
+                changed[leaf] = await self._changed(leaf, now.commits[leaf], replace(now.commits[leaf], id=before))
+                if sum(map(len, changed.values())) > MOST_CHANGES:
+                    return None
+        except CommitGone:
+            return None
+        found = _Changes(changed, {}, now.matching, self.indexes.reader, origin.matches)
+        wanted = whole(tree, found)
+        return replace(found, all={leaf: await self._all(leaf, now.commits[leaf]) for leaf in wanted})
+
+    async def _changed(self, leaf: Leaf, new: CommitRef, old: CommitRef) -> list[Changed]:
+        found: list[Changed] = []
+        if new == old:
+            return found
+        async for batch in self.pfs.diff(new, old, leaf.glob):
+            for was, now in batch:
+                before, after = (
+                    None if match is None else _file(leaf, commit, match) for match, commit in ((was, old), (now, new))
                 )
-                for match in batch
-            ]
+                found.append(Changed(before, after))
+            if len(found) > MOST_CHANGES:
+                break
+        return found
+
+    def _told(self, now: Now, base: Base, changes: _Changes, draft: Draft) -> Plan:
+        """Plan from what has changed. Blocks."""
+        assert base.origin is not None
+        reader = self.indexes.reader
+        counts, left = Counter[bytes](), set[bytes]()
+        for datum, is_new in come(now.tree, changes):
+            id = datum_id(datum)
+            draft.put(id, datum)
+            counts[id] += is_new
+        for datum in gone(now.tree, changes):
+            id = datum_id(datum)
+            left.add(id)
+            counts[id] -= 1
+        sink = self.indexes.sink()
+        repeats = base.origin.repeats
+        if may_repeat(now.tree):
+            extra = self._extra(base, counts)
+            left = {id for id in left if extra[id] < 0}
+            repeats = apply(reader, repeats, _repeated(extra), sink)
+        matching = now.matching
+        edits = [edit for leaf in now.leaves for edit in matching.edits(leaf, changes.changed[leaf])]
+        matches = apply(reader, base.origin.matches, sorted(edits, key=by_key), sink)
+        sink.flush()
+        self._add_recovered(now, base, draft, left)
+        order, _ = draft.by_id()
+        touched = sorted(left.union(map(draft.id, order)))
+        known = (row for row in get_many(reader, base.root, touched) if row is not None)
+        plan = draft.plan(self.indexes, base.root, known, now.spec, order)
+        origin = replace(now.origin(), matches=matches, repeats=repeats)
+        return replace(plan, origin=origin, packs=(*plan.packs, *sink.packs))
+
+    def _extra(self, base: Base, counts: Mapping[bytes, int]) -> dict[bytes, int]:
+        """How many leaves give each of these datums now, but one; -1: none does."""
+        assert base.origin is not None
+        found, reader = dict[bytes, int](), self.indexes.reader
+        for id in sorted(counts):
+            more = get(reader, base.origin.repeats, id)
+            before = more.size if more is not None else 0 if get(reader, base.root, id) is not None else -1
+            found[id] = before + counts[id]
+        return found
+
+    def _add_recovered(self, now: Now, base: Base, draft: Draft, left: set[bytes]) -> None:
+        """What the base RECOVERED runs again, changed or not. All of these have run in the base itself."""
+        known = left.union(map(draft.id, range(len(draft))))
+        commits = {(leaf.name, leaf.repo, leaf.branch): commit.id for leaf, commit in now.commits.items()}
+        for name in base.recovered_in:
+            for row in read_directory(self.indexes.objects, name):
+                if row.kind == DatumState.RECOVERED and row.key not in known:
+                    inputs = read_record(self.indexes.record(row)).inputs
+                    draft.put(row.key, tuple(_at(file, commits) for file in inputs))
+
+
+def _at(file: InputFile, commits: Mapping[tuple[str, str, str], str]) -> InputFile:
+    leaf = file.leaf
+    return replace(file, commit=commits[leaf.name, leaf.repo, leaf.branch])
+
+
+def _repeated(extra: Mapping[bytes, int]) -> Iterator[Edit]:
+    for id in sorted(extra):
+        yield Row(id, 0, extra[id], NO_DIGEST) if extra[id] > 0 else Removed(id)
+
+
+def _file(leaf: Leaf, commit: CommitRef, match: Match) -> InputFile:
+    return InputFile(
+        leaf,
+        commit.id,
+        match.path,
+        match.size_bytes,
+        match.digest,
+        evaluate(leaf.join_on, match.path, match.captures),
+        evaluate(leaf.group_by, match.path, match.captures),
+    )
+
+
+def outputs_of(indexes: Indexes, rows: Iterable[Row]) -> Iterator[tuple[str, str]]:
+    """What datums wrote: (path, datum id). Blocks."""
+    for row in rows:
+        for path in read_record(indexes.record(row)).outputs:
+            yield path, row.key.hex()

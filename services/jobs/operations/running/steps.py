@@ -23,7 +23,8 @@ from services.jobs.operations.logs import Logs
 from services.jobs.operations.queue import Line, Queue
 from services.jobs.operations.running import moving, results
 from services.jobs.operations.running.bases import Base, find_base
-from services.jobs.operations.running.planning import Plan, Planner, outputs_of
+from services.jobs.operations.running.drafts import Plan
+from services.jobs.operations.running.planning import Planner, outputs_of
 from services.jobs.operations.running.results import attach, commits_of
 from services.jobs.operations.wakes import Wakes, waited
 from services.jobs.spec_reader import read_document
@@ -109,7 +110,7 @@ class JobSteps:
             return
         base = await find_base(self._t.db, self._t.pfs, job)
         try:
-            plan = await self._t.planner.plan(spec, {leaf: facts.ref for leaf, facts in inputs.items()}, base.root)
+            plan = await self._t.planner.plan(spec, {leaf: facts.ref for leaf, facts in inputs.items()}, base)
         except InputRefused as refused:
             await self._move(JobState.FAILURE, of=JobState.STARTING, reason=str(refused))
             return

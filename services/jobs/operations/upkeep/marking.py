@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from services.jobs.storage.jobs import JobStore
 from services.jobs.storage.objects import Indexes, name_of
+from services.jobs.storage.origins import Origins
 from services.jobs.storage.tables import JobRow, SetRow
 from services.kit.sortedmap.encoding.chunks import Leaf, Node
 from services.kit.sortedmap.rows import Place, Root
@@ -22,11 +23,15 @@ WORK_SECONDS, PAUSE_SECONDS = 0.005, 0.005
 
 @dataclass(frozen=True)
 class Held:
-    """What the rows of some jobs refer to by themselves. plans: of jobs that may still run."""
+    """What the rows of some jobs refer to by themselves.
+
+    plans: of jobs that may still run; roots: datum indexes; maps: what plans were made from, naming no records.
+    """
 
     plans: list[str]
     records: list[str]
     roots: list[Root]
+    maps: list[Root]
 
     @property
     def names(self) -> set[str]:
@@ -40,7 +45,8 @@ def held(tx: Session, owner: tuple[str, str] | None = None) -> Held:
     records = select(SetRow.records).join(JobRow, JobRow.number == SetRow.job).where(*mine, SetRow.records != "")
     roots = [JobStore(tx).root(row.number) for row in rows]  # of rows that are at hand
     plans = [name_of(row.plan) for row in rows if row.plan and not row.closed]
-    return Held(plans, list(tx.scalars(records)), roots)
+    maps = [root for origin in Origins(tx).of(owner) for root in origin.roots]
+    return Held(plans, list(tx.scalars(records)), roots, maps)
 
 
 class Walk:
@@ -79,7 +85,7 @@ class Walk:
 def referred(indexes: Indexes, found: Held) -> set[str]:
     """Names of all objects that are referred to. Blocks, and gives way to callers. Raises Corrupt."""
     names, walk, since = found.names, Walk(indexes), time.monotonic()
-    for leaf in walk.leaves(found.roots):
+    for leaf in walk.leaves([*found.roots, *found.maps]):
         names |= {place.pack.hex() for place in leaf.places.all() if place is not None}
         if time.monotonic() - since > WORK_SECONDS:
             time.sleep(PAUSE_SECONDS)

@@ -5,7 +5,7 @@ Elsewhere: what is referred to (marking.py).
 
 from array import array
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from xxhash import xxh3_64_intdigest
@@ -37,20 +37,22 @@ class Verification:
             yield from self._read(name)
         walk = Walk(self.indexes)
         for root in found.roots:
-            yield from self._index(walk, root)
+            yield from self._index(walk, root, self._row)
+        for root in found.maps:
+            yield from self._index(walk, root, lambda _row: iter(()))
         self.objects += len(walk.packs)
 
-    def _index(self, walk: Walk, root: Root) -> Iterator[str]:
+    def _index(self, walk: Walk, root: Root, look: Callable[[Row], Iterator[str]]) -> Iterator[str]:
         try:
             for leaf in walk.leaves([root]):
                 for at in range(len(leaf.keys)):
-                    self.rows += 1
-                    yield from self._row(leaf.row(at))
+                    yield from look(leaf.row(at))
         except Corrupt as problem:
             pack = getattr(getattr(problem, "place", root.place), "pack", b"").hex()
             yield self._problem(f"{key_of(INDEX, pack)}: {problem}")
 
     def _row(self, row: Row) -> Iterator[str]:
+        self.rows += 1
         if row.place is None:
             yield self._problem(f"datum {row.key.hex()} has no record")
             return

@@ -95,6 +95,12 @@ def upgrade() -> None:
     sa.Column('document', sa.LargeBinary(), nullable=False),
     sa.PrimaryKeyConstraint('project', 'pipeline', 'version')
     )
+    op.create_table('origins',
+    sa.Column('job', sa.Integer(), nullable=False),
+    sa.Column('origin', sa.LargeBinary(), nullable=False),
+    sa.ForeignKeyConstraint(['job'], ['jobs.number'], ondelete='CASCADE'),
+    sa.PrimaryKeyConstraint('job')
+    )
     op.create_table('sets',
     sa.Column('job', sa.Integer(), nullable=False),
     sa.Column('index', sa.Integer(), autoincrement=False, nullable=False),

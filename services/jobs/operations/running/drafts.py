@@ -1,0 +1,168 @@
+"""A plan while it is made: the datums found so far, held against what the base knows of them, and cut into sets.
+
+Datums stream into a file as they are found; in memory stay 80 bytes each. The plan object holds the lines of those
+that run, in the order they are found, and a set is a range of it.
+Elsewhere: who finds them (planning.py); what runs (domain/plans.py).
+"""
+
+from array import array
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+
+from services.jobs.domain.datums import Datum, DatumState, datum_hash, datum_id
+from services.jobs.domain.origins import Origin
+from services.jobs.domain.plans import Fate, Known, cut_sets, fates
+from services.jobs.domain.records import planned_line
+from services.jobs.domain.specs import PipelineSpec
+from services.jobs.storage.objects import PLANS, Indexes, key_of
+from services.kit.sortedmap.change import apply
+from services.kit.sortedmap.rows import EMPTY, Removed, Root, Row
+
+ID_BYTES = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a job does. ranges: (begin, length, datums) of each set in the object `key`.
+
+    root: the base's index without what is removed; removed: those rows, with the base's records; packs: what is new of
+    this index and of the maps of the origin. origin: None when the next plan cannot be told from this one.
+    """
+
+    key: str
+    ranges: tuple[tuple[int, int, int], ...]
+    total: int
+    skipped: int
+    root: Root
+    packs: tuple[bytes, ...]
+    removed: tuple[Row, ...]
+    origin: Origin | None = None
+
+    @property
+    def to_run(self) -> int:
+        return self.total - self.skipped
+
+
+class Draft:
+    """Datums of a job while they are found. Used by one thread at a time."""
+
+    def __init__(self, folder: Path, salt: str) -> None:
+        self._file = NamedTemporaryFile(dir=folder, suffix=".plan")  # noqa: SIM115 - closed by `close`
+        self._salt = salt
+        self._ids, self._hashes = bytearray(), bytearray()
+        self._begins, self._sizes = array("Q", [0]), array("Q")
+
+    def __len__(self) -> int:
+        return len(self._sizes)
+
+    def add(self, found: Iterable[Datum]) -> None:
+        for inputs in found:
+            self.put(datum_id(inputs), inputs)
+
+    def put(self, id: bytes, inputs: Datum) -> None:
+        """Add a datum whose id is known."""
+        hash = datum_hash(id, inputs, self._salt)
+        line = planned_line(id, hash, inputs)
+        self._file.write(line)
+        self._ids += id
+        self._hashes += hash
+        self._begins.append(self._begins[-1] + len(line))
+        self._sizes.append(sum(file.size_bytes for file in inputs))
+
+    def id(self, index: int) -> bytes:
+        return bytes(self._ids[ID_BYTES * index : ID_BYTES * (index + 1)])
+
+    def _hash(self, index: int) -> bytes:
+        return bytes(self._hashes[ID_BYTES * index : ID_BYTES * (index + 1)])
+
+    def by_id(self) -> tuple[list[int], dict[bytes, int]]:
+        """Where each datum is, by ascending id, of equal ids the first; and how often those came that came again."""
+        every = sorted(range(len(self)), key=self.id)
+        order, again = list[int](), dict[bytes, int]()
+        before = b""
+        for at in every:
+            id = self.id(at)
+            if id == before:
+                again[id] = again.get(id, 0) + 1
+            else:
+                order.append(at)
+                before = id
+        return order, again
+
+    def plan(self, indexes: Indexes, base: Root, known: Iterable[Row], spec: PipelineSpec, order: list[int]) -> Plan:
+        """Decide, and store the plan object. known: rows of the base, ascending; the rest of them stays. Blocks."""
+        rows: dict[bytes, Row] = {}
+        runs = bytearray(len(self))
+        position = iter(order)
+        looked_at = skipped = 0
+
+        def told() -> Iterator[Known]:
+            nonlocal looked_at
+            for row in known:
+                rows[row.key] = row
+                looked_at += 1
+                yield Known(row.key, row.digest, DatumState(row.kind))
+
+        wanted = ((self.id(at), self._hash(at)) for at in order)
+        for id, fate in fates(wanted, told(), every_job=spec.every_job):
+            at = -1 if fate is Fate.GONE else next(position)
+            if fate is Fate.SKIP:
+                skipped += 1
+                del rows[id]
+            elif fate is not Fate.GONE:
+                runs[at] = 1
+        removed = tuple(rows[id] for id in sorted(rows))
+        untouched = base.rows - looked_at
+        skipped += untouched
+        root, packs = without(indexes, base, removed) if skipped else (EMPTY, ())
+        running = [at for at in range(len(self)) if runs[at]]
+        key, ranges = self._store(indexes, running, spec)
+        return Plan(key, ranges, untouched + len(order), skipped, root, packs, removed)
+
+    def _store(
+        self, indexes: Indexes, running: list[int], spec: PipelineSpec
+    ) -> tuple[str, tuple[tuple[int, int, int], ...]]:
+        if not running:
+            return "", ()
+        key = key_of(PLANS, indexes.fresh().hex())
+        lengths = cut_sets(
+            (self._sizes[at] for at in running), spec.sets, to_run=len(running), workers=spec.parallelism
+        )
+        self._file.flush()
+        ranges, begin, at = [], 0, 0
+        with NamedTemporaryFile(dir=Path(self._file.name).parent, suffix=".plan", delete=False) as out:
+            for count in lengths:
+                part = running[at : at + count]
+                size = 0
+                for piece in self._pieces(part):
+                    size += out.write(piece)
+                ranges.append((begin, size, count))
+                begin, at = begin + size, at + count
+        indexes.objects.adopt(key, Path(out.name))
+        return key, tuple(ranges)
+
+    def _pieces(self, part: list[int]) -> Iterator[bytes]:
+        """The lines of some datums; neighbours are read in one go."""
+        start = 0
+        for place in range(1, len(part) + 1):
+            if place == len(part) or part[place] != part[place - 1] + 1:
+                low, high = self._begins[part[start]], self._begins[part[place - 1] + 1]
+                self._file.seek(low)
+                yield self._file.read(high - low)
+                start = place
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def without(indexes: Indexes, base: Root, removed: Iterable[Row]) -> tuple[Root, tuple[bytes, ...]]:
+    """An index without some of its rows, and the packs written for it. Blocks."""
+    edits = [Removed(row.key) for row in removed]
+    if not edits:
+        return base, ()
+    sink = indexes.sink()
+    root = apply(indexes.reader, base, edits, sink)
+    sink.flush()
+    return root, tuple(sink.packs)

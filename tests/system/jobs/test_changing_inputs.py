@@ -1,0 +1,92 @@
+"""Jobs over inputs that change, of every kind: their datums are those of the inputs, and only what is new runs."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from google.protobuf import json_format
+
+from datamill.wire import pfs_v2_pb2 as pfs
+from datamill.wire import pps_v2_pb2 as pps
+from tests.support.servers import eventually, unique
+from tests.system.jobs.hands import Bench, job, repo
+
+Tree = dict[str, Any]
+
+
+def leaf(source: str, glob: str, **more: Any) -> Tree:
+    return {"pfs": {"name": source, "repo": source, "glob": glob, **more}}
+
+
+def joined(source: str, **more: Any) -> Tree:
+    return leaf(source, "/(?)*", joinOn="$1", **more)
+
+
+KINDS: Mapping[str, Callable[[str, str], Tree]] = {
+    "whole": lambda a, b: leaf(a, "/"),
+    "everything": lambda a, b: leaf(a, "/**"),
+    "union": lambda a, b: {"union": [leaf(a, "/*"), leaf(b, "/*"), leaf(a, "/[ab]*")]},
+    "cross": lambda a, b: {"cross": [leaf(a, "/*"), leaf(b, "/*")]},
+    "join": lambda a, b: {"join": [joined(a), joined(b, outerJoin=True)]},
+    "group": lambda a, b: {"group": [leaf(a, "/(?)*", groupBy="$1"), leaf(b, "/(?)*", groupBy="$1")]},
+    "nested": lambda a, b: {"cross": [{"join": [joined(a), joined(b)]}, {"union": [leaf(a, "/a*", name="c")]}]},
+    "too deep": lambda a, b: {"join": [{"cross": [joined(a), joined(b)]}]},
+}
+EDITS: list[tuple[str, dict[str, bytes | None]]] = [
+    ("mine", {"/a1": b"1", "/b1": b"1", "/a/x": b"1"}),
+    ("other", {"/a1": b"1", "/c1": b"1"}),
+    ("mine", {"/a1": b"2"}),
+    ("mine", {"/a2": b"1", "/b1": None}),
+    ("other", {"/c1": None, "/b1": b"1"}),
+    ("mine", {"/a1": None, "/a2": None, "/a/x": None}),
+    ("mine", {"/a1": b"2"}),
+    ("other", {"/a1": b"3"}),
+]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_datums_of_a_job_are_those_of_its_inputs_and_what_is_new_of_them_runs(bench: Bench, kind: str) -> None:
+    other = replace(bench, source=unique("other"))
+    bench.files.CreateRepo(pfs.CreateRepoRequest(repo=repo(other.source)))
+    tree = KINDS[kind](bench.source, other.source)
+    first = bench.create(input=tree)
+    assert bench.ended(first).data_total == 0
+    before: dict[str, list[bytes]] = {}
+    for where, files in EDITS:
+        if where == "other" and other.source not in str(tree):
+            continue
+        id = (bench if where == "mine" else other).commit(files)
+        ran = work(bench, id)
+        datums = held(bench, pps.ListDatumRequest(input=wire(tree)))
+        assert held(bench, pps.ListDatumRequest(job=job(bench.name, id))) == datums
+        assert ran == {datum for datum in datums if datums[datum] != before.get(datum)}
+        info = bench.inspect(id)
+        assert (info.data_total, info.data_skipped) == (len(datums), len(datums) - len(ran))
+        before = datums
+
+
+def wire(tree: Tree) -> pps.Input:
+    return json_format.ParseDict(tree, pps.Input())
+
+
+def held(bench: Bench, request: pps.ListDatumRequest) -> dict[str, list[bytes]]:
+    """Datums with the digests of their files."""
+    return {info.datum.id: [file.hash for file in info.data] for info in bench.jobs.ListDatum(request, timeout=120)}
+
+
+def work(bench: Bench, id: str) -> set[str]:
+    """Do all that a job gives. Returns the datums."""
+    done = set[str]()
+
+    def ended() -> bool:
+        held = bench.hands().lease(0.3)
+        if held is not None:
+            assert held.job.id == id
+            done.update(datum.id for datum in held.datums)
+            hands = bench.hands()
+            assert hands.complete(hands.results(held, lambda datum: {f"/{datum.id}": b""}))
+        return bench.inspect(id).state == pps.JOB_SUCCESS
+
+    eventually(ended, f"job {id} succeeded", seconds=120)
+    return done
