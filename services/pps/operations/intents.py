@@ -42,9 +42,18 @@ def begin_version(tx: Session, draft: Version, *, update: bool, now: datetime) -
     return version
 
 
-def begin_versions(tx: Session, drafts: Iterable[Version], *, now: datetime) -> list[Version]:
-    """Write new versions of several pipelines as intents, all or none. Raises Busy."""
-    return [begin_version(tx, draft, update=True, now=now) for draft in drafts]
+def begin_updates(tx: Session, drafts: Iterable[tuple[Version, int]], *, now: datetime) -> list[Version]:
+    """Write new versions of pipelines as intents, all or none. drafts: each with the number of the version it renews.
+
+    Raises Busy, also when another version is in force by now.
+    """
+    store, found = PipelineStore(tx), list[Version]()
+    for draft, renewed in drafts:
+        row = store.row(draft.key)
+        if row is None or row.version != renewed:
+            raise Busy(draft.key, UPDATING)
+        found.append(begin_version(tx, draft, update=True, now=now))
+    return found
 
 
 def _numbered(draft: Version, number: int, now: datetime) -> Version:

@@ -74,7 +74,8 @@ class DefaultsRpcs(DraftingRpcs):
         async with AsyncExitStack() as own:
             for draft in drafts:
                 await own.enter_async_context(self.reconciler.working_on(draft.key))
-            versions = await self.db.run(intents.begin_versions, drafts, now=self.clock.now())
+            renewed = [(draft, one.version.number) for draft, (one, _) in zip(drafts, changes, strict=True)]
+            versions = await self.db.run(intents.begin_updates, renewed, now=self.clock.now())
             made, commit = {version.key: version.number for version in versions}, ""
             if versions:
                 stopped = {one.key: one.stopped for one, _ in changes}

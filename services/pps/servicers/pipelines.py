@@ -8,7 +8,7 @@ from google.protobuf.empty_pb2 import Empty
 from datamill.wire import pps_v2_pb2 as pps
 from services.kit.rpc.server import Context
 from services.pps.clients import PfsRefused
-from services.pps.domain.errors import PipelineNotFound
+from services.pps.domain.errors import PipelineNotFound, SecretNotFound
 from services.pps.domain.names import PipelineKey
 from services.pps.domain.pipelines import readers_first
 from services.pps.operations import intents, reading
@@ -17,7 +17,7 @@ from services.pps.servicers.to_wire import key_of, pipeline_of
 
 
 class ChangingRpcs(PipelineRpcs):
-    """StopPipeline, StartPipeline, DeletePipeline, DeletePipelines."""
+    """StopPipeline, StartPipeline, DeletePipeline, DeletePipelines, DeleteAll."""
 
     async def StopPipeline(self, request: pps.StopPipelineRequest, context: Context) -> Empty:
         try:
@@ -49,6 +49,16 @@ class ChangingRpcs(PipelineRpcs):
         chosen = readers_first(one for one in found if request.all or one.key.project in projects)
         await self._delete([one.key for one in chosen], keep_repo=request.keep_repo, force=request.force)
         return pps.DeletePipelinesResponse(pipelines=[pipeline_of(one.key) for one in chosen])
+
+    async def DeleteAll(self, request: Empty, context: Context) -> Empty:
+        """All pipelines with what they wrote, and all secrets; what else there is in repos stays."""
+        await self.DeletePipelines(pps.DeletePipelinesRequest(all=True, force=True), context)
+        for secret in await self.secrets.listing():
+            try:
+                await self.secrets.delete(secret.name)
+            except SecretNotFound:  # somebody else was first
+                continue
+        return Empty()
 
     async def _delete(self, keys: Sequence[PipelineKey], *, keep_repo: bool, force: bool) -> None:
         """All or none. keys: readers before what they read."""

@@ -11,6 +11,7 @@ from typing import Any
 
 import grpc
 import pytest
+from google.protobuf.empty_pb2 import Empty
 
 from datamill.wire import pfs_v2_pb2 as pfs
 from datamill.wire import pps_v2_pb2 as pps
@@ -145,6 +146,25 @@ def test_rapid_updates_end_with_the_last(side: Side, project: str) -> None:
     stop = pps.StopPipelineRequest(pipeline=info.pipeline)
     side.pps.StopPipeline(stop)
     assert eventually(lambda: inspect(side, project, "a").state == pps.PIPELINE_PAUSED)
+
+
+def test_everything_can_be_deleted(side: Side, project: str) -> None:
+    """Pipelines, those that others read too, and secrets; repos that are nobody's output stay."""
+    where = pfs.Project(name=project)
+    source = pfs.Repo(name="source", type="user", project=where)
+    side.pfs.CreateRepo(pfs.CreateRepoRequest(repo=source))
+    for name, reads in (("a", "source"), ("b", "a")):
+        request = pipeline(name, "true", leaf(reads, "/*"))
+        request.pipeline.project.name = project
+        side.pps.CreatePipeline(request)
+    secret = json.dumps({"kind": "Secret", "metadata": {"name": unique("s")}, "stringData": {"k": "v"}})
+    side.pps.CreateSecret(pps.CreateSecretRequest(file=secret.encode()))
+    side.pps.DeleteAll(Empty())
+    assert list(side.pps.ListPipeline(pps.ListPipelineRequest())) == []
+    assert list(side.pps.ListSecret(Empty()).secret_info) == []
+    left = side.pfs.ListRepo(pfs.ListRepoRequest(projects=[where]))
+    assert [(info.repo.name, info.repo.type) for info in left] == [("source", "user")]
+    side.pps.DeleteAll(Empty())
 
 
 @contextmanager
