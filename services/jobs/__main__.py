@@ -11,6 +11,7 @@ from pathlib import Path
 import grpc
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2_grpc import add_TraceServiceServicer_to_server
 
+from datamill.wire.explain_v1_pb2_grpc import add_ExplainServiceServicer_to_server
 from datamill.wire.pps_v2_pb2_grpc import add_APIServicer_to_server
 from datamill.wire.upkeep_v1_pb2_grpc import add_JobUpkeepServiceServicer_to_server
 from datamill.wire.work_v1_pb2_grpc import add_WorkServiceServicer_to_server
@@ -27,6 +28,7 @@ from services.jobs.operations.running.planning import Planner
 from services.jobs.operations.running.steps import Tools
 from services.jobs.operations.wakes import Wakes
 from services.jobs.servicers.api import JobsApi
+from services.jobs.servicers.explain import ExplainService
 from services.jobs.servicers.jobs import Parts
 from services.jobs.servicers.traces import Forwarder, TraceIntake
 from services.jobs.servicers.upkeep import JobUpkeepService
@@ -48,7 +50,7 @@ from services.kit.time.clock import SystemClock
 
 NAMES = (
     "pps_v2.API", "datamill.work.v1.WorkService", "datamill.upkeep.v1.JobUpkeepService",
-    "opentelemetry.proto.collector.trace.v1.TraceService",
+    "datamill.explain.v1.ExplainService", "opentelemetry.proto.collector.trace.v1.TraceService",
 )  # fmt: skip
 WAITING = 32  # threads, where they wait for a store far away and not for a core
 MIGRATIONS = Path(__file__).parent / "storage" / "migrations"
@@ -76,7 +78,8 @@ async def main(settings: Settings) -> None:
         staging = Staging(to_pfs, "jobs")
         stops = StagedStops(tools, creator, staging, bus)
         forwarder = Forwarder(settings.otlp_collector)
-        api = JobsApi(Parts(tools, creator, pps, bus, staging, settings.service_token))
+        parts = Parts(tools, creator, pps, bus, staging, settings.service_token)
+        api, explain = JobsApi(parts), ExplainService(parts)
         work = WorkService(tools, token=settings.service_token)
         traces = TraceIntake(logs, forwarder, token=settings.service_token)
         collector = Collector(db, indexes, clock, every=settings.gc_every, hold=settings.gc_hold)
@@ -84,6 +87,7 @@ async def main(settings: Settings) -> None:
 
         def register(server: grpc.aio.Server) -> None:
             add_APIServicer_to_server(api, server)
+            add_ExplainServiceServicer_to_server(explain, server)
             add_WorkServiceServicer_to_server(work, server)
             add_JobUpkeepServiceServicer_to_server(upkeep, server)
             add_TraceServiceServicer_to_server(traces, server)  # type: ignore[no-untyped-call]

@@ -6,6 +6,7 @@ Calls that users wait for are patient with a peer that is just starting again: t
 import asyncio
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
+from datetime import datetime
 
 import grpc
 
@@ -21,6 +22,7 @@ from services.jobs.domain.errors import CommitGone, InputRefused, PipelineNotFou
 from services.jobs.domain.specs import PipelineSpec
 from services.jobs.spec_reader import read_spec
 from services.kit.rpc.server import PROBLEM_HEADER
+from services.kit.time.times import time_of
 
 ENTRIES_A_MESSAGE = 2000
 EGRESS_SECONDS = 7 * 24 * 3600.0  # as long as it takes: whoever stops the job ends the call
@@ -65,6 +67,19 @@ class CommitFacts:
     spec_commits: tuple[str, ...]
     """Ids of the spec commits among what it was made from."""
     made_from: tuple[CommitRef, ...] = ()
+    started: datetime | None = None
+    closed: datetime | None = None
+    """When writing ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """How a pipeline and its workers are."""
+
+    state: str
+    reason: str
+    requested: int
+    available: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,6 +278,20 @@ class Pps:
                 raise PipelineNotFound(f"{project}/{name}") from error
             raise
 
+    async def health(self, project: str, name: str) -> Health:
+        """How a pipeline is now. Raises PipelineNotFound."""
+        wanted = pps.Pipeline(name=name, project=pfs.Project(name=project))
+        try:
+            info = await pps_grpc.APIStub(self.channel).InspectPipeline(
+                pps.InspectPipelineRequest(pipeline=wanted, details=True), timeout=10
+            )
+        except grpc.aio.AioRpcError as error:
+            if error.code() is grpc.StatusCode.NOT_FOUND:
+                raise PipelineNotFound(f"{project}/{name}") from error
+            raise
+        state = pps.PipelineState.Name(info.state).removeprefix("PIPELINE_")
+        return Health(state, info.reason, info.details.workers_requested, info.details.workers_available)
+
     async def versions(self, project: str, name: str) -> list[PipelineSpec]:
         """All versions, newest first; none when there is no such pipeline."""
         wanted = pps.Pipeline(name=name, project=pfs.Project(name=project))
@@ -304,4 +333,6 @@ def _facts(info: pfs.CommitInfo) -> CommitFacts:
         parent=_ref(info.parent_commit) if info.HasField("parent_commit") else None,
         spec_commits=tuple(ref.id for ref in above if ref.type == "spec"),
         made_from=tuple(above),
+        started=time_of(info.started) if info.HasField("started") else None,
+        closed=time_of(info.finishing) if info.HasField("finishing") else None,
     )

@@ -68,3 +68,10 @@ class ObjectGivenUp(Unavailable):
 
     def __init__(self) -> None:
         super().__init__("the jobs service was away for so long that what this call stored was given up; try again")
+
+
+class NotPlanned(Refused):
+    """The job does not know its datums yet."""
+
+    def __init__(self, key: JobKey) -> None:
+        super().__init__(f"job {key} has not found its datums yet; `why job` says what it is waiting for")

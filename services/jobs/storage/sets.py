@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy import delete, func, insert, or_, select, update
 from sqlalchemy.orm import Session
 
 from services.jobs.domain.jobs import JobState
@@ -53,6 +53,16 @@ class SetStore:
         """Sets that are not DONE."""
         left = select(func.count()).select_from(SetRow)
         return self.tx.scalar(left.where(SetRow.job == job, SetRow.state != int(SetState.DONE))) or 0
+
+    def free_of(self, job: int, now: datetime) -> tuple[int, int]:
+        """How many sets of a job nobody has, and how many datums are in them."""
+        free = or_(SetRow.lease_until.is_(None), SetRow.lease_until <= now)
+        row = self.tx.execute(
+            select(func.count(), func.coalesce(func.sum(SetRow.datums), 0)).where(
+                SetRow.job == job, SetRow.state == int(SetState.OPEN), free
+            )
+        ).one()
+        return int(row[0]), int(row[1])
 
     def held_by(self, worker: str, project: str, pipeline: str, *, job: str = "") -> list[DatumSet]:
         """What a worker has leased and not answered; of the job with this id alone if one is given."""

@@ -81,9 +81,7 @@ def test_a_tick_may_take_the_place_of_those_before(bench: Bench) -> None:
     names = [files(bench, commit) for commit in found]
     assert all(len(one) == 1 for one in names)
     times = [datetime.fromisoformat(one[0]) for one in names]
-    assert [later - earlier for earlier, later in pairwise(times)] == [timedelta(seconds=1)] * (
-        len(times) - 1
-    )
+    assert [later - earlier for earlier, later in pairwise(times)] == [timedelta(seconds=1)] * (len(times) - 1)
 
 
 def test_crons_by_hand(bench: Bench) -> None:
