@@ -19,7 +19,9 @@ from services.jobs.clients import Pfs, Pps
 from services.jobs.duties.collector import Collector
 from services.jobs.duties.driver import Driver
 from services.jobs.duties.follower import Follower
+from services.jobs.duties.sealer import Sealer
 from services.jobs.duties.staged import StagedStops
+from services.jobs.operations.history.sealing import Sealing
 from services.jobs.operations.logs import Logs
 from services.jobs.operations.naming import Names
 from services.jobs.operations.queue import Queue
@@ -80,9 +82,10 @@ async def main(settings: Settings) -> None:
         forwarder = Forwarder(settings.otlp_collector)
         parts = Parts(tools, creator, pps, bus, staging, settings.service_token)
         api, explain = JobsApi(parts), ExplainService(parts)
-        work = WorkService(tools, token=settings.service_token)
+        work = WorkService(tools, token=settings.service_token, traced=bool(settings.otlp_collector))
         traces = TraceIntake(logs, forwarder, token=settings.service_token)
         collector = Collector(db, indexes, clock, every=settings.gc_every, hold=settings.gc_hold)
+        sealing = Sealing(db, logs, indexes, clock, settled=settings.seal_logs_after, keep=settings.keep_sealed_logs)
         upkeep = JobUpkeepService(collector, token=settings.service_token)
 
         def register(server: grpc.aio.Server) -> None:
@@ -102,6 +105,7 @@ async def main(settings: Settings) -> None:
             logs.run,
             forwarder.run,
             collector.run,
+            Sealer(sealing).run,
         )
         running = [duties.create_task(loop()) for loop in loops]
         await up.enter_async_context(serving([register], NAMES, at=settings.listen, drain=settings.drain))

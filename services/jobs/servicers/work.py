@@ -41,9 +41,11 @@ DATUM_STATES = {
 class WorkService(WorkServiceServicer):
     """For workers only: every call needs the service token."""
 
-    def __init__(self, tools: Tools, *, token: str) -> None:
+    def __init__(self, tools: Tools, *, token: str, traced: bool) -> None:
+        """traced: whether anybody looks at spans; workers are told by the trace context's flag."""
         self._t = tools
         self._token = token
+        self._traced = traced
 
     async def LeaseSet(self, request: work.LeaseSetRequest, context: Context) -> work.LeaseSetResponse:
         require_service(context, self._token)
@@ -96,7 +98,7 @@ class WorkService(WorkServiceServicer):
             index=leased.set.index,
             datums=map(to_wire.work_datum, datums),
             output_commit=to_wire.output_commit(leased.job),
-            traceparent=leased.job.traceparent,
+            traceparent=leased.job.traceparent.removesuffix("-01") + ("-01" if self._traced else "-00"),
         )
 
     async def _planned(self, plan: str, one: DatumSet) -> list[Planned]:

@@ -106,7 +106,7 @@ class Batch:
     def _start(self) -> UserProcess:
         bench = self._bench
         bench.scratch.unlink()
-        env = bench.base_env | dict(environment.of_set(self._hand.datum_set))
+        env = {**bench.base_env, **dict(environment.of_set(self._hand.datum_set))}
         stdin = Path(bench.scratch.spool("stdin")) if bench.spec.stdin else None
         command = Command(bench.spec.cmd, stdin, bench.spec.working_dir, bench.spec.run_as)
         self._asked.open()

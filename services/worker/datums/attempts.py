@@ -16,7 +16,6 @@ from services.worker.datums.bench import Bench, SetInHand
 from services.worker.datums.results import SHOWN_INPUTS, Effort, Outcome, Taking
 from services.worker.inputs.layout import LaidOut
 from services.worker.inputs.prefetch import Gone
-from services.worker.inputs.scratch import remove
 from services.worker.process import environment
 from services.worker.process.lines import OutputLog
 from services.worker.process.running import End, Ended, run
@@ -42,7 +41,7 @@ class DatumRun:
         self._clock = 0.0
         self._tries = 0
         self._laid: LaidOut | None = None
-        self._env: list[tuple[str, str]] = []
+        self._env: list[tuple[str, str]] = []  # what it adds to the worker's own
         self._effort = Effort()
         self._outcome = Outcome("")
 
@@ -57,12 +56,11 @@ class DatumRun:
         if self._laid is None:
             self._laid = self._hand.prefetch.take(self._index)
         elif self._tries:
-            remove(self._laid.place)
+            self._laid.remove()
             self._laid = self._hand.prefetch.again(self._index)
         self._tries += 1
-        added = environment.of_datum(self._datum, self._hand.datum_set, root=bench.scratch.root)
-        self._env = [*bench.base_env.items(), *added]
-        self._effort.env_file = environment.as_file(self._env)
+        self._env = environment.of_datum(self._datum, self._hand.datum_set, root=bench.scratch.root)
+        self._effort.env_file = bench.rendered_env.file + environment.as_file(self._env)
         bench.scratch.fresh_out()
         bench.scratch.link(self._laid.place, {item.name for item in self._datum.inputs}, self._effort.env_file)
         timeout = bench.spec.timeout
@@ -70,7 +68,7 @@ class DatumRun:
         self.deadline = None if timeout is None else self._clock + timeout
         self._attempt_began = now()
         bench.activity.begin(Doing(self._hand.datum_set.job, self._datum, self._attempt_began))
-        return [f"{key}={value}" for key, value in self._env]
+        return [*bench.rendered_env.lines, *(f"{key}={value}" for key, value in self._env)]
 
     def user_code(self) -> str:
         """Run the command for this datum alone. Returns why it failed, or ""."""
@@ -105,7 +103,7 @@ class DatumRun:
         self._bench.activity.end()
         self.output.end()
         if self._laid is not None:
-            remove(self._laid.place)
+            self._laid.remove()
 
     def tell_begin(self, what: str) -> None:
         self._say(f"beginning to run {what}")
@@ -140,7 +138,14 @@ class DatumRun:
         spool = Path(bench.scratch.spool(stdin)) if stdin else None
         command = Command(argv, spool, bench.spec.working_dir, bench.spec.run_as)
         try:
-            ended = run(command, dict(self._env), self.output, bench.exporter, bench.interrupt, self.deadline)
+            ended = run(
+                command,
+                {**bench.base_env, **dict(self._env)},
+                self.output,
+                bench.exporter,
+                bench.interrupt,
+                self.deadline,
+            )
         except OutOfProcesses as error:
             raise Trouble(f"no process could be started: {error.strerror}") from error
         return self.judged(ended)

@@ -1,6 +1,8 @@
 """What datums share: the worker's means, and the set they belong to."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 from datamill.wire import work_v1_pb2 as work
 from services.worker.activity import Activity
@@ -9,6 +11,7 @@ from services.worker.inputs.scratch import Scratch
 from services.worker.outputs.collecting import BadOutput
 from services.worker.outputs.entries import Entries
 from services.worker.outputs.packing import Packing
+from services.worker.process import environment
 from services.worker.process.interrupt import Interrupt
 from services.worker.spec import WorkerSpec
 from services.worker.telemetry.exporter import Exporter
@@ -17,7 +20,7 @@ from services.worker.telemetry.spans import SpanId
 NAMES_BYTES = 16 << 20  # of all outputs of a set: their names travel in one message
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Bench:
     """What is the same for every datum of a worker."""
 
@@ -26,8 +29,12 @@ class Bench:
     exporter: Exporter
     interrupt: Interrupt
     activity: Activity
-    base_env: dict[str, str]
+    base_env: Mapping[str, str]
     log_limit_bytes: int
+
+    @cached_property
+    def rendered_env(self) -> environment.Rendered:
+        return environment.rendered(self.base_env)
 
 
 @dataclass(slots=True)

@@ -5,7 +5,8 @@ Elsewhere: where the folders are (scratch.py), who asks for which datum when (pr
 """
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -15,11 +16,12 @@ from datamill.wire import work_v1_pb2 as work
 from services.kit.packs import Bytes
 from services.worker.calls import Trouble
 from services.worker.inputs.resolving import Resolver
-from services.worker.inputs.scratch import Scratch, own, remove
+from services.worker.inputs.scratch import Scratch, own, remove, write_file
 from services.worker.telemetry.spans import now
 
 TOGETHER_FILES = 256
 TOGETHER_BYTES = 4 << 20
+FEW_FILES = 16
 
 
 class Source(Protocol):
@@ -56,6 +58,20 @@ class LaidOut:
     ended: int = 0
     size_bytes: int = 0
     files: list[tuple[str, str, content.Content]] = field(default_factory=list)
+    folders: list[str] = field(default_factory=list)
+
+    def remove(self) -> None:
+        """Leave nothing of it on disk. What is as it was laid out goes without being looked at."""
+        if len(self.files) <= FEW_FILES:
+            with suppress(OSError):
+                for name, path, _ in self.files:
+                    os.unlink(f"{self.place}/{name}{path}")
+                for folder in reversed(self.folders):
+                    os.rmdir(folder)
+                os.unlink(f"{self.place}/.env")
+                os.rmdir(self.place)
+                return
+        remove(self.place)
 
 
 class Layout:
@@ -65,6 +81,7 @@ class Layout:
         self._scratch = scratch
         self._source = source
         self._resolver = resolver
+        self._made: list[str] = []
 
     def lay_out(self, index: int, datum: work.Datum) -> LaidOut:
         """Raises Trouble or OSError, and then leaves nothing behind."""
@@ -72,13 +89,14 @@ class Layout:
         try:
             self._fill(laid, datum)
         except BaseException:
-            remove(laid.place)
+            laid.remove()
             raise
         laid.ended = now()
         return laid
 
     def _fill(self, laid: LaidOut, datum: work.Datum) -> None:
         folders: set[str] = set()
+        self._made = laid.folders
         together: list[Wanted] = []
         pending = 0
         for number, file in self._resolver.files(index=laid.index):
@@ -86,13 +104,13 @@ class Layout:
             laid.files.append((item.name, file.path, file.content))
             target = self._target(laid.place, item.name, file.path, folders)
             if item.empty_files:
-                self._write(target, ())
+                write_file(target, (), self._scratch.run_as)
                 continue
             wanted = Wanted(item.file.commit, file.path, file.content, target)
             size = file.content.size_bytes
             laid.size_bytes += size
             if size > TOGETHER_BYTES:
-                self._write(target, self._source.pieces(wanted))
+                write_file(target, self._source.pieces(wanted), self._scratch.run_as)
                 continue
             together.append(wanted)
             pending += size
@@ -103,19 +121,7 @@ class Layout:
 
     def _write_all(self, files: list[Wanted]) -> None:
         for file, data in zip(files, self._source.small(files), strict=True):
-            self._write(file.target, (data,))
-
-    def _write(self, target: str, pieces: Iterable[Bytes]) -> None:
-        handle = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
-        try:
-            if self._scratch.run_as is not None:
-                os.fchown(handle, self._scratch.run_as.uid, self._scratch.run_as.gid)
-            for piece in pieces:
-                done = 0
-                while done < len(piece):
-                    done += os.write(handle, piece[done:] if done else piece)
-        finally:
-            os.close(handle)
+            write_file(file.target, (data,), self._scratch.run_as)
 
     def _target(self, place: str, name: str, path: str, folders: set[str]) -> str:
         parts = path.split("/")
@@ -138,4 +144,5 @@ class Layout:
             pass
         else:
             own(folder, self._scratch.run_as)
+            self._made.append(folder)
         folders.add(folder)

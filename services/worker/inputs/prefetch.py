@@ -1,6 +1,7 @@
 """Lays out the next datums while one runs.
 
 One thread a set, at most AHEAD datums and AHEAD_BYTES ahead of the one that runs; a big datum is alone in being ahead.
+It sleeps until half of them are used up, for waking it costs more than laying out a small datum.
 """
 
 import threading
@@ -10,10 +11,10 @@ from datamill.wire import work_v1_pb2 as work
 from services.worker.calls import Patience, Peers, Trouble, persist
 from services.worker.inputs.layout import LaidOut, Layout
 from services.worker.inputs.resolving import Resolver
-from services.worker.inputs.scratch import Scratch, remove
+from services.worker.inputs.scratch import Scratch
 from services.worker.inputs.sources import Store
 
-AHEAD = 6
+AHEAD = 32
 AHEAD_BYTES = 16 << 20
 
 
@@ -44,6 +45,7 @@ class Prefetch:
         self._ready: dict[int, LaidOut] = {}
         self._trouble: Trouble | None = None
         self._wanted = 0
+        self._resting = False
         self._stop = threading.Event()
         self._changed = threading.Condition()
         self._thread = threading.Thread(target=self._lay_out_all, name="prefetch", daemon=True)
@@ -53,7 +55,8 @@ class Prefetch:
         """The datum `index`, once it is there. Raises Trouble when it cannot be had, Gone when the lease is lost."""
         with self._changed:
             self._wanted = index
-            self._changed.notify_all()
+            if self._resting and len(self._ready) <= AHEAD // 2:
+                self._changed.notify_all()
             while index not in self._ready:
                 if self._lost.is_set():
                     raise Gone
@@ -82,7 +85,7 @@ class Prefetch:
             self._changed.notify_all()
         self._thread.join()
         for laid in self._ready.values():
-            remove(laid.place)
+            laid.remove()
 
     def _lay_out_all(self) -> None:
         patience = Patience(self._keep_trying, self._stop)
@@ -121,8 +124,10 @@ class Prefetch:
         size = sum(item.size_bytes for item in self._datums[index].inputs)
         with self._changed:
             while not self._stop.is_set():
-                held = sum(laid.size_bytes for laid in self._ready.values())
+                held = sum([laid.size_bytes for laid in self._ready.values()])
                 if index <= self._wanted + 1 or (index <= self._wanted + AHEAD and held + size <= AHEAD_BYTES):
                     return True
+                self._resting = True
                 self._changed.wait(5.0)
+                self._resting = False
         return False

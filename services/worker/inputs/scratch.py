@@ -10,6 +10,7 @@ import stat
 from collections.abc import Iterable
 from pathlib import Path
 
+from services.kit.packs import Bytes
 from services.worker.spec import RunAs
 
 DISK, MEMORY = ".scratch", ".memory"
@@ -50,19 +51,19 @@ class Scratch:
             now = None
         if now is not None and now.st_ino == self._out_inode and stat.S_ISDIR(now.st_mode):
             empty_folder(self.out)
-        else:
-            if now is not None:
-                remove(self.out)
-            os.mkdir(self.out)
-            self._out_inode = os.lstat(self.out).st_ino
+            if stat.S_IMODE(now.st_mode) != 0o777:
+                os.chmod(self.out, 0o777)
+            return
+        if now is not None:
+            remove(self.out)
+        os.mkdir(self.out)
+        self._out_inode = os.lstat(self.out).st_ino
         os.chmod(self.out, 0o777)
         own(self.out, self.run_as)
 
     def link(self, place: str, names: Iterable[str], env: bytes) -> None:
         """Show a datum in /pfs, and nothing else."""
-        with open(f"{place}/.env", "wb") as file:
-            file.write(env)
-        own(f"{place}/.env", self.run_as)
+        write_file(f"{place}/.env", (env,), self.run_as)
         self.unlink()
         for name in names:
             folder = f"{place}/{name}"
@@ -86,6 +87,20 @@ class Scratch:
             empty_folder(self.out)
         for name in _KEPT:
             empty_folder(f"{self.root}/{name}", keep=(os.path.basename(self.out), "stdin", "err_stdin"))
+
+
+def write_file(path: str, pieces: Iterable[Bytes], run_as: RunAs | None) -> None:
+    """Write a file anew, owned by whom user code runs as."""
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+    try:
+        if run_as is not None:
+            os.fchown(handle, run_as.uid, run_as.gid)
+        for piece in pieces:
+            done = 0
+            while done < len(piece):
+                done += os.write(handle, piece[done:] if done else piece)
+    finally:
+        os.close(handle)
 
 
 def own(path: str, run_as: RunAs | None) -> None:

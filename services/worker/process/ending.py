@@ -8,18 +8,22 @@ import ctypes
 import logging
 import os
 import signal
+import threading
 import time
 from pathlib import Path
 
 log = logging.getLogger(__name__)
 SWEEP_SECONDS = 5.0
-_PR_SET_CHILD_SUBREAPER, _PR_GET_CHILD_SUBREAPER = 36, 37
+_PR_SET_CHILD_SUBREAPER = 36
+_adopting = threading.Event()  # set once this process adopts orphans, so that all its children are user code
 
 
 def adopt_orphans() -> None:
     """Make processes that user code leaves behind children of this one. Does nothing where the kernel cannot."""
     if ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
         log.warning("orphans of user code cannot be adopted: %s", os.strerror(ctypes.get_errno()))
+    else:
+        _adopting.set()
 
 
 def kill_group(pid: int) -> None:
@@ -29,8 +33,7 @@ def kill_group(pid: int) -> None:
 
 def sweep() -> None:
     """Reap every child that is left, killing those that live. Who adopts none leaves its children alone."""
-    adopts = ctypes.c_int()
-    if ctypes.CDLL(None).prctl(_PR_GET_CHILD_SUBREAPER, ctypes.byref(adopts), 0, 0, 0) != 0 or not adopts.value:
+    if not _adopting.is_set():
         return
     until = time.monotonic() + SWEEP_SECONDS
     while time.monotonic() < until:

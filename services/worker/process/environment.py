@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 from datamill.wire import work_v1_pb2 as work
 from services.worker.spec import WorkerSpec
@@ -34,6 +35,20 @@ def _instance(environ: Mapping[str, str]) -> dict[str, str]:
     if not (host and port):
         return {}
     return {"DATAMILL_ADDRESS": f"grpc://{host}:{port}", "PACHD_ADDRESS": f"grpc://{host}:{port}", "PEER_PORT": port}
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """Variables in the forms in which every datum needs them; made once, for it is most of a datum's environment."""
+
+    variables: Mapping[str, str]
+    lines: tuple[str, ...]
+    file: bytes
+
+
+def rendered(variables: Mapping[str, str]) -> Rendered:
+    lines = tuple(f"{key}={value}" for key, value in variables.items())
+    return Rendered(variables, lines, as_file(variables.items()))
 
 
 def of_set(datum_set: work.DatumSet) -> list[tuple[str, str]]:

@@ -11,6 +11,7 @@ import select
 import signal
 import subprocess
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
@@ -52,7 +53,7 @@ class LogRoom(Protocol):
 
 def run(
     command: Command,
-    env: dict[str, str],
+    env: Mapping[str, str],
     output: OutputLog,
     room: LogRoom,
     interrupt: Interrupt,
@@ -74,7 +75,7 @@ class UserProcess:
     """A running command. What it prints goes to one log at a time; `hear` changes which."""
 
     def __init__(
-        self, command: Command, env: dict[str, str], output: OutputLog, room: LogRoom, interrupt: Interrupt
+        self, command: Command, env: Mapping[str, str], output: OutputLog, room: LogRoom, interrupt: Interrupt
     ) -> None:
         """Start it. Raises NotStarted, OutOfProcesses."""
         self._output = output
@@ -91,6 +92,8 @@ class UserProcess:
         finally:
             os.close(out[1])
             os.close(err[1])
+        for fd in self._streams:
+            os.set_blocking(fd, False)
         self._open = set(self._streams)
         self._pid_fd = os.pidfd_open(self._process.pid)
         self._poll = select.poll()
@@ -120,7 +123,11 @@ class UserProcess:
 
     def hear(self, output: OutputLog) -> None:
         """Send what it prints from now on to `output`; what it has printed so far belongs to the log before."""
-        self._drain()
+        for fd, _ in self._poll.poll(0):
+            if fd in self._open:
+                self._drain()
+                break
+        self._output.end_attempt()
         self._output = output
 
     def exited(self) -> bool:
@@ -164,7 +171,6 @@ class UserProcess:
     def _drain(self) -> None:
         """Read what the pipes hold now; an unfinished line counts as one."""
         for fd, stream in self._streams.items():
-            os.set_blocking(fd, False)
             for _ in range(32):  # a pipe holds a MiB at most
                 try:
                     data = os.read(fd, READ_BYTES)

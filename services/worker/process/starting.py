@@ -7,6 +7,7 @@ import errno
 import os
 import shlex
 import subprocess
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,7 +32,7 @@ class NotStarted(Exception):
     """The command cannot be run; the text says why."""
 
 
-def start(command: Command, env: dict[str, str], out: int, err: int) -> "subprocess.Popen[bytes]":
+def start(command: Command, env: Mapping[str, str], out: int, err: int) -> "subprocess.Popen[bytes]":
     """Start it, writing to these two. Raises NotStarted, OutOfProcesses."""
     stdin = os.open(command.stdin or os.devnull, os.O_RDONLY | os.O_CLOEXEC)
     who = command.run_as
@@ -58,7 +59,7 @@ def start(command: Command, env: dict[str, str], out: int, err: int) -> "subproc
         os.close(stdin)
 
 
-def _why_not_started(command: Command, env: dict[str, str], error: OSError) -> str:
+def _why_not_started(command: Command, env: Mapping[str, str], error: OSError) -> str:
     name = command.argv[0]
     if command.cwd and error.filename == command.cwd:
         return f"cannot run in working directory {command.cwd!r}: {error.strerror}"

@@ -60,7 +60,11 @@ class Exporter:
         self.lines(context, "", [text])
 
     def span(self, span: Span) -> None:
-        self._add(replace(span, error=self._strike(span.error)), ITEM_COST, 1)
+        if not span.id.wanted:
+            return
+        if span.error:
+            span = replace(span, error=self._strike(span.error))
+        self._add(span, ITEM_COST, 1)
 
     def flush(self, seconds: float) -> bool:
         """Wait until everything is sent. False: time is up."""

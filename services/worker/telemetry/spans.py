@@ -6,22 +6,25 @@ there.
 """
 
 import os
+import random
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+_random = random.Random(os.urandom(16))  # ids need to differ, not to be secret
 Attribute = str | bool | int | tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class SpanId:
-    """A span of a trace. trace: 16 bytes, span: 8 bytes, empty for the trace's root."""
+    """A span of a trace. trace: 16 bytes, span: 8 bytes, empty for the trace's root. wanted: whether anybody looks."""
 
     trace: bytes
     span: bytes
+    wanted: bool = True
 
     def child(self) -> "SpanId":
-        return SpanId(self.trace, os.urandom(8))
+        return SpanId(self.trace, _random.randbytes(8), self.wanted)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +63,12 @@ def parent_from(traceparent: str) -> SpanId:
     parts = traceparent.split("-")
     try:
         trace, span = bytes.fromhex(parts[1]), bytes.fromhex(parts[2])
+        wanted = bool(int(parts[3], 16) & 1)
     except (IndexError, ValueError):
-        trace, span = b"", b""
+        trace, span, wanted = b"", b"", True
     if len(trace) != 16 or len(span) != 8:
         return SpanId(os.urandom(16), b"")
-    return SpanId(trace, span)
+    return SpanId(trace, span, wanted)
 
 
 def now() -> int:
