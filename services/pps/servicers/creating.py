@@ -13,10 +13,10 @@ from services.kit.rpc.server import Context
 from services.kit.rpc.staging import transaction_of
 from services.pps.clients import PfsRefused
 from services.pps.domain.errors import OutputRepoTaken, PipelineExists, PipelineNotFound
-from services.pps.domain.names import DEFAULT_PROJECT, PipelineKey
+from services.pps.domain.names import PipelineKey
 from services.pps.domain.pipelines import Pipeline, Version
 from services.pps.operations import intents, reading
-from services.pps.servicers.drafting import NOT_SPEC, Drafted, DraftingRpcs
+from services.pps.servicers.drafting import NOT_SPEC, Drafted, DraftingRpcs, key_in
 from services.pps.servicers.spec_reader import read_spec, to_request
 from services.pps.servicers.to_wire import key_of
 
@@ -65,9 +65,8 @@ class CreatingRpcs(DraftingRpcs):
         return Empty()
 
     async def _create(self, text: str, how: _How) -> dict[str, Any]:
-        named = read_spec(text).get("pipeline") or {}
-        layers = await self._layers((named.get("project") or {}).get("name") or DEFAULT_PROJECT)
-        drafted = layers.over(text)
+        layers = await self._layers(key_in(read_spec(text)).project)
+        drafted = layers.under(text)
         flags = {name: True for name, on in (("update", how.update), ("reprocess", how.reprocess)) if on}
         answer = {**drafted.effective, **flags}
         asked = to_request(answer)

@@ -103,7 +103,7 @@ def _changes(pipelines: Sequence[Pipeline], layers: Layers) -> list[Change]:
     found = list[Change]()
     for one in pipelines:
         try:
-            drafted = layers.over(one.version.user_json)
+            drafted = layers.under(one.version.user_json)
             same = drafted.asked() == to_request(reading.effective(one.version))
         except Problem as problem:
             raise CannotRegenerate(one.key, problem) from problem

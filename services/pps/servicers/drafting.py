@@ -40,16 +40,17 @@ class Layers:
     everywhere: Document
     projects: dict[str, Document]
 
-    def over(self, text: str) -> Drafted:
-        """Raises SpecUnreadable, Invalid."""
-        document = {name: value for name, value in read_spec(text).items() if name not in NOT_SPEC}
-        key = _key(document)
+    def under(self, text: str) -> Drafted:
+        """The spec that a user's text makes over them. Raises SpecUnreadable, Invalid."""
+        document = read_spec(text)
+        key = key_in(document)
         effective = merge.effective(self.everywhere, self.projects.get(key.project, {}), document)
         effective["pipeline"] = {"project": {"name": key.project}, "name": key.name}
         return Drafted(key, text, {name: value for name, value in effective.items() if name not in NOT_SPEC})
 
 
-def _key(document: Document) -> PipelineKey:
+def key_in(document: Document) -> PipelineKey:
+    """Which pipeline a spec is of. Raises Invalid."""
     wanted = document.get("pipeline")
     if not wanted:
         raise Invalid("invalid pipeline spec: request.Pipeline cannot be nil (pipeline: value is required)")
