@@ -262,7 +262,10 @@ def _group_gone(before: Parts, now: Parts) -> Iterator[Datum]:
 
 
 def _is_plain(tree: Input) -> bool:
-    """Whether a datum of anything but a union has one origin, and joins and groups have nothing but files below."""
+    """Whether a datum of anything but a union has one origin, and joins and groups have nothing but files below.
+
+    A join of files some of which are outer and some not is none either: its datums are no product.
+    """
     below = list(leaves(tree))
     if isinstance(tree, Union):
         return all(map(_is_plain, tree.children))
@@ -270,6 +273,8 @@ def _is_plain(tree: Input) -> bool:
         return isinstance(tree, Leaf)
     if isinstance(tree, Cross):
         return all(map(_is_plain, tree.children))
+    if isinstance(tree, Join) and any(len({leaf.outer_join for leaf in leaves(one)}) > 1 for one in tree.children):
+        return False
     other = "group_by" if isinstance(tree, Join) else "join_on"
     return all(map(_is_files, tree.children)) and not any(getattr(leaf, other) for leaf in below)
 

@@ -89,11 +89,14 @@ def _join(children: tuple[Input, ...], files_of: FilesOf) -> Iterator[Datum]:
         for file in _single(child, files_of):
             by_key.setdefault(file.join_on, [[] for _ in children])[index].append(file)
     for key in sorted(by_key):
-        yield from product_of(joined(by_key[key]))
+        yield from join_of(by_key[key])
 
 
 def joined(parts: list[list[InputFile]]) -> list[list[InputFile]]:
-    """What a join combines of the files under a key, child by child: where some have none, only outer files."""
+    """What a join combines of the files under a key, child by child: where some have none, only outer files.
+
+    For children whose files are all outer, or all not.
+    """
     return parts if all(parts) else [[file for file in part if file.leaf.outer_join] for part in parts]
 
 
@@ -102,6 +105,20 @@ def product_of(parts: list[list[InputFile]]) -> Iterator[Datum]:
     present = [part for part in parts if part]
     if present:
         yield from product(*present)
+
+
+def join_of(parts: list[list[InputFile]]) -> Iterator[Datum]:
+    """The datums of a key of a join. Where a child has no file, combinations of the others shrink to outer files."""
+    if all(parts):
+        yield from product(*parts)
+        return
+    choices = list[list[InputFile | None]]()
+    for part in filter(None, parts):
+        outer = [file for file in part if file.leaf.outer_join]
+        choices.append([*outer, None] if len(outer) < len(part) else [*outer])
+    for combination in product(*choices):
+        if datum := tuple(file for file in combination if file is not None):
+            yield datum
 
 
 def _group(children: tuple[Input, ...], files_of: FilesOf) -> Iterator[Datum]:
@@ -114,8 +131,9 @@ def _group(children: tuple[Input, ...], files_of: FilesOf) -> Iterator[Datum]:
 
 
 def grouped(parts: list[list[InputFile]]) -> Datum:
-    """The datum of a key of a group: all its files, child by child."""
-    return tuple(file for part in parts for file in sorted(part, key=lambda file: datum_id((file,))))
+    """The datum of a key of a group: all its files, child by child, each once a child."""
+    unique = ({datum_id((file,)): file for file in part} for part in parts)
+    return tuple(part[id] for part in unique for id in sorted(part))
 
 
 def key_of(node: Join | Group, file: InputFile) -> str:

@@ -81,8 +81,8 @@ def test_where_a_datum_stands() -> None:
             Outcome.SKIPPED,
             [Reason(Why.UNCHANGED)],
             {"ran_in": BASE},
-            f"was skipped, and what job {BASE} made of it stays, because nothing that it depends on has changed since job "
-            f"{BASE}",
+            f"was skipped, and what job {BASE} made of it stays, because "
+            f"nothing that it depends on has changed since job {BASE}",
         ),
         (
             Outcome.FAILED,

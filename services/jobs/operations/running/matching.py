@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from services.jobs.clients import CommitRef
 from services.jobs.domain.changes import Changed, keyed
 from services.jobs.domain.datums import Datum, InputFile, Leaf
-from services.jobs.domain.inputs import Group, Input, Join, grouped, joined, key_of, leaves, product_of
+from services.jobs.domain.inputs import Group, Input, Join, grouped, join_of, key_of, leaves
 from services.kit.sortedmap.packs import Reader
 from services.kit.sortedmap.rows import Edit, Removed, Root, Row
 from services.kit.sortedmap.tree import scan
@@ -77,7 +77,7 @@ class Matching:
         if rows:
             key = begin[_NODE.size : -2].replace(_ESCAPED, _ZERO).decode()
             parts = self._parts(node, key, rows)
-            yield from product_of(joined(parts)) if isinstance(node, Join) else iter((grouped(parts),))
+            yield from join_of(parts) if isinstance(node, Join) else iter((grouped(parts),))
 
     def _parts(self, node: Node, key: str, rows: Iterable[Row]) -> list[list[InputFile]]:
         known, parts = self.leaves, list[list[InputFile]]([] for _ in node.children)
