@@ -7,6 +7,7 @@ from google.protobuf.duration_pb2 import Duration
 
 from datamill import names
 from datamill.transport import Calls, patiently
+from datamill.wire import explain_v1_pb2 as explain
 from datamill.wire import pfs_v2_pb2 as pfs
 from datamill.wire import pps_v2_pb2 as pps
 
@@ -35,15 +36,20 @@ class Jobs(Calls):
         inputs: Iterable[str | pfs.Commit] = (),
         history: int = -1,
         number: int = 0,
+        filter: str = "",
         details: bool = False,
     ) -> Iterator[pps.JobInfo]:
-        """Jobs, newest first. inputs: only those that read all of these commits. number: at most so many, 0 for all."""
+        """Jobs, newest first. inputs: only those that read all of these commits. number: at most so many, 0 for all.
+
+        filter: a jq program, which keeps those for which it yields neither false nor null.
+        """
         request = pps.ListJobRequest(
             pipeline=None if pipeline is None else names.pipeline(pipeline),
             projects=[names.project(name) for name in projects],
             input_commit=[names.commit(one) for one in inputs],
             history=history,
             number=number,
+            jqFilter=filter,
             details=details,
         )
         return self.stream(self.pps.ListJob, request)
@@ -64,11 +70,18 @@ class Jobs(Calls):
         self.call(self.pps.DeleteJob, pps.DeleteJobRequest(job=names.job(job)))
 
     def list_datums(
-        self, job: str | pps.Job | None = None, *, input: pps.Input | None = None, number: int = 0
+        self,
+        job: str | pps.Job | None = None,
+        *,
+        input: pps.Input | None = None,
+        states: "Iterable[pps.DatumState.ValueType]" = (),
+        number: int = 0,
     ) -> Iterator[pps.DatumInfo]:
-        """The datums of a job, or those that an input would give."""
+        """The datums of a job, or those that an input would give. states: only in one of these; none for all."""
         chosen = None if job is None else names.job(job)
-        return self.stream(self.pps.ListDatum, pps.ListDatumRequest(job=chosen, input=input, number=number))
+        kept = pps.ListDatumRequest.Filter(state=states)
+        request = pps.ListDatumRequest(job=chosen, input=input, filter=kept, number=number)
+        return self.stream(self.pps.ListDatum, request)
 
     def inspect_datum(self, job: str | pps.Job, id: str) -> pps.DatumInfo:
         request = pps.InspectDatumRequest(datum=pps.Datum(job=names.job(job), id=id))
@@ -78,6 +91,15 @@ class Jobs(Calls):
         """Try the running datum again whose inputs match every filter (a path or a hash)."""
         request = pps.RestartDatumRequest(job=names.job(job), data_filters=list(filters))
         self.call(self.pps.RestartDatum, request)
+
+    def explain_datum(self, job: str | pps.Job, id: str) -> explain.ExplainDatumResponse:
+        """Why a datum ran in a job, was skipped or failed: `sentence` says it, `reasons` in parts."""
+        request = explain.ExplainDatumRequest(job=names.job(job), datum_id=id)
+        return self.call(self.explain.ExplainDatum, request)
+
+    def why_job(self, job: str | pps.Job) -> explain.WhyJobResponse:
+        """What a job is waiting for, and since when."""
+        return self.call(self.explain.WhyJob, explain.WhyJobRequest(job=names.job(job)))
 
     def logs(
         self,

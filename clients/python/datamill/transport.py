@@ -15,6 +15,7 @@ import grpc
 from datamill.errors import Invalid, Refused, Unavailable, translated
 from datamill.wire import (
     content_v1_pb2_grpc,
+    explain_v1_pb2_grpc,
     metadata_pb2_grpc,
     pfs_v2_pb2_grpc,
     pps_v2_pb2_grpc,
@@ -68,6 +69,7 @@ class Calls:
             self.channel = grpc.insecure_channel(where, options=OPTIONS)
         self.pfs = pfs_v2_pb2_grpc.APIStub(self.channel)
         self.pps = pps_v2_pb2_grpc.APIStub(self.channel)
+        self.explain = explain_v1_pb2_grpc.ExplainServiceStub(self.channel)
         self.content = content_v1_pb2_grpc.ContentServiceStub(self.channel)
         self.versions = versionpb_v2_pb2_grpc.APIStub(self.channel)
         self.transactions = transaction_v2_pb2_grpc.APIStub(self.channel)

@@ -31,7 +31,7 @@ def nobody(tmp_path: Path) -> CommandLine:
         ("list repoo", "there is no command 'list repoo'; did you mean `datamill list repo`?"),
         ("create commit a@b", "did you mean `datamill start commit`?"),
         ("rm repo a", "did you mean `datamill delete`?"),
-        ("xyzzy", "there is no command 'xyzzy'; there is backup, copy, create"),
+        ("xyzzy", "there is no command 'xyzzy'; there is backup, check, copy, create"),
         ("create repo", "Missing argument 'REPO'"),
         ("list repo --rwa", "No such option"),
         ("create repo a@b", "'a@b': a repo is wanted here"),

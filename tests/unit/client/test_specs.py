@@ -4,8 +4,10 @@ import re
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from datamill.cli.specs import reading, values
+from datamill.cli.specs import reading, values, writing
 from datamill.cli.specs.mistakes import Mistaken
 
 
@@ -193,3 +195,34 @@ def test_images_that_do_not() -> None:
 def test_a_spec_without_a_program_is_warned_about(spec: dict[str, Any]) -> None:
     (warning,) = reading.warnings(spec)
     assert "no transform.cmd" in warning
+
+
+def test_json_may_follow_on_json() -> None:
+    assert read('{"pipeline": {"name": "a"}}\n{"pipeline":\n{"name": "b"}}\n') == [named("a"), named("b")]
+    (line,) = mistakes('{"pipeline": {"name": "a"}}\n{"pipeline":\n{"name": "b"}, "salt": null,\n"update": 3}')
+    assert line == "a.yaml:4: update must be a boolean"
+
+
+TEXTS = st.text() | st.sampled_from(
+    ["012", "1e5", "0o7", "yes", "~", "2020-01-01", "a: b", "- x", "a\n b\n", "#", "\t"]
+)
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | TEXTS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(st.dictionaries(TEXTS, VALUES, max_size=4))
+def test_what_is_written_is_read_back(value: dict[str, Any]) -> None:
+    (found,) = values.documents(writing.written(value), "a.yaml", [])
+    assert found.plain() == value
+
+
+def test_each_document_has_its_own_manner() -> None:
+    text = 'a: 1\n---\n\n{\n\t"a": 2}{"a": 3,\n"b": "\\n---"}\n--- {a: 4}\n---\na: |\n  ---\n---\n'
+    found = values.documents(text, "a.yaml", [])
+    assert [(one.plain(), one.line) for one in found] == [
+        ({"a": 1}, 1), ({"a": 2}, 4), ({"a": 3, "b": "\n---"}, 5), ({"a": 4}, 7), ({"a": "---\n"}, 9),
+    ]  # fmt: skip
+    assert values.documents("%YAML 1.2\n---\na: 1\n---\n", "a.yaml", [])[0].line == 3

@@ -15,7 +15,8 @@ from datamill.errors import Invalid
 FILE = "transactions.json"
 COMMANDS = frozenset({
     "create repo", "update repo", "delete repo", "create branch", "delete branch", "start commit", "finish commit",
-    "squash commit", "create pipeline", "update pipeline", "stop job",
+    "squash commit", "create pipeline", "update pipeline", "edit pipeline",
+    "stop job",
 })  # fmt: skip
 
 

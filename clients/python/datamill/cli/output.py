@@ -1,7 +1,7 @@
 """What the command line prints: tables for people and JSON for scripts.
 
 Plain aligned columns when nobody watches (no colour, nothing cut off); `--raw` is proto-JSON with the protocol's own
-field names, one object a line. Elsewhere: drawing on a terminal (drawing.py), bars (commands/data/bars.py).
+field names, one object a line, or YAML. Elsewhere: drawing on a terminal (drawing.py), bars (commands/data/bars.py).
 """
 
 import importlib
@@ -9,6 +9,7 @@ import json
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
+from enum import Enum
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -32,15 +33,38 @@ def emit(text: str = "") -> None:
     sys.stdout.write(text + "\n")
 
 
-def as_json(message: Message) -> str:
-    return json.dumps(MessageToDict(message, preserving_proto_field_name=True), ensure_ascii=False)
+class Raw(Enum):
+    """Whether a result is printed for programs, and in which form. Those for people are false."""
+
+    NO = ""
+    JSON = "json"
+    YAML = "yaml"
+
+    def __bool__(self) -> bool:
+        return self is not Raw.NO
+
+    def emit(self, message: Message) -> None:
+        """One message: a line of JSON, or a YAML document."""
+        self.emit_value(MessageToDict(message, preserving_proto_field_name=True))
+
+    def emit_value(self, value: object) -> None:
+        if self is Raw.YAML:
+            emit("---\n" + as_yaml(value).rstrip("\n"))
+        else:
+            emit(json.dumps(value, ensure_ascii=False))
 
 
-def listing(items: Iterable[Item], headers: Row, row: Callable[[Item], Row], *, raw: bool) -> None:
+def as_yaml(value: object) -> str:
+    """A document that the reader of specs reads back as the same value."""
+    writing: Any = importlib.import_module("datamill.cli.specs.writing")  # slow to import, so not before it is wanted
+    return str(writing.written(value))
+
+
+def listing(items: Iterable[Item], headers: Row, row: Callable[[Item], Row], *, raw: Raw) -> None:
     """Print a list: a table with one row an item, or one JSON object a line."""
     if raw:
         for item in items:
-            emit(as_json(item))
+            raw.emit(item)
             sys.stdout.flush()
         return
     rows = (row(item) for item in items)
@@ -50,10 +74,10 @@ def listing(items: Iterable[Item], headers: Row, row: Callable[[Item], Row], *, 
         first = False
 
 
-def one(item: Item, fields: Callable[[Item], Iterable[tuple[str, str]]], *, raw: bool) -> None:
+def one(item: Item, fields: Callable[[Item], Iterable[tuple[str, str]]], *, raw: Raw) -> None:
     """Print one thing: its fields that are not empty, or its JSON."""
     if raw:
-        emit(as_json(item))
+        raw.emit(item)
         return
     shown = [(name, value) for name, value in fields(item) if value]
     width = max((len(name) for name, _ in shown), default=0)

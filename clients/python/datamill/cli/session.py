@@ -15,6 +15,7 @@ import click
 
 from datamill import names
 from datamill.cli import joining
+from datamill.cli.output import Raw
 from datamill.client import Client
 from datamill.names import DEFAULT_PROJECT
 from datamill.transport import DEFAULT_ADDRESS
@@ -51,9 +52,11 @@ class ReaderLeft(Exception):
 class Session:
     """One run of the command line. Connects when a command first needs the server."""
 
-    def __init__(self, address: str, project: str) -> None:
+    def __init__(self, address: str, project: str | None) -> None:
+        """project: None when none was said."""
         self.address = address
-        self.project = project
+        self.project = project or DEFAULT_PROJECT
+        self.project_said = project is not None
         self._client: Client | None = None
 
     @property
@@ -98,7 +101,7 @@ def command(group: click.Group, name: str) -> Callable[[Function], click.Command
         def run(address_option: str | None, project_option: str | None, **given: Any) -> Any:
             before = click.get_current_context().find_root().params  # the same options, said before the verb
             project = project_option or before.get("project_option") or os.environ.get("DATAMILL_PROJECT")
-            session = Session(address(address_option or before.get("address_option")), project or DEFAULT_PROJECT)
+            session = Session(address(address_option or before.get("address_option")), project)
             try:
                 with session.joining(f"{group.name} {name}"):
                     return function(session, **given)
@@ -123,6 +126,20 @@ def with_where(function: Function) -> Function:
     return where(which(function))
 
 
-RAW = click.option("--raw", is_flag=True, help="Print JSON, one object a line.")
+def _with_raw(function: Function) -> Any:
+    """Add --raw and --output; the function gets both as one Raw."""
+
+    def run(*args: Any, raw: bool, output_option: str | None, **given: Any) -> Any:
+        if output_option and not raw:
+            raise click.UsageError("cannot set --output (-o) without --raw")
+        return function(*args, raw=Raw(output_option or "json") if raw else Raw.NO, **given)
+
+    update_wrapper(run, function)
+    forms = click.Choice([Raw.JSON.value, Raw.YAML.value])
+    run = click.option("-o", "--output", "output_option", type=forms, help="With --raw: in which form. [json]")(run)
+    return click.option("--raw", is_flag=True, help="Print JSON, one object a line, or YAML.")(run)
+
+
+RAW = _with_raw
 EVERYWHERE = click.option("-A", "--all-projects", "everywhere", is_flag=True, help="Of every project.")
 FORCE = click.option("-f", "--force", is_flag=True, help="Even when others derive from it.")

@@ -16,7 +16,6 @@ INSTEAD = {  # what people type, and what it is called here
     "create file": "put file",
     "create job": "create pipeline",
     "create datum": "list datum",
-    "check": "fsck",
     "ls": "list",
     "rm": "delete",
     "remove": "delete",
@@ -25,7 +24,6 @@ INSTEAD = {  # what people type, and what it is called here
     "add": "put",
     "upload": "put",
     "download": "get",
-    "edit pipeline": "update pipeline",
     "cat": "get file",
     "log": "logs",
 }
@@ -45,20 +43,22 @@ ALONE = {  # commands that are a verb and no noun
     "fsck": "whole",
     "url": "data.urls",
 }
+DATA = "data.projects data.repos data.commits data.files data.transactions"
+WORK = "work.pipelines work.jobs work.secrets"
 NOUNS = {  # the modules that hold a verb's commands
-    "create": "data.projects data.repos work.pipelines",
-    "update": "data.projects data.repos work.pipelines",
-    "inspect": "data.projects data.repos data.commits data.files data.transactions work.pipelines work.jobs",
-    "list": "data.projects data.repos data.commits data.files data.transactions work.pipelines work.jobs",
-    "delete": "data.projects data.repos data.commits data.files data.transactions work.pipelines work.jobs whole",
+    "create": "data.projects data.repos work.specs work.secrets work.defaults",
+    "update": "data.projects data.repos work.specs work.defaults",
+    "inspect": f"{DATA} {WORK} work.datums work.defaults",
+    "list": f"{DATA} {WORK} work.datums",
+    "delete": f"{DATA} {WORK} work.defaults whole",
     "start": "data.commits data.transactions work.pipelines",
     "finish": "data.commits data.transactions",
     "stop": "work.pipelines work.jobs data.transactions",
     "resume": "data.transactions",
-    "edit": "data.metadata",
+    "edit": "data.metadata work.specs",
     "rerun": "work.pipelines",
     "run": "work.pipelines",
-    "restart": "work.jobs",
+    "restart": "work.datums",
     "put": "data.transfers",
     "get": "data.transfers",
     "copy": "data.files",
@@ -68,7 +68,11 @@ NOUNS = {  # the modules that hold a verb's commands
     "wait": "data.commits work.jobs",
     "drop": "data.commits",
     "squash": "data.commits",
-    "validate": "work.pipelines",
+    "validate": "work.specs",
+    "check": "work.pipelines",
+    "explain": "work.datums",
+    "why": "work.jobs",
+    "next": "work.datums",
 }
 
 
@@ -140,8 +144,8 @@ def verb(name: str, help: str) -> Words:
     return group
 
 
-create = verb("create", "Make a project, repo, branch or pipeline.")
-update = verb("update", "Change a pipeline, or the description of a project or repo.")
+create = verb("create", "Make a project, repo, branch, pipeline or secret, or set defaults.")
+update = verb("update", "Change a pipeline, defaults, or the description of a project or repo.")
 inspect = verb("inspect", "Show one thing in full.")
 list_ = verb("list", "List things.")
 delete = verb("delete", "Delete things.")
@@ -149,7 +153,7 @@ start = verb("start", "Open a commit or a transaction, or let a pipeline go on."
 finish = verb("finish", "Close a commit, or let a transaction take effect.")
 stop = verb("stop", "Stop a pipeline, a job or collecting a transaction.")
 resume = verb("resume", "Go on with a transaction.")
-edit = verb("edit", "Edit the metadata of things.")
+edit = verb("edit", "Edit a pipeline's spec, or the metadata of things.")
 rerun = verb("rerun", "Run a pipeline again.")
 run = verb("run", "Tick a pipeline's clock now.")
 restart = verb("restart", "Try a running datum again.")
@@ -163,3 +167,7 @@ wait = verb("wait", "Wait for a commit or a job.")
 drop = verb("drop", "Remove the newest commit together with what it wrote.")
 squash = verb("squash", "Remove a commit and keep what it wrote.")
 validate = verb("validate", "Check a file without a server.")
+check = verb("check", "Look for pipelines that need somebody to look at them.")
+explain = verb("explain", "Say why a datum ran, was skipped or failed.")
+why = verb("why", "Say what a job is waiting for.")
+next_ = verb("next", "For the code of a pipeline: what it asks of its worker.")

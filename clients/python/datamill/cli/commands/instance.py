@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from datamill.cli import verbs
-from datamill.cli.output import as_json, emit
+from datamill.cli.output import Raw, emit
 from datamill.cli.session import RAW, Session, Unsuccessful, command, home
 
 DATA_DIR = click.option(
@@ -102,14 +102,17 @@ def doctor(data_dir: Path | None) -> Any:
 @command(verbs.root, "version")
 @click.option("--client-only", is_flag=True, help="Do not ask the server.")
 @RAW
-def version(session: Session, client_only: bool, raw: bool) -> None:
+def version(session: Session, client_only: bool, raw: Raw) -> None:
     """Show the versions of this client and of the server."""
     if not raw:
         emit(f"client  {client_version()}")
     if client_only:
         return
     found = session.client.version()
-    emit(as_json(found) if raw else f"server  {found.major}.{found.minor}.{found.micro}{found.additional}")
+    if raw:
+        raw.emit(found)
+    else:
+        emit(f"server  {found.major}.{found.minor}.{found.micro}{found.additional}")
 
 
 def client_version() -> str:

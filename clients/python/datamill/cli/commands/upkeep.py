@@ -13,7 +13,7 @@ from rich.filesize import decimal
 
 from datamill.cli import verbs
 from datamill.cli.commands.instance import DATA_DIR, DATABASE_URL, STORE, servers
-from datamill.cli.output import as_json, emit, people_watch
+from datamill.cli.output import Raw, emit, people_watch
 from datamill.cli.session import RAW, Unsuccessful, home
 from datamill.errors import Invalid, translated
 from datamill.wire import upkeep_v1_pb2 as wire
@@ -30,7 +30,7 @@ _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 )
 @DATA_DIR
 @RAW
-def gc(dry_run: bool, hold: str | None, data_dir: Path | None, raw: bool) -> None:
+def gc(dry_run: bool, hold: str | None, data_dir: Path | None, raw: Raw) -> None:
     """Delete stored content that nothing refers to any more, on the datamill of this machine.
 
     What is found now is deleted by a later run, after callers that may still read it have had their time (--hold).
@@ -48,8 +48,8 @@ def gc(dry_run: bool, hold: str | None, data_dir: Path | None, raw: bool) -> Non
                 emit(f"… {answer.stage}")
         jobs = calls.jobs.CollectJobGarbage(of_jobs, metadata=calls.metadata)
     if raw:
-        emit(as_json(report))
-        emit(as_json(jobs))
+        raw.emit(report)
+        raw.emit(jobs)
     else:
         emit("\n".join([*_lines(report, dry_run), *_lines_of_jobs(jobs)]))
 
@@ -61,7 +61,7 @@ def gc(dry_run: bool, hold: str | None, data_dir: Path | None, raw: bool) -> Non
 @click.option("--rate", type=float, default=0.0, metavar="MB", help="Read at most so many megabytes a second.")
 @DATA_DIR
 @RAW
-def scrub(repair_from: str, rate: float, data_dir: Path | None, raw: bool) -> None:
+def scrub(repair_from: str, rate: float, data_dir: Path | None, raw: Raw) -> None:
     """Read everything that counts on the datamill of this machine, and hold it against its hashes.
 
     Ends with 1 when something is damaged and was not repaired.
@@ -72,7 +72,7 @@ def scrub(repair_from: str, rate: float, data_dir: Path | None, raw: bool) -> No
         for answer in calls.pfs.Scrub(request, metadata=calls.metadata):
             report = answer.report if answer.HasField("report") else report
             if raw:
-                emit(as_json(answer))
+                raw.emit(answer)
             elif text := _found(answer):
                 emit(text)
     if not raw:

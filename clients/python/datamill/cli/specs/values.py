@@ -2,13 +2,16 @@
 
 YAML as its version 1.2 has it, with the rules that pachctl's users know: no aliases, no timestamps, whole numbers in
 plain decimal only, every key a text, commas at the end of a list or an object. Every JSON text is taken, too, tabs and
-all. `null` is kept, for it takes a default away. What the values mean is decided elsewhere (fields.py, reading.py).
+all, and several in a row. `null` is kept, for it takes a default away. What the values mean is decided elsewhere
+(fields.py, reading.py).
 """
 
 import json
 import math
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import yaml
@@ -23,6 +26,8 @@ FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 TIMESTAMP = re.compile(r"[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}([Tt ].*)?")
 TRUE, FALSE, NULL = ("true", "True", "TRUE"), ("false", "False", "FALSE"), ("null", "Null", "NULL", "~", "")
 TEXT_TAGS = ("tag:yaml.org,2002:str", "!")
+MARKER = re.compile(r"^---(?=\s|\Z)", re.MULTILINE)  # at the beginning of a line, it is nothing else
+DIRECTIVE = re.compile(r"^%", re.MULTILINE)
 LIKE_JSON = re.compile(r"(\s*#[^\n]*\n)*\s*[{\[]")
 TEXT_OR_TAB = re.compile(r'"(?:\\.|[^"\\])*"|\t')
 TEXT_OR_LAST_COMMA = re.compile(r'"(?:\\.|[^"\\])*"|,(?=\s*[}\]])')
@@ -48,6 +53,41 @@ def documents(text: str, source: str, mistakes: list[Mistake]) -> list[Placed]:
 
     Values that are not allowed are noted in `mistakes` and stand as None.
     """
+    found: list[Placed] = []
+    for piece in _pieces(text):
+        found += _documents(piece, source, mistakes)
+    return [one for one in found if one.value is not None or len(found) == 1]
+
+
+def _pieces(text: str) -> Iterator[str]:
+    """The documents of a text, each in the lines where it is: tabs are no trouble where one is JSON."""
+    if DIRECTIVE.search(text):
+        yield text
+        return
+    starts = [0, *(found.start() for found in MARKER.finditer(text)), len(text)]
+    lines = 0
+    for start, end in pairwise(starts):
+        piece = MARKER.sub("   ", text[start:end])
+        for part in _in_a_row(piece):
+            yield "\n" * lines + part
+            lines += part.count("\n")
+
+
+def _in_a_row(text: str) -> list[str]:
+    """The text, cut where JSON follows on JSON with nothing between."""
+    at, pieces, decoder = 0, [], json.JSONDecoder()
+    try:
+        while text[at:].strip():
+            start = len(text) - len(text[at:].lstrip())
+            _, end = decoder.raw_decode(text, start)
+            pieces.append(text[at:end])
+            at = end
+    except (ValueError, RecursionError):
+        return [text]
+    return [*pieces, text[at:]]
+
+
+def _documents(text: str, source: str, mistakes: list[Mistake]) -> list[Placed]:
     if LIKE_JSON.match(text):  # tabs are fine in JSON, and not in YAML
         text = TEXT_OR_TAB.sub(lambda found: " " if found[0] == "\t" else found[0], text)
     try:
@@ -58,12 +98,11 @@ def documents(text: str, source: str, mistakes: list[Mistake]) -> list[Placed]:
         if mistakes:
             raise Mistaken(source, mistakes)
         nodes = list(yaml.compose_all(text, Loader=yaml.SafeLoader))
-        found = [_value(node, mistakes) for node in nodes if node is not None]
+        return [_value(node, mistakes) for node in nodes if node is not None]
     except yaml.YAMLError as error:
         raise Mistaken(source, [_unreadable(text, error)]) from error
     except RecursionError as error:
         raise Mistaken(source, [Mistake(1, f"{MALFORMED}: {TOO_DEEP}")]) from error
-    return [one for one in found if one.value is not None or len(found) == 1]
 
 
 def _unreadable(text: str, error: yaml.YAMLError) -> Mistake:
@@ -116,13 +155,13 @@ def _scalar(node: ScalarNode, mistakes: list[Mistake]) -> str | int | float | bo
     try:
         if _tagged(node):
             return _by_tag(node, text)
-        return _untagged(text)
+        return untagged(text)
     except ValueError as error:
         mistakes.append(Mistake(node.start_mark.line + 1, f"{MALFORMED}: {error}"))
         return None
 
 
-def _untagged(text: str) -> str | int | float | bool | None:
+def untagged(text: str) -> str | int | float | bool | None:
     if text in NULL:
         return None
     if text in TRUE or text in FALSE:

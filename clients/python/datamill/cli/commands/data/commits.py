@@ -6,7 +6,7 @@ import click
 
 from datamill import names
 from datamill.cli import verbs
-from datamill.cli.output import emit, listing, one, size, when
+from datamill.cli.output import Raw, emit, listing, one, size, when
 from datamill.cli.reasons import way_on
 from datamill.cli.session import EVERYWHERE, RAW, Session, Unsuccessful, command
 from datamill.wire import pfs_v2_pb2 as pfs
@@ -40,7 +40,7 @@ def finish_commit(session: Session, commit: str, description: str, force: bool) 
 @command(verbs.inspect, "commit")
 @click.argument("commit")
 @RAW
-def inspect_commit(session: Session, commit: str, raw: bool) -> None:
+def inspect_commit(session: Session, commit: str, raw: Raw) -> None:
     """Show a commit (REPO@REF), or all commits of a change (ID)."""
     if names.is_id(commit):
         listing(session.client.inspect_commit_set(commit.lower()), HEADERS, _row, raw=raw)
@@ -56,7 +56,7 @@ def inspect_commit(session: Session, commit: str, raw: bool) -> None:
 @EVERYWHERE
 @RAW
 def list_commit(
-    session: Session, where: str | None, since: str | None, number: int, origin: str, everywhere: bool, raw: bool
+    session: Session, where: str | None, since: str | None, number: int, origin: str, everywhere: bool, raw: Raw
 ) -> None:
     """List the commits of REPO or REPO@BRANCH, of a change (ID), or, without any, all changes."""
     client = session.client
@@ -86,7 +86,7 @@ def list_commit(
 @command(verbs.wait, "commit")
 @click.argument("commit")
 @RAW
-def wait_commit(session: Session, commit: str, raw: bool) -> None:
+def wait_commit(session: Session, commit: str, raw: Raw) -> None:
     """Wait until a commit (REPO@REF), or every commit of a change (ID), is finished."""
     seen = list[pfs.CommitInfo]()
     listing(_ended(session, commit, seen), HEADERS, _row, raw=raw)
@@ -146,7 +146,7 @@ def _drop(session: Session, commit: str, recursive: bool) -> None:
 @click.argument("file")
 @click.option("--limit", default=0, metavar="N", help="At most so many.")
 @RAW
-def find_commit(session: Session, file: str, limit: int, raw: bool) -> None:
+def find_commit(session: Session, file: str, limit: int, raw: Raw) -> None:
     """Find the commits that added, changed or deleted REPO@REF:/PATH, newest first."""
     found = session.client.find_commits(names.file(file, session.project), limit=limit)
     hits = (item for item in found if raw or item.HasField("found_commit"))

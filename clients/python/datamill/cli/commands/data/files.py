@@ -7,7 +7,7 @@ import click
 
 from datamill import names
 from datamill.cli import verbs
-from datamill.cli.output import emit, listing, one, size, when
+from datamill.cli.output import Raw, emit, listing, one, size, when
 from datamill.cli.reasons import refusals_told
 from datamill.cli.session import RAW, Session, command
 from datamill.client import Client
@@ -21,7 +21,7 @@ COMPARED_BYTES = 1 << 20  # bigger files are only said to differ
 @command(verbs.inspect, "file")
 @click.argument("file")
 @RAW
-def inspect_file(session: Session, file: str, raw: bool) -> None:
+def inspect_file(session: Session, file: str, raw: Raw) -> None:
     """Show a file or directory, REPO@REF:/PATH."""
     one(session.client.inspect_file(names.file(file, session.project, path="/")), _fields, raw=raw)
 
@@ -30,7 +30,7 @@ def inspect_file(session: Session, file: str, raw: bool) -> None:
 @click.argument("directory")
 @click.option("-r", "--recursive", is_flag=True, help="Everything below, not only what lies directly in it.")
 @RAW
-def list_file(session: Session, directory: str, recursive: bool, raw: bool) -> None:
+def list_file(session: Session, directory: str, recursive: bool, raw: Raw) -> None:
     """List the directory REPO@REF[:/PATH]."""
     wanted = names.file(directory, session.project, path="/")
     found = session.client.walk_files(wanted) if recursive else session.client.list_files(wanted)
@@ -62,7 +62,7 @@ def _or_said(found: Iterable[pfs.FileInfo], where: str) -> Iterator[pfs.FileInfo
 @command(verbs.glob, "file")
 @click.argument("pattern")
 @RAW
-def glob_file(session: Session, pattern: str, raw: bool) -> None:
+def glob_file(session: Session, pattern: str, raw: Raw) -> None:
     """List what matches REPO@REF:/PATTERN, for example 'images@master:/**.png'.
 
     \b
@@ -108,18 +108,18 @@ def copy_file(session: Session, source: str, target: str, append: bool) -> None:
 @click.argument("old", required=False)
 @click.option("--name-only", is_flag=True, help="Say which files differ, and not how.")
 @RAW
-def diff_file(session: Session, new: str, old: str | None, name_only: bool, raw: bool) -> None:
+def diff_file(session: Session, new: str, old: str | None, name_only: bool, raw: Raw) -> None:
     """Compare NEW (REPO@REF[:/PATH]) with OLD, or with its parent commit."""
     later = names.file(new, session.project, path="/")
     earlier = None if old is None else names.file(old, session.project, path="/")
     client = session.client
     changes = client.diff_files(later, earlier)
     if raw:
-        listing(changes, (), lambda _: (), raw=True)
+        listing(changes, (), lambda _: (), raw=raw)
         return
     changed = (item for item in changes if not _is_directory(item))
     if name_only:
-        listing(changed, ("CHANGE", "FILE", "SIZE"), _change_row, raw=False)
+        listing(changed, ("CHANGE", "FILE", "SIZE"), _change_row, raw=Raw.NO)
         return
     parent = earlier.commit if earlier is not None else client.inspect_commit(later.commit).parent_commit
     for item in changed:

@@ -3,7 +3,7 @@
 import click
 
 from datamill.cli import verbs
-from datamill.cli.output import listing, one, when
+from datamill.cli.output import Raw, listing, one, when
 from datamill.cli.session import RAW, Session, command
 from datamill.wire import pfs_v2_pb2 as pfs
 
@@ -27,14 +27,14 @@ def update_project(session: Session, name: str, description: str) -> None:
 @command(verbs.inspect, "project")
 @click.argument("name")
 @RAW
-def inspect_project(session: Session, name: str, raw: bool) -> None:
+def inspect_project(session: Session, name: str, raw: Raw) -> None:
     """Show a project."""
     one(session.client.inspect_project(name), _fields, raw=raw)
 
 
 @command(verbs.list_, "project")
 @RAW
-def list_project(session: Session, raw: bool) -> None:
+def list_project(session: Session, raw: Raw) -> None:
     """List projects."""
     listing(
         session.client.list_projects(),

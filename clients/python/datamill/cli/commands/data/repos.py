@@ -4,7 +4,7 @@ import click
 
 from datamill import names
 from datamill.cli import verbs
-from datamill.cli.output import listing, one, size, when
+from datamill.cli.output import Raw, listing, one, size, when
 from datamill.cli.session import EVERYWHERE, FORCE, RAW, Session, command
 from datamill.errors import NotFound
 from datamill.wire import pfs_v2_pb2 as pfs
@@ -32,7 +32,7 @@ def update_repo(session: Session, repo: str, description: str) -> None:
 @command(verbs.inspect, "repo")
 @click.argument("repo")
 @RAW
-def inspect_repo(session: Session, repo: str, raw: bool) -> None:
+def inspect_repo(session: Session, repo: str, raw: Raw) -> None:
     """Show a repo."""
     one(session.client.inspect_repo(names.repo(repo, session.project)), _repo_fields, raw=raw)
 
@@ -41,7 +41,7 @@ def inspect_repo(session: Session, repo: str, raw: bool) -> None:
 @click.option("--type", "kind", default="user", show_default=True, help="user, meta, spec, or all.")
 @EVERYWHERE
 @RAW
-def list_repo(session: Session, kind: str, everywhere: bool, raw: bool) -> None:
+def list_repo(session: Session, kind: str, everywhere: bool, raw: Raw) -> None:
     """List repos."""
     found = session.client.list_repos(
         projects=() if everywhere else (session.project,), type="" if kind == "all" else kind
@@ -123,7 +123,7 @@ def create_branch(
 @command(verbs.inspect, "branch")
 @click.argument("branch")
 @RAW
-def inspect_branch(session: Session, branch: str, raw: bool) -> None:
+def inspect_branch(session: Session, branch: str, raw: Raw) -> None:
     """Show a branch."""
     one(session.client.inspect_branch(names.branch(branch, session.project)), _branch_fields, raw=raw)
 
@@ -131,7 +131,7 @@ def inspect_branch(session: Session, branch: str, raw: bool) -> None:
 @command(verbs.list_, "branch")
 @click.argument("repo")
 @RAW
-def list_branch(session: Session, repo: str, raw: bool) -> None:
+def list_branch(session: Session, repo: str, raw: Raw) -> None:
     """List the branches of a repo."""
     listing(
         session.client.list_branches(names.repo(repo, session.project)),

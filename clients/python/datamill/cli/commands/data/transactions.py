@@ -3,7 +3,7 @@
 import click
 
 from datamill.cli import joining, verbs
-from datamill.cli.output import emit, listing, one, when
+from datamill.cli.output import Raw, emit, listing, one, when
 from datamill.cli.session import RAW, Session, command, home
 from datamill.errors import Invalid
 from datamill.wire import transaction_v2_pb2 as wire
@@ -57,7 +57,7 @@ def delete_transaction(session: Session, transaction: str | None) -> None:
 @command(verbs.inspect, "transaction")
 @click.argument("transaction", required=False)
 @RAW
-def inspect_transaction(session: Session, transaction: str | None, raw: bool) -> None:
+def inspect_transaction(session: Session, transaction: str | None, raw: Raw) -> None:
     """Show a transaction and what it has collected."""
     id = transaction or joining.required(home(), session.address)
     one(session.client.inspect_transaction(id), _fields, raw=raw)
@@ -65,7 +65,7 @@ def inspect_transaction(session: Session, transaction: str | None, raw: bool) ->
 
 @command(verbs.list_, "transaction")
 @RAW
-def list_transaction(session: Session, raw: bool) -> None:
+def list_transaction(session: Session, raw: Raw) -> None:
     """List the transactions that are open."""
     listing(
         session.client.list_transactions(),

@@ -1,4 +1,4 @@
-"""Commands about jobs and datums."""
+"""Commands about jobs. Elsewhere: their datums (datums.py), and what their code printed (logs.py)."""
 
 import sys
 import time
@@ -9,16 +9,16 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from datamill import names
-from datamill.cli import reasons, verbs
+from datamill.cli import verbs
 from datamill.cli.commands.work.pipelines import history_of, input_text
-from datamill.cli.output import enum_word, length_of, listing, one, size, span, when
+from datamill.cli.commands.work.states import filter_of
+from datamill.cli.output import Raw, emit, enum_word, length_of, listing, one, size, span, when
 from datamill.cli.reasons import way_on
 from datamill.cli.session import EVERYWHERE, RAW, Session, Unsuccessful, command
-from datamill.cli.specs import reading, sources
 from datamill.client import Client
 from datamill.jobs import ENDED
 from datamill.transport import patiently
-from datamill.wire import pfs_v2_pb2 as pfs
+from datamill.wire import explain_v1_pb2 as explain
 from datamill.wire import pps_v2_pb2 as pps
 
 HEADERS = ("PIPELINE", "ID", "STARTED", "DURATION", "PROGRESS", "DL", "UL", "STATE")
@@ -28,7 +28,7 @@ LOOK_SECONDS = 0.3
 @command(verbs.inspect, "job")
 @click.argument("job")
 @RAW
-def inspect_job(session: Session, job: str, raw: bool) -> None:
+def inspect_job(session: Session, job: str, raw: Raw) -> None:
     """Show a job, PIPELINE@ID or PIPELINE@BRANCH."""
     if names.is_id(job):
         raise click.UsageError(f'Use "list job {job}" to see jobs with a given ID across different pipelines')
@@ -39,6 +39,7 @@ def inspect_job(session: Session, job: str, raw: bool) -> None:
 @click.argument("id", required=False)
 @click.option("-p", "--pipeline", help="Only of this pipeline.")
 @click.option("-i", "--input", "inputs", multiple=True, metavar="COMMIT", help="Only those that read this; repeatable.")
+@click.option("--state", "states", multiple=True, metavar="STATE", help="Only in this state; repeatable.")
 @click.option("-x", "--expand", is_flag=True, help="A line per job, not per change.")
 @click.option("--history", default="all", metavar="N|all|none", help="Versions of the pipeline to go back.")
 @click.option("-n", "--number", default=0, metavar="N", help="At most so many.")
@@ -49,11 +50,12 @@ def list_job(
     id: str | None,
     pipeline: str | None,
     inputs: tuple[str, ...],
+    states: tuple[str, ...],
     expand: bool,
     history: str,
     number: int,
     everywhere: bool,
-    raw: bool,
+    raw: Raw,
 ) -> None:
     """List changes and how their jobs did, the jobs of one change (ID), or of a pipeline (-p)."""
     client = session.client
@@ -61,14 +63,17 @@ def list_job(
     if id is not None:
         if not names.is_id(id):
             raise click.UsageError(f"{id!r} is not a job id (32 hex digits); for a pipeline's jobs use -p {id}")
+        if others := _said(pipeline=pipeline, input=inputs, state=states, expand=expand):
+            raise click.UsageError(f"cannot specify {others} when listing the jobs of one change")
         listing(client.inspect_job_set(id.lower()), HEADERS, _row, raw=raw)
-    elif pipeline is not None or expand or inputs:
+    elif pipeline is not None or expand or inputs or states:
         jobs = client.list_jobs(
             pipeline=None if pipeline is None else names.pipeline(pipeline, session.project),
             projects=() if pipeline else projects,
             inputs=[names.commit(one, session.project) for one in inputs],
             history=history_of(history),
             number=number,
+            filter=filter_of(states, "JOB_"),
         )
         listing(session.of_project(jobs, everywhere or pipeline is not None), HEADERS, _row, raw=raw)
     else:
@@ -79,7 +84,7 @@ def list_job(
 @command(verbs.wait, "job")
 @click.argument("job")
 @RAW
-def wait_job(session: Session, job: str, raw: bool) -> None:
+def wait_job(session: Session, job: str, raw: Raw) -> None:
     """Wait until a job (PIPELINE@ID or PIPELINE@BRANCH), or every job of a change (ID), has ended."""
     client = session.client
     if names.is_id(job):
@@ -118,48 +123,23 @@ def delete_job(session: Session, job: str) -> None:
     session.client.delete_job(session.job(job))
 
 
-@command(verbs.list_, "datum")
-@click.argument("job", required=False)
-@click.option("-f", "--file", "source", metavar="PATH|-", help="A pipeline spec: the datums that it would have.")
-@click.option("-n", "--number", default=0, metavar="N", help="At most so many.")
-@RAW
-def list_datum(session: Session, job: str | None, source: str | None, number: int, raw: bool) -> None:
-    """List the datums of a job (PIPELINE@ID or PIPELINE@BRANCH), or those that a spec would have (-f)."""
-    if (job is None) == (source is None):
-        both = job is not None
-        raise click.UsageError(f"{'can’t' if both else 'must'} specify {'both' if both else 'either'} a job "
-                               f"{'and' if both else 'or'} a pipeline spec".replace("’", "'"))  # fmt: skip
-    if source is not None:
-        wanted = reading.read(sources.load(source), project=session.project, source=sources.shown(source))
-        if len(wanted) != 1:
-            raise click.UsageError(
-                f"there are {len(wanted)} pipeline specs in {sources.shown(source)}, and one is wanted"
-            )
-        found = session.client.list_datums(input=reading.message(wanted[0].spec).input, number=number)
-    else:
-        assert job is not None
-        found = session.client.list_datums(session.job(job), number=number)
-    listing(found, ("ID", "FILES", "STATUS", "TIME"), _datum_row, raw=raw)
-
-
-@command(verbs.inspect, "datum")
+@command(verbs.why, "job")
 @click.argument("job")
-@click.argument("id")
 @RAW
-def inspect_datum(session: Session, job: str, id: str, raw: bool) -> None:
-    """Show the datum ID of a job, PIPELINE@JOB_ID."""
-    client = session.client
-    found = client.inspect_datum(session.job(job), id)
-    one(found, lambda info: _datum_fields(info) + reasons.of_datum(client, info), raw=raw)
+def why_job(session: Session, job: str, raw: Raw) -> None:
+    """Say what a job (PIPELINE@ID or PIPELINE@BRANCH) is waiting for, and since when."""
+    found = session.client.why_job(session.job(job))
+    if raw:
+        raw.emit(found)
+        return
+    emit(found.sentence)
+    if found.waits:
+        listing(found.waits, ("WAITS FOR", "WHAT", "SINCE"), _wait_row, raw=raw)
 
 
-@command(verbs.restart, "datum")
-@click.argument("job")
-@click.argument("inputs", required=False, default="")
-def restart_datum(session: Session, job: str, inputs: str) -> None:
-    """Try the running datum of a job again whose inputs match (paths or hashes, comma-separated)."""
-    filters = [one for one in inputs.split(",") if one]
-    session.client.restart_datum(session.job(job), filters)
+def _said(**options: object) -> str:
+    """Which of these options were given."""
+    return ", ".join(f"--{name}" for name, value in options.items() if value)
 
 
 def _watched(client: Client, job: pps.Job) -> pps.JobInfo:
@@ -252,32 +232,13 @@ def _fields(info: pps.JobInfo) -> list[tuple[str, str]]:
     ]
 
 
-def _datum_state(info: pps.DatumInfo) -> str:
-    return pps.DatumState.Name(info.state).lower() if info.state else "-"
-
-
-def _datum_row(info: pps.DatumInfo) -> tuple[str, ...]:
-    taken = info.stats.download_time.ToTimedelta() + info.stats.process_time.ToTimedelta()
-    taken += info.stats.upload_time.ToTimedelta()
-    files = ", ".join(_file(one) for one in info.data)
-    return (info.datum.id, files, _datum_state(info), span(taken) if taken else "-")
-
-
-def _file(info: pfs.FileInfo) -> str:
-    return f"{names.shown_repo(info.file.commit.repo)}:{info.file.path}"
-
-
-def _datum_fields(info: pps.DatumInfo) -> list[tuple[str, str]]:
-    return [
-        ("Datum", info.datum.id),
-        ("Job", names.shown_job(info.datum.job)),
-        ("State", _datum_state(info)),
-        ("Files", "\n".join(f"{_file(one)} ({size(one.size_bytes)})" for one in info.data)),
-        ("Downloaded", f"{size(info.stats.download_bytes)} in {length_of(info.stats.download_time)}"),
-        ("Processing time", length_of(info.stats.process_time)),
-        ("Uploaded", f"{size(info.stats.upload_bytes)} in {length_of(info.stats.upload_time)}"),
-        (
-            "Kept at",
-            f"{names.shown_commit(info.pfs_state.commit)}:{info.pfs_state.path}" if info.pfs_state.path else "",
-        ),
+def _wait_row(wait: explain.JobWait) -> tuple[str, ...]:
+    words = explain.JobWait.Kind.Name(wait.kind).removeprefix("KIND_").lower().replace("_", " ")
+    parts = [
+        names.shown_commit(wait.commit) if wait.HasField("commit") else "",
+        names.shown_job(wait.job) if wait.HasField("job") else "",
+        f"worker {wait.worker}" if wait.worker else "",
+        f"{wait.datums} datums in {wait.sets} sets" if wait.sets else "",
+        wait.reason,
     ]
+    return (words, ", ".join(part for part in parts if part) or "-", when(wait.since))

@@ -12,7 +12,7 @@ import click
 from datamill import names
 from datamill.cli import verbs
 from datamill.cli.following import followed
-from datamill.cli.output import as_json, emit
+from datamill.cli.output import Raw, emit
 from datamill.cli.session import RAW, Session, command
 from datamill.wire import pps_v2_pb2 as pps
 
@@ -43,7 +43,7 @@ def logs(
     follow: bool,
     tail: int,
     since: str | None,
-    raw: bool,
+    raw: Raw,
 ) -> None:
     """Print log lines, oldest first."""
     pipeline, job = _whose(what, pipeline, job)
@@ -70,7 +70,10 @@ def logs(
                 hidden += 1
 
     for line in last(read, tail, follow=follow) if tail > 0 else read(follow):
-        emit(as_json(line) if raw else line.message)
+        if raw:
+            raw.emit(line)
+        else:
+            emit(line.message)
         sys.stdout.flush()
         shown += 1
     if hidden and not shown and not worker:

@@ -1,51 +1,29 @@
-"""Commands about pipelines."""
+"""Commands about pipelines that are there. Elsewhere: those that take specs (specs.py)."""
 
 import json
 import sys
+from collections.abc import Iterable, Iterator
 
 import click
+from google.protobuf.json_format import ParseDict
 
 from datamill import names
 from datamill.cli import verbs
-from datamill.cli.output import emit, enum_word, listing, one, when
+from datamill.cli.commands.work.states import filter_of
+from datamill.cli.output import Raw, emit, enum_word, listing, one, when
 from datamill.cli.session import EVERYWHERE, RAW, Session, command
-from datamill.cli.specs import reading, sources
+from datamill.names import shown_pipeline
 from datamill.wire import pps_v2_pb2 as pps
 
-SPEC = click.option("-f", "--file", "source", default="-", metavar="PATH|URL|-", help="JSON or YAML. [standard input]")
 REPROCESS = click.option("--reprocess", is_flag=True, help="Run every datum again, not only new ones.")
-DRY_RUN = click.option("--dry-run", is_flag=True, help="Print the spec with defaults merged in; change nothing.")
-
-
-@command(verbs.create, "pipeline")
-@SPEC
-@DRY_RUN
-def create_pipeline(session: Session, source: str, dry_run: bool) -> None:
-    """Make the pipelines of a spec file."""
-    _apply(session, source, update=False, reprocess=False, dry_run=dry_run)
-
-
-@command(verbs.update, "pipeline")
-@SPEC
-@REPROCESS
-@DRY_RUN
-def update_pipeline(session: Session, source: str, reprocess: bool, dry_run: bool) -> None:
-    """Replace the pipelines of a spec file, or make those that do not exist. Datums that were done stay done, even when
-    the code has changed: --reprocess runs them again."""
-    _apply(session, source, update=True, reprocess=reprocess, dry_run=dry_run)
-
-
-@command(verbs.validate, "pipeline")
-@SPEC
-def validate_pipeline(session: Session, source: str) -> None:
-    """Check the form of a spec file, without a server."""
-    _read(session, source)
+FAILED = (pps.PIPELINE_FAILURE, pps.PIPELINE_CRASHING)
+HEADERS = ("NAME", "VERSION", "INPUT", "CREATED", "STATE / LAST JOB", "DESCRIPTION")
 
 
 @command(verbs.inspect, "pipeline")
 @click.argument("pipeline")
 @RAW
-def inspect_pipeline(session: Session, pipeline: str, raw: bool) -> None:
+def inspect_pipeline(session: Session, pipeline: str, raw: Raw) -> None:
     """Show a pipeline."""
     one(session.client.inspect_pipeline(names.pipeline(pipeline, session.project)), _fields, raw=raw)
 
@@ -53,26 +31,56 @@ def inspect_pipeline(session: Session, pipeline: str, raw: bool) -> None:
 @command(verbs.list_, "pipeline")
 @click.argument("pipeline", required=False)
 @click.option("--history", default="none", metavar="N|all", help="Older versions to show.")
+@click.option("-c", "--commit", "at", default="", metavar="ID", help="As they were at this change.")
+@click.option("--state", "states", multiple=True, metavar="STATE", help="Only in this state; repeatable.")
 @click.option("-s", "--spec", is_flag=True, help="Print the specs, for `create pipeline`.")
 @EVERYWHERE
-@RAW
+@click.option("--raw", is_flag=True, help="Print JSON, one object a line, or YAML.")
+@click.option(
+    "-o", "--output", "form", type=click.Choice(["json", "yaml"]), help="With --raw or --spec: in which form."
+)
 def list_pipeline(
-    session: Session, pipeline: str | None, history: str, spec: bool, everywhere: bool, raw: bool
+    session: Session,
+    pipeline: str | None,
+    history: str,
+    at: str,
+    states: tuple[str, ...],
+    spec: bool,
+    everywhere: bool,
+    raw: bool,
+    form: str | None,
 ) -> None:
     """List pipelines."""
     if raw and spec:
         raise click.UsageError("cannot set both --raw and --spec")
+    if form and not raw and not spec:
+        raise click.UsageError("cannot set --output (-o) without --raw")
     found = session.client.list_pipelines(
         pipeline=None if pipeline is None else names.pipeline(pipeline, session.project),
         projects=() if everywhere or pipeline else (session.project,),
         history=history_of(history),
+        filter=filter_of(states, "PIPELINE_"),
+        at=at,
     )
     found = session.of_project(found, everywhere or pipeline is not None)
+    written = Raw(form or "json")
     if spec:
         for info in found:
-            emit(info.effective_spec_json or info.user_spec_json)
+            written.emit(ParseDict(json.loads(info.effective_spec_json), pps.CreatePipelineRequest()))
         return
-    listing(found, ("NAME", "VERSION", "INPUT", "CREATED", "STATE / LAST JOB", "DESCRIPTION"), _row, raw=raw)
+    bad: list[str] = []
+    listing(_noted(found, bad), HEADERS, _row, raw=written if raw else Raw.NO)
+    if bad and not raw:
+        sys.stderr.write(f"datamill: in trouble: {', '.join(bad)}; `datamill inspect pipeline {bad[0]}` says why\n")
+
+
+@command(verbs.check, "status")
+@EVERYWHERE
+@RAW
+def check_status(session: Session, everywhere: bool, raw: Raw) -> None:
+    """List the pipelines that something is to be said about: those that have been up for too long."""
+    found = session.client.check_status("" if everywhere else session.project)
+    listing(found, ("PIPELINE", "ALERT"), lambda info: (shown_pipeline(info.pipeline), "; ".join(info.alerts)), raw=raw)
 
 
 @command(verbs.start, "pipeline")
@@ -105,13 +113,24 @@ def run_cron(session: Session, pipeline: str) -> None:
 
 
 @command(verbs.delete, "pipeline")
-@click.argument("pipeline")
+@click.argument("pipeline", required=False)
 @click.option("-f", "--force", is_flag=True, help="Even when others read its output.")
 @click.option("--keep-repo", is_flag=True, help="Keep its output, as an ordinary repo.")
-def delete_pipeline(session: Session, pipeline: str, force: bool, keep_repo: bool) -> None:
+@click.option("--all", "all_of_them", is_flag=True, help="All pipelines of the project; with -A, of every project.")
+@EVERYWHERE
+def delete_pipeline(
+    session: Session, pipeline: str | None, force: bool, keep_repo: bool, all_of_them: bool, everywhere: bool
+) -> None:
     """Delete a pipeline together with what it wrote."""
-    wanted = names.pipeline(pipeline, session.project)
-    session.client.delete_pipeline(wanted, force=force, keep_repo=keep_repo)
+    if (pipeline is None) != all_of_them:
+        raise click.UsageError("either a pipeline or --all is wanted")
+    if pipeline is not None:
+        wanted = names.pipeline(pipeline, session.project)
+        session.client.delete_pipeline(wanted, force=force, keep_repo=keep_repo)
+        return
+    projects = () if everywhere else (session.project,)
+    for gone in session.client.delete_pipelines(projects, all=everywhere, force=force, keep_repo=keep_repo):
+        emit(f"deleted {shown_pipeline(gone)}")
 
 
 def history_of(text: str) -> int:
@@ -121,29 +140,6 @@ def history_of(text: str) -> int:
     if not text.isdigit():
         raise click.UsageError(f"history is none, all or a number, not {text!r}")
     return int(text)
-
-
-def _apply(session: Session, source: str, *, update: bool, reprocess: bool, dry_run: bool) -> None:
-    """Create every spec of a file. What the file says about update, reprocess or dryRun goes before the flags."""
-    for read in _read(session, source):
-        merged = session.client.create_pipeline(
-            json.dumps(read.spec),
-            update=update if read.update is None else read.update,
-            reprocess=reprocess if read.reprocess is None else read.reprocess,
-            dry_run=dry_run if read.dry_run is None else read.dry_run,
-        )
-        for text in reading.warnings(read.spec):  # a spec that is refused has worse trouble
-            sys.stderr.write(f"WARNING: {text}\n")
-        if dry_run or read.dry_run:
-            emit(merged)
-
-
-def _read(session: Session, source: str) -> list[reading.Read]:
-    """The specs of a file. Raises Mistaken."""
-    wanted = reading.read(sources.load(source), project=session.project, source=sources.shown(source))
-    if not wanted:
-        raise click.UsageError(f"there is no pipeline spec in {sources.shown(source)}")
-    return wanted
 
 
 def input_text(input: pps.Input) -> str:
@@ -164,10 +160,18 @@ def state_of(info: pps.PipelineInfo) -> str:
     return enum_word(pps.PipelineState.Name(info.state), "PIPELINE_")
 
 
+def _noted(found: Iterable[pps.PipelineInfo], bad: list[str]) -> Iterator[pps.PipelineInfo]:
+    """The same; the names of those in trouble are added to `bad`."""
+    for info in found:
+        if info.state in FAILED:
+            bad.append(shown_pipeline(info.pipeline))
+        yield info
+
+
 def _row(info: pps.PipelineInfo) -> tuple[str, ...]:
     last = enum_word(pps.JobState.Name(info.last_job_state), "JOB_") if info.last_job_state else "-"
     return (
-        names.shown_pipeline(info.pipeline),
+        shown_pipeline(info.pipeline),
         str(info.version),
         input_text(info.details.input),
         when(info.details.created_at),
@@ -179,7 +183,7 @@ def _row(info: pps.PipelineInfo) -> tuple[str, ...]:
 def _fields(info: pps.PipelineInfo) -> list[tuple[str, str]]:
     details = info.details
     return [
-        ("Name", names.shown_pipeline(info.pipeline)),
+        ("Name", shown_pipeline(info.pipeline)),
         ("Version", str(info.version)),
         ("Description", details.description),
         ("State", state_of(info)),
