@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from itertools import product
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from services.jobs.domain.datums import Datum, InputFile, Leaf, datum_id
@@ -72,7 +72,13 @@ class Small:
         return sorted({file for file in child if file.group_by == key}, key=lambda file: datum_id((file,)))
 
 
+MIXED = Join((Union((leaf("a", True), leaf("a", False))), leaf("b", True), leaf("c", False)))
+TWICE = Group((Cross((leaf("a", False), leaf("b", False))),))
+
+
 @given(TREES, FILES)
+@example(MIXED, {"a": {"1": "x"}, "b": {"2": "x"}})
+@example(TWICE, {"a": {"1": "x"}, "b": {"2": "x", "3": "x"}})
 def test_datums_are_those_of_the_rules(tree: Input, files: dict[str, dict[str, str]]) -> None:
     small = Small(files)
     found, wanted = list(datums(tree, small.files_of)), list(small.datums(tree))
