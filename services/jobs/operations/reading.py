@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ColumnElement
+from sqlalchemy import ColumnElement, literal
 from sqlalchemy.orm import Session
 
 from services.jobs.domain.jobs import Job
@@ -22,11 +22,15 @@ PAGE = 200
 
 @dataclass(frozen=True, slots=True)
 class JobFilter:
-    """Which jobs. history: versions of the pipeline to go back, -1 for all, only with a pipeline; marker: exclusive."""
+    """Which jobs. history: versions of a job's pipeline to go back, negative for all; marker: exclusive.
+
+    version: of the pipeline in force; None: the newest that has had a job.
+    """
 
     pipeline: tuple[str, str] | None = None
+    version: int | None = None
     projects: tuple[str, ...] = ()
-    history: int = 0
+    history: int = -1
     marker: datetime | None = None
     reverse: bool = False
 
@@ -37,14 +41,25 @@ def list_jobs(tx: Session, wanted: JobFilter, after: int | None, number: int) ->
     if wanted.pipeline is not None:
         project, name = wanted.pipeline
         conditions += [JobRow.project == project, JobRow.pipeline == name]
-        if wanted.history >= 0:
-            newest = JobStore(tx).last(project, name)
-            conditions.append(JobRow.version >= (0 if newest is None else newest.version - wanted.history))
+    if wanted.history >= 0:
+        newest = JobStore.newest_version() if wanted.version is None else literal(wanted.version)
+        conditions.append(newest - JobRow.version <= wanted.history)
     if wanted.projects:
         conditions.append(in_projects(wanted.projects))
     if wanted.marker is not None:
         conditions.append(JobRow.created > wanted.marker if wanted.reverse else JobRow.created < wanted.marker)
     return JobStore(tx).select(*conditions, newest_first=not wanted.reverse, number=number, after=after)
+
+
+def last_number(tx: Session) -> int:
+    """Of the job that was made last."""
+    return JobStore(tx).last_number()
+
+
+def jobs_since(tx: Session, project: str, pipeline: str, number: int) -> list[Job]:
+    """A pipeline's jobs that were made after the one of this number, oldest first, however they stand."""
+    made = (JobRow.number > number, JobRow.project == project, JobRow.pipeline == pipeline)
+    return JobStore(tx).select(*made, newest_first=False)
 
 
 def jobs_of_set(tx: Session, id: str) -> list[Job]:

@@ -8,12 +8,13 @@ from datamill.wire import pps_v2_pb2 as pps
 from datamill.wire.pps_v2_pb2_grpc import APIServicer
 from services.jobs.domain.errors import Wrong
 from services.jobs.servicers.datums import DatumRpcs
-from services.jobs.servicers.jobs import JobRpcs, Parts
+from services.jobs.servicers.jobs import Parts
+from services.jobs.servicers.listing import JobListRpcs
 from services.jobs.servicers.logs import LogRpcs
 from services.kit.rpc.server import Context
 
 
-class JobsApi(JobRpcs, DatumRpcs, LogRpcs, APIServicer):
+class JobsApi(JobListRpcs, DatumRpcs, LogRpcs, APIServicer):
     """All nouns together."""
 
     def __init__(self, parts: Parts) -> None:

@@ -1,34 +1,31 @@
 """The job methods of pps_v2.API.
 
-Elsewhere: datums (datums.py), logs (logs.py), what makes and moves jobs (operations/).
+Elsewhere: lists of jobs (listing.py), datums (datums.py), logs (logs.py), what makes and moves jobs (operations/).
 """
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from google.protobuf.empty_pb2 import Empty
 
-from datamill.wire import pfs_v2_pb2 as pfs
 from datamill.wire import pps_v2_pb2 as pps
 from datamill.wire import transaction_v2_pb2 as transaction
 from services.jobs.clients import Pps
 from services.jobs.domain.errors import JobDeleted, JobNotFound, NotBuilt, Wrong
 from services.jobs.domain.jobs import DELETED, STOPPED, Job, JobKey, JobState
 from services.jobs.operations import activity, reading
-from services.jobs.operations.reading import JobFilter
 from services.jobs.operations.running import killing, moving
 from services.jobs.operations.running.creating import Creator
 from services.jobs.operations.running.steps import Tools
 from services.jobs.operations.wakes import waited
 from services.jobs.servicers import from_wire, to_wire
 from services.kit.bus import Bus
-from services.kit.rpc.server import Context, is_service
+from services.kit.rpc.server import Context
 from services.kit.rpc.staging import Staging, transaction_of
-from services.kit.time.times import time_of
 
 LOOK_AGAIN = 5.0
-PAGE = 200
+LATE = 1000  # so many numbers behind the last one, a job may still turn up: transactions end in any order
 
 
 @dataclass(frozen=True)
@@ -78,46 +75,6 @@ class JobRpcs:
                 info.details.worker_status.extend(to_wire.worker_status(one, job.key) for one in workers)
         return info
 
-    async def ListJob(self, request: pps.ListJobRequest, context: Context) -> AsyncIterator[pps.JobInfo]:
-        _refuse_jq(request.jqFilter)
-        wanted = JobFilter(
-            pipeline=await self._pipeline(request, context) if request.HasField("pipeline") else None,
-            projects=tuple(project.name for project in request.projects),
-            history=request.history,
-            marker=_marker(request),
-            reverse=request.reverse,
-        )
-        inputs = [await self._input(commit) for commit in request.input_commit]
-        sent, after = 0, None
-        while True:
-            page = await self._p.tools.db.read(reading.list_jobs, wanted, after, PAGE)
-            for job in page:
-                if inputs and not await self._reads(job, inputs):
-                    continue
-                yield await self._info(job, details=request.details)
-                sent += 1
-                if request.number and sent >= request.number:
-                    return
-            if len(page) < PAGE:
-                return
-            after = page[-1].number
-
-    async def _pipeline(self, request: pps.ListJobRequest, context: Context) -> tuple[str, str]:
-        """Raises PipelineNotFound. PPS itself asks for a pipeline's last job, and is not asked back."""
-        project, name = from_wire.pipeline(request.pipeline)
-        if not is_service(context, self._p.token):
-            await self._p.creator.ensure_pipeline(await self._p.pps.pipeline(project, name))
-        return project, name
-
-    async def _input(self, commit: pfs.Commit) -> tuple[str, str]:
-        """A commit, perhaps named by its branch, as jobs are made from it: (repo, id). Raises CommitGone."""
-        facts = await self._p.creator.pfs.commit(from_wire.commit(commit))
-        return facts.ref.repo, facts.ref.id
-
-    async def _reads(self, job: Job, inputs: list[tuple[str, str]]) -> bool:
-        above = await self._p.creator.inputs_of(job)
-        return all((repo, id) in above for repo, id in inputs)
-
     async def InspectJobSet(self, request: pps.InspectJobSetRequest, context: Context) -> AsyncIterator[pps.JobInfo]:
         if not request.job_set.id:
             raise Wrong("must specify a job set")
@@ -133,48 +90,29 @@ class JobRpcs:
         jobs = await self._p.tools.db.read(reading.jobs_of_set, id)
         return sorted(jobs, key=lambda job: order.get((job.key.project, job.key.pipeline), len(order)))
 
-    async def ListJobSet(self, request: pps.ListJobSetRequest, context: Context) -> AsyncIterator[pps.JobSetInfo]:
-        _refuse_jq(request.jqFilter)
-        if request.number < 0:
-            raise Wrong("number must be non-negative")
-        wanted = JobFilter(
-            projects=tuple(project.name for project in request.projects), history=-1, reverse=request.reverse
-        )
-        marker = _marker(request)
-        seen: set[str] = set()
-        sent, after = 0, None
-        while not (request.number and sent >= request.number):
-            page = await self._p.tools.db.read(reading.list_jobs, wanted, after, PAGE)
-            for job in page:
-                if job.key.id in seen:
-                    continue
-                seen.add(job.key.id)
-                members = await self._p.tools.db.read(reading.jobs_of_set, job.key.id)
-                newest = max(member.created for member in members)
-                if marker is not None and not (newest > marker if request.reverse else newest < marker):
-                    continue
-                infos = [await self._info(member, details=request.details) for member in members]
-                yield pps.JobSetInfo(job_set=pps.JobSet(id=job.key.id), jobs=infos)
-                sent += 1
-                if request.number and sent >= request.number:
-                    break
-            if len(page) < PAGE:
-                return
-            after = page[-1].number
-
     async def SubscribeJob(self, request: pps.SubscribeJobRequest, context: Context) -> AsyncIterator[pps.JobInfo]:
         if not request.pipeline.name:
             raise Wrong("pipeline must be specified")
         project, name = from_wire.pipeline(request.pipeline)
-        last = 0
+        read = self._p.tools.db.read
         async with self._p.bus.listen("jobs.job.changed") as news:
+            known, first = set[int](), await read(reading.last_number)
+            found = [job for job in await read(moving.unclosed_jobs, project, name) if not job.final]
             while True:
-                for job in await self._p.tools.db.read(moving.unclosed_jobs, project, name):
-                    if job.number > last:
-                        last = job.number
-                        if not job.final:
-                            yield await self._info(job, details=request.details)
+                for job in found:
+                    if job.number not in known:
+                        known.add(job.number)
+                        yield await self._info(job, details=request.details)
                 await news.wait(timedelta(seconds=LOOK_AGAIN))
+                since = max(first, max(known, default=first) - LATE)
+                known = {number for number in known if number > since}
+                found = await read(reading.jobs_since, project, name, since)
+
+    async def UpdateJobState(self, request: pps.UpdateJobStateRequest, context: Context) -> Empty:
+        job = await self._known(from_wire.job(request.job))
+        if job.final:
+            raise Wrong(f"job {job.key} has already finished")
+        raise NotBuilt("a job's state is not set from outside: jobs move on by themselves, and StopJob ends one")
 
     async def StopJob(self, request: pps.StopJobRequest, context: Context) -> Empty:
         key = from_wire.job(request.job)
@@ -198,14 +136,3 @@ class JobRpcs:
         if job is None:
             raise JobNotFound(key)
         return job
-
-
-def _refuse_jq(filter: str) -> None:
-    if filter:
-        raise NotBuilt("jqFilter is not supported yet")
-
-
-def _marker(request: pps.ListJobRequest | pps.ListJobSetRequest) -> datetime | None:
-    if not request.HasField("paginationMarker"):
-        return None
-    return time_of(request.paginationMarker)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, delete, select
+from sqlalchemy import ColumnElement, delete, func, select
 from sqlalchemy.orm import Session
 
 from services.jobs.domain.jobs import Counters, Job, JobKey, JobState, Stats
@@ -99,8 +99,14 @@ class JobStore:
     def of_set(self, id: str) -> list[Job]:
         return self.select(JobRow.id == id, newest_first=False)
 
-    def last(self, project: str, pipeline: str) -> Job | None:
-        return next(iter(self.select(JobRow.project == project, JobRow.pipeline == pipeline, number=1)), None)
+    @staticmethod
+    def newest_version() -> ColumnElement[int]:
+        """Of the pipeline of a job, as far as versions have had jobs; for conditions of `select`."""
+        of_it = (SpecRow.project == JobRow.project, SpecRow.pipeline == JobRow.pipeline)
+        return select(func.max(SpecRow.version)).where(*of_it).correlate(JobRow).scalar_subquery()
+
+    def last_number(self) -> int:
+        return self.tx.scalar(select(func.max(JobRow.number))) or 0
 
     def set_root(self, number: int, root: Root, *, indexed: bool) -> None:
         row = self.row(number)

@@ -46,6 +46,7 @@ SERVICES = [
     ("pfs", upkeep_v1_pb2),
     ("jobs", upkeep_v1_pb2),
 ]
+OURS = {upkeep_v1_pb2.DESCRIPTOR.package, work_v1_pb2.DESCRIPTOR.package}  # only services may call these
 LEFT_OUT = {"RestartPachyderm"}
 FALLEN = {grpc.StatusCode.INTERNAL, grpc.StatusCode.UNAVAILABLE}
 MEANT = ("cycle detected because", "not finished")  # sentences to which the protocol gives such a code
@@ -107,7 +108,7 @@ def _answer(opened: grpc.Channel, method: MethodDescriptor, request: Message) ->
     shape = "_".join("stream" if one else "unary" for one in (method.client_streaming, method.server_streaming))
     call = getattr(opened, shape)(path, type(request).SerializeToString, bytes)
     given = iter([request, request]) if method.client_streaming else request
-    ours = method.containing_service.file.package == upkeep_v1_pb2.DESCRIPTOR.package
+    ours = method.containing_service.file.package in OURS
     metadata = (("datamill-service-token", SERVICE_TOKEN if ours else "wrong"),)
     try:
         answer = call(given, timeout=SECONDS, metadata=metadata)
