@@ -14,6 +14,7 @@ ROOMS = {
     "bulk": "transfers.bulk",
     "small_commit": "small_commit",
     "jobs": "jobs",
+    "plans": "plans",
     "chain": "chain",
     "logs": "logs",
     "idle": "idle",

@@ -40,13 +40,13 @@ def one_file(at: Place, name: str, files: int, rounds: int) -> Change:
         before = at.stored("index") if turn == rounds + WARM - 1 else 0
         begun = time.perf_counter()
         commit = at.start(name)
-        at.pfs.ModifyFile(iter(_overwriting(commit, path, data)))
+        at.pfs.ModifyFile(iter(overwriting(commit, path, data)))
         at.finish(commit)
         seconds.append(time.perf_counter() - begun)
     return Change(seconds[WARM:], commit, at.stored("index") - before, at.peak_bytes)
 
 
-def _overwriting(commit: pfs.Commit, path: str, data: bytes) -> Iterable[pfs.ModifyFileRequest]:
+def overwriting(commit: pfs.Commit, path: str, data: bytes) -> Iterable[pfs.ModifyFileRequest]:
     yield pfs.ModifyFileRequest(set_commit=commit)
     yield pfs.ModifyFileRequest(delete_file=pfs.DeleteFile(path=path))
     yield pfs.ModifyFileRequest(add_file=pfs.AddFile(path=path, raw=BytesValue(value=data)))

@@ -7,6 +7,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 import grpc
 
@@ -82,8 +83,7 @@ class Health:
     available: int
 
 
-@dataclass(frozen=True, slots=True)
-class Match:
+class Match(NamedTuple):
     """A file or directory that a glob matched."""
 
     path: str

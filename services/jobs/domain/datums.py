@@ -9,8 +9,9 @@ Elsewhere: which datums a job has (inputs.py); which of them run (plans.py); the
 
 import hashlib
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
+from typing import NamedTuple
 
 
 class DatumState(IntEnum):
@@ -40,10 +41,14 @@ class Leaf:
     empty_files: bool = False
     s3: bool = False
     reference: bool = False
+    head: bytes = field(init=False, repr=False, compare=False)
+    """What an id has of it before the path."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "head", b"".join(map(_measured, (self.name, self.repo, self.branch))))
 
 
-@dataclass(frozen=True, slots=True)
-class InputFile:
+class InputFile(NamedTuple):
     """A file or directory as an input of a datum. commit: the id of the commit that really holds it."""
 
     leaf: Leaf
@@ -61,20 +66,16 @@ Datum = tuple[InputFile, ...]
 
 def datum_id(inputs: Iterable[InputFile]) -> bytes:
     """The datum's id, 32 bytes; users see them as hex."""
-    hashed = hashlib.blake2b(digest_size=32)
-    for file in inputs:
-        for text in (file.leaf.name, file.leaf.repo, file.leaf.branch, file.path):
-            raw = text.encode()
-            hashed.update(raw)
-            hashed.update(len(raw).to_bytes(8, "big"))
-    return hashed.digest()
+    parts = [part for file in inputs for part in (file.leaf.head, _measured(file.path))]
+    return hashlib.blake2b(b"".join(parts), digest_size=32).digest()
+
+
+def _measured(text: str) -> bytes:
+    raw = text.encode()
+    return raw + len(raw).to_bytes(8, "big")
 
 
 def datum_hash(id: bytes, inputs: Iterable[InputFile], salt: str) -> bytes:
     """What changes when the datum must run again, 32 bytes."""
-    hashed = hashlib.blake2b(id.hex().encode(), digest_size=32)
-    for file in inputs:
-        if not file.leaf.reference:
-            hashed.update(file.digest)
-    hashed.update(salt.encode())
-    return hashed.digest()
+    digests = b"".join([file.digest for file in inputs if not file.leaf.reference])
+    return hashlib.blake2b(id.hex().encode() + digests + salt.encode(), digest_size=32).digest()

@@ -3,9 +3,11 @@
 A record stands alone: it names its inputs in full, the job that ran the datum, what it wrote and what it took.
 """
 
+import builtins
 import json
 from dataclasses import dataclass
 from datetime import timedelta
+from json.encoder import encode_basestring_ascii as quoted
 from typing import Any
 
 from services.jobs.domain.datums import Datum, DatumState, InputFile, Leaf
@@ -37,9 +39,29 @@ class Record:
     outputs: tuple[str, ...]
 
 
+class Lines:
+    """Lines of a plan, a datum each; what its files have in common is put into words once."""
+
+    def __init__(self) -> None:
+        self._heads: dict[tuple[int, str], tuple[str, Leaf]] = {}  # by the id of a leaf, which is kept here
+
+    def line(self, id: bytes, hash: bytes, inputs: Datum) -> bytes:
+        """A datum in a plan."""
+        files = ",".join([self._file(file) for file in inputs])
+        return f'["{id.hex()}","{hash.hex()}",[{files}]]\n'.encode()
+
+    def _file(self, file: InputFile) -> str:
+        leaf, commit, path, size, digest, join_on, group_by = file
+        found = self._heads.get((builtins.id(leaf), commit))
+        if found is None:
+            head = _dumped(_leaf(leaf, commit)).decode()[:-1]
+            found = self._heads[builtins.id(leaf), commit] = head, leaf
+        return f'{found[0]},{quoted(path)},{size},"{digest.hex()}",{quoted(join_on)},{quoted(group_by)}]'
+
+
 def planned_line(id: bytes, hash: bytes, inputs: Datum) -> bytes:
-    """A datum in a plan."""
-    return _dumped([id.hex(), hash.hex(), _inputs(inputs)]) + b"\n"
+    """A datum in a plan, alone."""
+    return Lines().line(id, hash, inputs)
 
 
 def read_planned(line: bytes) -> Planned:
@@ -77,13 +99,15 @@ def _dumped(value: Any) -> bytes:
 
 
 def _inputs(datum: Datum) -> list[Any]:
-    found = []
-    for file in datum:
-        leaf = file.leaf
-        flags = "".join("1" if getattr(leaf, flag) else "0" for flag in _FLAGS)
-        where = [leaf.name, leaf.project, leaf.repo, leaf.branch, leaf.repo_type, flags, file.commit]
-        found.append([*where, file.path, file.size_bytes, file.digest.hex(), file.join_on, file.group_by])
-    return found
+    return [
+        [*_leaf(file.leaf, file.commit), file.path, file.size_bytes, file.digest.hex(), file.join_on, file.group_by]
+        for file in datum
+    ]
+
+
+def _leaf(leaf: Leaf, commit: str) -> list[Any]:
+    flags = "".join("1" if getattr(leaf, flag) else "0" for flag in _FLAGS)
+    return [leaf.name, leaf.project, leaf.repo, leaf.branch, leaf.repo_type, flags, commit]
 
 
 def _datum(inputs: list[Any]) -> Datum:

@@ -8,6 +8,7 @@ from sqlalchemy import ColumnElement, delete, func, select
 from sqlalchemy.orm import Session
 
 from services.jobs.domain.jobs import Counters, Job, JobKey, JobState, Stats
+from services.jobs.storage.origins import Origins
 from services.jobs.storage.tables import JobRow, SetRow, SpecRow
 from services.kit.sortedmap.rows import EMPTY, Place, Root
 
@@ -64,6 +65,7 @@ class JobStore:
 
     def remove(self, number: int) -> None:
         self.tx.execute(delete(SetRow).where(SetRow.job == number))
+        Origins(self.tx).forget(number)
         self.tx.execute(delete(JobRow).where(JobRow.number == number))
 
     def of_pipeline(self, project: str, pipeline: str) -> list[Job]:

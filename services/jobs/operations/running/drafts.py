@@ -14,7 +14,7 @@ from tempfile import NamedTemporaryFile
 from services.jobs.domain.datums import Datum, DatumState, datum_hash, datum_id
 from services.jobs.domain.origins import Origin
 from services.jobs.domain.plans import Fate, Known, cut_sets, fates
-from services.jobs.domain.records import planned_line
+from services.jobs.domain.records import Lines
 from services.jobs.domain.specs import PipelineSpec
 from services.jobs.storage.objects import PLANS, Indexes, key_of
 from services.kit.sortedmap.change import apply
@@ -50,7 +50,7 @@ class Draft:
 
     def __init__(self, folder: Path, salt: str) -> None:
         self._file = NamedTemporaryFile(dir=folder, suffix=".plan")  # noqa: SIM115 - closed by `close`
-        self._salt = salt
+        self._salt, self._lines = salt, Lines()
         self._ids, self._hashes = bytearray(), bytearray()
         self._begins, self._sizes = array("Q", [0]), array("Q")
 
@@ -64,12 +64,12 @@ class Draft:
     def put(self, id: bytes, inputs: Datum) -> None:
         """Add a datum whose id is known."""
         hash = datum_hash(id, inputs, self._salt)
-        line = planned_line(id, hash, inputs)
+        line = self._lines.line(id, hash, inputs)
         self._file.write(line)
         self._ids += id
         self._hashes += hash
         self._begins.append(self._begins[-1] + len(line))
-        self._sizes.append(sum(file.size_bytes for file in inputs))
+        self._sizes.append(sum([file.size_bytes for file in inputs]))
 
     def id(self, index: int) -> bytes:
         return bytes(self._ids[ID_BYTES * index : ID_BYTES * (index + 1)])

@@ -269,7 +269,7 @@ class Planner:
 
 def _at(file: InputFile, commits: Mapping[tuple[str, str, str], str]) -> InputFile:
     leaf = file.leaf
-    return replace(file, commit=commits[leaf.name, leaf.repo, leaf.branch])
+    return file._replace(commit=commits[leaf.name, leaf.repo, leaf.branch])
 
 
 def _repeated(extra: Mapping[bytes, int]) -> Iterator[Edit]:
@@ -278,15 +278,10 @@ def _repeated(extra: Mapping[bytes, int]) -> Iterator[Edit]:
 
 
 def _file(leaf: Leaf, commit: CommitRef, match: Match) -> InputFile:
-    return InputFile(
-        leaf,
-        commit.id,
-        match.path,
-        match.size_bytes,
-        match.digest,
-        evaluate(leaf.join_on, match.path, match.captures),
-        evaluate(leaf.group_by, match.path, match.captures),
-    )
+    path, size, digest, captures = match
+    join_on = leaf.join_on and evaluate(leaf.join_on, path, captures)
+    group_by = leaf.group_by and evaluate(leaf.group_by, path, captures)
+    return InputFile(leaf, commit.id, path, size, digest, join_on, group_by)
 
 
 def outputs_of(indexes: Indexes, rows: Iterable[Row]) -> Iterator[tuple[str, str]]:

@@ -1,0 +1,162 @@
+"""Plans of jobs: of everything, and of what has changed; over a glob, a cross and a join. This process is the worker.
+
+BENCH_PLAN_FILES scales all of it: a million files under a glob, a thousandth of it on either side of a cross, a tenth
+on either side of a join.
+"""
+
+import os
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import datamill
+from benchmarks.goals.changing import overwriting
+from benchmarks.goals.filling import Contents, contents, fill, path_of
+from benchmarks.goals.places import Place
+from benchmarks.report import Figure, spread
+from datamill.wire import content_v1_pb2_grpc as content_grpc
+from datamill.wire import pfs_v2_pb2 as pfs
+from datamill.wire import pfs_v2_pb2_grpc as pfs_grpc
+from datamill.wire import pps_v2_pb2 as pps
+from datamill.wire import trees_v1_pb2_grpc as trees_grpc
+from datamill.wire import work_v1_pb2 as work
+from tests.support.servers import channel, free_port
+from tests.system.jobs.conftest import Instance
+from tests.system.jobs.hands import Bench
+
+FILES = int(os.environ.get("BENCH_PLAN_FILES", "1000000"))
+ROUNDS = 10
+FULL_SECONDS, CHANGE_SECONDS, MEMORY_MIB = 20.0, 1.0, 500.0
+
+
+@dataclass(frozen=True)
+class Parts:
+    """An instance without workers. jobs: PID of the process."""
+
+    pfs: Place
+    jobs: int
+    bench: Bench
+    known: Contents
+
+    def repo(self, name: str, files: int) -> str:
+        fill(self.pfs, self.known, name, files)
+        return name
+
+    def planned(self, name: str, tree: dict[str, Any]) -> tuple[Bench, str, float, float]:
+        """Make a pipeline: its first job, the seconds until it was planned, and the largest that Jobs was, in MiB."""
+        process, bench = replace(self.pfs, pid=self.jobs), replace(self.bench, name=name)
+        process.forget_peak()
+        id = bench.create(input=tree, datumSetSpec={"perWorker": 4})
+        while (info := bench.inspect(id)).state in (pps.JOB_CREATED, pps.JOB_STARTING):
+            time.sleep(0.02)
+        assert info.state == pps.JOB_RUNNING, info
+        seconds = (info.started.ToNanoseconds() - info.created.ToNanoseconds()) / 1e9
+        return bench, id, seconds, process.peak_bytes / 2**20
+
+
+@contextmanager
+def parts() -> Iterator[Parts]:
+    with tempfile.TemporaryDirectory(prefix="datamill-bench-") as folder, ExitStack() as up:
+        at = {name: f"127.0.0.1:{free_port()}" for name in ("pfs", "jobs", "pps")}
+        instance = Instance(Path(folder), "bench", at, free_port(), {})
+        up.callback(instance.stop)
+        for name in ("nats", *at):
+            instance.start(name)
+        to = {name: up.enter_context(channel(address)) for name, address in at.items()}
+        client = up.enter_context(datamill.Client(f"grpc://{at['pfs']}"))
+        pids = {name: found.process.pid for name, (_, found) in instance.up.items()}
+        place = Place(
+            "", False, at["pfs"], pids["pfs"], to["pfs"], client, pfs_grpc.APIStub(to["pfs"]),
+            content_grpc.ContentServiceStub(to["pfs"]), trees_grpc.TreeServiceStub(to["pfs"]), lambda _: 0,
+        )  # fmt: skip
+        bench = Bench(to["pfs"], to["pps"], to["jobs"], "bench", "", "")
+        yield Parts(place, pids["jobs"], bench, contents(place))
+
+
+def leaf(source: str, glob: str = "/*/*", **more: str) -> dict[str, Any]:
+    return {"pfs": {"repo": source, "name": source, "glob": glob, **more}}
+
+
+def work_off(bench: Bench, id: str) -> pps.JobInfo:
+    """Do a job's work: every datum succeeds and writes nothing."""
+    hands = bench.hands()
+    while (info := bench.inspect(id)).state == pps.JOB_RUNNING:
+        held = hands.lease(1)
+        if held is not None:
+            done = [work.DatumResult(datum_id=datum.id, state=pps.DatumState.SUCCESS) for datum in held.datums]
+            hands.complete(
+                work.CompleteSetRequest(
+                    lease=held.lease, job=held.job, index=held.index, results=done, worker=hands.name
+                )
+            )
+    return info
+
+
+def glob(up: Parts) -> list[Figure]:
+    bench, id, full, peak = up.planned("plain", leaf(up.repo("many", FILES)))
+    begun = time.perf_counter()
+    work_off(bench, id)
+    worked = time.perf_counter() - begun
+    working = replace(up.pfs, pid=up.jobs).peak_bytes / 2**20
+    assert bench.ended(id).state == pps.JOB_SUCCESS
+    seconds = [change(up, bench, turn) for turn in range(ROUNDS + 1)][1:]
+    return [
+        planned(f"{FILES:,} files, glob `/*/*`: plan of everything", full, peak, goal=FULL_SECONDS),
+        Figure(
+            what=f"… all {FILES:,} datums handed out and taken back, most memory of Jobs",
+            ours=f"{worked:.1f} s, {working:.0f} MiB",
+            goal=f"≤ {MEMORY_MIB:.0f} MiB",
+            reached=working <= MEMORY_MIB,
+        ),
+        Figure(
+            what=f"… then 1 file of {FILES:,} changed: FinishCommit → job SUCCESS, a worker waiting",
+            ours=spread(seconds),
+            goal=f"≤ {CHANGE_SECONDS:.0f} s",
+            reached=max(seconds) <= CHANGE_SECONDS,
+        ),
+    ]
+
+
+def change(up: Parts, bench: Bench, turn: int) -> float:
+    """Seconds from FinishCommit of one changed file to SUCCESS, by the clock of whoever waits."""
+    commit = up.pfs.start("many")
+    up.pfs.pfs.ModifyFile(iter(overwriting(commit, path_of(turn * 7919 % FILES), b"changed %d" % turn)))
+    begun = time.perf_counter()
+    up.pfs.pfs.FinishCommit(pfs.FinishCommitRequest(commit=commit))
+    hands = bench.hands()
+    held = hands.lease()
+    assert held is not None
+    assert len(held.datums) == 1
+    hands.complete(hands.results(held))
+    info = bench.ended(commit.id)
+    took = time.perf_counter() - begun
+    assert (info.state, info.data_processed, info.data_total) == (pps.JOB_SUCCESS, 1, FILES), info
+    return took
+
+
+def combined(up: Parts) -> list[Figure]:
+    few, many = max(FILES // 1000, 1), max(FILES // 10, 1)
+    one, two = up.repo("one", few), up.repo("two", few)
+    left, right = up.repo("left", many), up.repo("right", many)
+    _, _, crossed, cross_peak = up.planned("crossed", {"cross": [leaf(one), leaf(two)]})
+    key = {"glob": "/*/IMG_(*).jpg", "joinOn": "$1"}
+    _, _, joined, join_peak = up.planned("joined", {"join": [leaf(left, **key), leaf(right, **key)]})
+    return [
+        planned(f"cross of {few:,} × {few:,}: plan", crossed, cross_peak),
+        planned(f"join of {many:,} × {many:,} on a capture: plan", joined, join_peak),
+    ]
+
+
+def planned(what: str, seconds: float, peak: float, goal: float | None = None) -> Figure:
+    limits = ([] if goal is None else [f"≤ {goal:.0f} s"]) + [f"≤ {MEMORY_MIB:.0f} MiB"]
+    reached = peak <= MEMORY_MIB and (goal is None or seconds <= goal)
+    return Figure(what=what, ours=f"{seconds:.1f} s, Jobs {peak:.0f} MiB", goal=", ".join(limits), reached=reached)
+
+
+def run() -> list[Figure]:
+    with parts() as up:
+        return combined(up) + glob(up)
