@@ -19,12 +19,13 @@ from services.kit.rpc.staging import Staging
 from services.kit.storage.database import Database
 from services.kit.storage.migrations import migrate
 from services.kit.storage.outbox import Relay
-from services.kit.time.clock import SystemClock
+from services.kit.time.clock import SystemClock, fresh_id
 from services.kit.urls.opening import Urls
 from services.kit.urls.rules import HOSTS, Rules
 from services.pps.clients import Jobs, Repos
 from services.pps.cron_repos import CronRepos
-from services.pps.duties.groups import Groups
+from services.pps.duties.groups import Groups, Tools
+from services.pps.duties.presence import Presence
 from services.pps.duties.reconciler import Reconciler
 from services.pps.duties.staged import StagedVersions
 from services.pps.duties.ticker import Ticker
@@ -50,6 +51,9 @@ async def main(settings: Settings) -> None:
         repos, staging = Repos(to_pfs), Staging(to_pfs, "pps")
         jobs = Jobs(await up.enter_async_context(channels.connect(settings.jobs, token=settings.service_token)))
         clock, runtime = SystemClock(), ProcessRuntime(settings.runtime_dir, settings.worker_python)
+        presence = Presence(db=db, clock=clock, replica=settings.replica or fresh_id())
+        await presence.show()
+        up.push_async_callback(presence.leave)
         up.push_async_callback(runtime.close)
         ring = keyring(settings.secrets_key, settings.runtime_dir.absolute().parent / "secrets.key")
         urls = Urls(Rules.of("", settings.url_hosts or os.environ.get(HOSTS, "")), os.environ)
@@ -60,8 +64,11 @@ async def main(settings: Settings) -> None:
             "WORKER_PPS": settings.for_workers or settings.listen.replace("0.0.0.0:", "127.0.0.1:"),
             "WORKER_SERVICE_TOKEN": settings.service_token,
         }  # fmt: skip
-        groups = Groups(db=db, runtime=runtime, clock=clock, spec_of=run_spec, env=env, secrets=secrets)
-        reconciler = Reconciler(db=db, repos=repos, groups=groups, clock=clock)
+        groups = Groups(
+            Tools(db=db, runtime=runtime, presence=presence, clock=clock, spec_of=run_spec, env=env, secrets=secrets)
+        )
+        reconciler = Reconciler(db=db, repos=repos, groups=groups, presence=presence, bus=bus, clock=clock)
+        runtime.watch(reconciler.nudge)
         staged = StagedVersions(db=db, repos=repos, reconciler=reconciler, staging=staging, bus=bus, clock=clock)
         ticker = Ticker(db=db, repos=CronRepos(to_pfs), clock=clock)
         api = PpsApi(
@@ -74,7 +81,8 @@ async def main(settings: Settings) -> None:
             add_SecretServiceServicer_to_server(SecretService(secrets, token=settings.service_token), server)
 
         duties = await up.enter_async_context(asyncio.TaskGroup())
-        running = [duties.create_task(duty.run()) for duty in (Relay(db, bus), reconciler, staged, ticker)]
+        running = [duties.create_task(duty.run()) for duty in (Relay(db, bus), presence, reconciler, staged, ticker)]
+        running.append(duties.create_task(reconciler.follow()))
         await up.enter_async_context(serving([register], NAMES, at=settings.listen, drain=settings.drain))
         gc.freeze()
         await told_to_stop()

@@ -14,6 +14,9 @@ class Settings:
 
     url_hosts: what templates may import from, as in PFS (docs/urls.md); empty for what PFS may read from.
 
+    replica: the name of this one among those over the same database, the same after a restart, or empty. Each has a
+    runtime_dir of its own.
+
     for_workers: where workers find this service, when that is not where it listens.
     """
 
@@ -23,6 +26,7 @@ class Settings:
     jobs: str  # "host:port"
     runtime_dir: Path
     listen: str = "127.0.0.1:7020"
+    replica: str = ""
     service_token: str = ""
     worker_python: str = sys.executable
     secrets_key: str = ""

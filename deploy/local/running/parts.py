@@ -59,6 +59,7 @@ def plan(layout: Layout, *, port: int, token: str, choices: Choices) -> list[Par
             "PPS": at["pps"],
         },
         "pps": {
+            "REPLICA": REPLICA,
             "RUNTIME_DIR": str(layout.data_dir / "pps" / "runtime"),
             "WORKER_PYTHON": sys.executable,
             "PFS": at["pfs"],

@@ -55,6 +55,19 @@ class Pipeline:
     created_at: datetime
     workers_started_at: datetime | None
     version: Version
+    workers_requested: int = 0
+    workers_available: int = 0
+    recent_error: str = ""
+    """Why workers ended the last time that they did badly; kept when all is well again."""
+
+
+def set_up_mistake(spec: dict[str, Any]) -> str:
+    """What keeps workers of a spec from ever being set up, found only when that is tried; or ""."""
+    if spec.get("service") is not None and spec.get("spout") is not None:
+        return "only one of pipeline.service or pipeline.spout can be set"
+    if float((spec.get("maximumExpectedUptime") or "0s").rstrip("s")) > 0 and not spec.get("autoscaling"):
+        return "autoscaling must be true when max_expected_uptime is non-zero"
+    return ""
 
 
 def readers_first(pipelines: Iterable[Pipeline]) -> list[Pipeline]:

@@ -1,77 +1,132 @@
 """The worker groups there should be, and what their state means for the pipeline.
 
-Every pipeline that is not stopped and has not failed has one group, of its version in force.
+Every pipeline that is not stopped and has not failed has one group, of its version in force; with autoscaling it has
+one while there is work. Of several replicas the one that holds a group runs it (operations/holding.py).
+Elsewhere: how many workers there should be (domain/scaling.py); what a group is (runtimes/port.py).
 """
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 from services.kit.storage.database import Database
 from services.kit.time.clock import Clock
 from services.pps.domain import specs
-from services.pps.domain.names import PipelineKey
-from services.pps.domain.pipelines import WITH_WORKERS, Pipeline, State
+from services.pps.domain.pipelines import WITH_WORKERS, Pipeline, State, set_up_mistake
 from services.pps.domain.secrets import folders
-from services.pps.operations import intents
+from services.pps.duties.presence import Presence
+from services.pps.operations import holding, intents
 from services.pps.operations.secrets import Secrets
 from services.pps.runtimes.port import Group, GroupStatus, Runtime
 
 log = logging.getLogger(__name__)
 NO_COMMAND = "nothing to run: no transform.cmd"
+MISSING = "missing RC"
+ATTEMPTS = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tools:
+    """What this duty works with. spec_of: what a worker of a pipeline is given, serialized. env: for every worker."""
+
+    db: Database
+    runtime: Runtime
+    presence: Presence
+    clock: Clock
+    spec_of: Callable[[Pipeline], bytes]
+    env: Mapping[str, str]
+    secrets: Secrets
 
 
 class Groups:
-    """spec_of: what a worker of a pipeline is given, serialized. env: what every worker's environment gets."""
+    """One a process."""
 
-    def __init__(
-        self,
-        *,
-        db: Database,
-        runtime: Runtime,
-        clock: Clock,
-        spec_of: Callable[[Pipeline], bytes],
-        env: Mapping[str, str],
-        secrets: Secrets,
-    ) -> None:
-        self._db, self._runtime, self._clock, self._spec_of, self._env = db, runtime, clock, spec_of, env
-        self._secrets = secrets
+    def __init__(self, tools: Tools) -> None:
+        self._t, self._runtime = tools, tools.runtime
+        self._failed = Counter[tuple[str, int]]()
+        """Attempts at setting up the workers of a version that went wrong."""
 
-    def status(self, key: PipelineKey) -> GroupStatus:
-        """How the pipeline's workers are."""
-        return self._runtime.status(str(key)) or GroupStatus(requested=0, available=0)
+    def status(self, pipeline: Pipeline) -> GroupStatus:
+        """How the pipeline's workers are, whichever replica runs them."""
+        found = self._runtime.status(str(pipeline.key))
+        return found or GroupStatus(requested=pipeline.workers_requested, available=pipeline.workers_available)
+
+    async def heed_loss(self) -> None:
+        """Stop everything when others may run it by now."""
+        if self._t.presence.lost and self._runtime.names():
+            log.warning("others may run the workers of this replica by now: it stops them")
+            await self._only(frozenset())
 
     async def reconcile(self, pipelines: Sequence[Pipeline]) -> None:
         """Start, resize and stop groups until they are as wanted, and note the pipelines' states."""
+        await self.heed_loss()
         wanted = {str(one.key): one for one in pipelines if one.state in WITH_WORKERS and not one.stopped}
-        await asyncio.gather(*(self._runtime.stop(name) for name in self._runtime.names() if name not in wanted))
+        now, replica = self._t.clock.now(), self._t.presence.replica
+        held = await self._t.db.run(holding.groups, sorted(wanted), replica, now)
+        await self._only(held)
         for name, pipeline in wanted.items():
-            if not pipeline.version.spec["transform"].get("cmd"):
-                await self._set(pipeline, State.FAILURE, NO_COMMAND)
-                continue
-            used = await self._secrets.in_use(pipeline.version.spec)
-            if used.trouble:
+            if name in held:
+                await self._settle(name, pipeline)
+
+    async def _only(self, names: "frozenset[str] | set[str]") -> None:
+        await asyncio.gather(*(self._runtime.stop(name) for name in self._runtime.names() if name not in names))
+
+    async def _settle(self, name: str, pipeline: Pipeline) -> None:
+        spec = pipeline.version.spec
+        if not spec["transform"].get("cmd"):
+            await self._set(pipeline, State.FAILURE, NO_COMMAND)
+            return
+        used = await self._t.secrets.in_use(spec)
+        if used.trouble:
+            await self._runtime.stop(name)
+            await self._set(pipeline, State.CRASHING, used.trouble)
+            return
+        if self._runtime.status(name) is None and pipeline.state in (State.RUNNING, State.CRASHING):
+            await self._set(pipeline, State.RESTARTING, MISSING)
+        if not await self._set_up(name, pipeline, used.revision):
+            return
+        status = self._runtime.status(name)
+        if status is not None:
+            await self._set(pipeline, *_meaning(status), status)
+
+    async def _set_up(self, name: str, pipeline: Pipeline, secrets: str) -> bool:
+        """Whether the group is there. The third attempt that fails is the last one; an update begins anew."""
+        attempt = name, pipeline.version.number
+        try:
+            if mistake := set_up_mistake(pipeline.version.spec):
+                raise ValueError(mistake)
+            await self._runtime.ensure(self._group(name, pipeline, secrets))
+        except (OSError, ValueError) as error:
+            self._failed[attempt] += 1
+            log.warning("the workers of %s cannot be set up (%d): %s", name, self._failed[attempt], error)
+            if self._failed[attempt] >= ATTEMPTS:
+                del self._failed[attempt]
                 await self._runtime.stop(name)
-                await self._set(pipeline, State.CRASHING, used.trouble)
-                continue
-            await self._runtime.ensure(self._group(name, pipeline, used.revision))
-            status = self._runtime.status(name)
-            if status is not None:
-                await self._set(pipeline, *_meaning(status))
+                reason = f"could not update resources after {ATTEMPTS} attempts: {error}"
+                await self._set(pipeline, State.FAILURE, reason)
+            return False
+        self._failed.pop(attempt, None)
+        return True
 
     def _group(self, name: str, pipeline: Pipeline, secrets: str) -> Group:
-        count = specs.parallelism(pipeline.version.spec)
-        spec = self._spec_of(pipeline)
-        private = folders(pipeline.version.spec)
+        version = pipeline.version
         return Group(
-            name=name, version=pipeline.version.number, count=count, spec=spec, env=self._env, private=private,
-            secrets=secrets,
+            name=name, version=version.number, count=specs.parallelism(version.spec), spec=self._t.spec_of(pipeline),
+            env=self._t.env, private=folders(version.spec), secrets=secrets,
         )  # fmt: skip
 
-    async def _set(self, pipeline: Pipeline, state: State, reason: str) -> None:
-        if (pipeline.state, pipeline.reason) == (state, reason):
+    async def _set(self, pipeline: Pipeline, state: State, reason: str, status: GroupStatus | None = None) -> None:
+        now = status or GroupStatus(requested=0, available=0)
+        asked = min(now.requested, specs.parallelism(pipeline.version.spec))
+        workers = (pipeline.workers_requested, pipeline.workers_available)
+        if (pipeline.state, pipeline.reason, *workers) == (state, reason, asked, now.available):
             return
-        if await self._db.run(intents.set_state, pipeline.key, state, reason, now=self._clock.now()):
+        if await self._t.db.run(
+            intents.set_state, pipeline.key, pipeline.version.number, state, reason, asked, now.available,
+            now=self._t.clock.now(),
+        ):  # fmt: skip
             log.info("pipeline %s is %s%s", pipeline.key, state.name, f": {reason}" if reason else "")
 
 

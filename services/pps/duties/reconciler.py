@@ -1,6 +1,9 @@
 """Finishes or undoes what a crash left half done, and keeps every pipeline's workers as they should be.
 
-Runs at start, when something changed here, and every few seconds. Every step may be repeated.
+Runs at start, when something changed, and every few seconds. Every step may be repeated.
+Several replicas do this side by side. A pipeline is changed by one of them at a time: who begins holds it until the
+change is closed, and of a replica that is gone the others take over what it had begun.
+Elsewhere: who holds what (operations/holding.py).
 """
 
 import asyncio
@@ -9,85 +12,117 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 
+import grpc
 from sqlalchemy.orm import Session
 
+from services.kit.bus import Bus
+from services.kit.errors import Problem
 from services.kit.storage.database import Database
 from services.kit.time.clock import Clock
-from services.pps.clients import PfsRefused, Repos
+from services.pps.clients import TRY_AGAIN, PfsRefused, Repos
 from services.pps.domain.errors import Busy
 from services.pps.domain.names import PipelineKey
 from services.pps.domain.pipelines import Version
 from services.pps.duties.groups import Groups
-from services.pps.operations import intents, reading
+from services.pps.duties.presence import Presence
+from services.pps.operations import holding, intents, reading
 from services.pps.storage.pipelines import PipelineStore
 
 log = logging.getLogger(__name__)
 LOOK_AGAIN = timedelta(seconds=1)
 NOTHING_THERE = timedelta(seconds=5)  # between looks when there is no pipeline
-ABANDONED = timedelta(seconds=60)  # another replica may still be working on an intent that is younger
 LEFT = timedelta(seconds=3)  # how long a call of ours that nobody waits for any more may go on in PFS
+NEWS = "pps.pipeline.*"
 
 
 class Reconciler:
     """One a process."""
 
-    def __init__(self, *, db: Database, repos: Repos, groups: Groups, clock: Clock) -> None:
+    def __init__(
+        self, *, db: Database, repos: Repos, groups: Groups, presence: Presence, bus: Bus, clock: Clock
+    ) -> None:
         self._db, self._repos, self._groups, self._clock = db, repos, groups, clock
+        self._presence, self._bus = presence, bus
         self._mine: set[PipelineKey] = set()
         self._left: dict[PipelineKey, datetime] = {}  # what this process gave up half done, and when
         self._wake = asyncio.Event()
 
     @asynccontextmanager
     async def working_on(self, key: PipelineKey) -> AsyncIterator[None]:
-        """While the block runs, this process changes the pipeline itself. Raises Busy when it already does."""
+        """While the block runs, this process changes the pipeline. Raises Busy when somebody else does."""
         if key in self._mine:
             raise Busy(key, "changed")
         self._mine.add(key)
         try:
-            yield
-        except BaseException:  # also when the caller went away: what is begun must not wait for ABANDONED
-            self._left[key] = self._clock.now()
-            raise
+            if not await self._db.run(holding.begin_change, key, self._presence.replica, self._clock.now()):
+                raise Busy(key, "changed")
+            try:
+                yield
+            except BaseException as error:  # also when the caller went away: what is begun must not wait for long
+                if not _answered(error):
+                    self._left[key] = self._clock.now()
+                    raise
+                await self._let_go(key)
+                raise
+            await self._let_go(key)
         finally:
             self._mine.discard(key)
+
+    async def _let_go(self, key: PipelineKey) -> None:
+        await asyncio.shield(self._db.run(holding.end_change, key, self._presence.replica))
 
     def nudge(self) -> None:
         """Something changed: look now."""
         self._wake.set()
 
+    async def follow(self) -> None:
+        """Look when another replica has changed something, until cancelled."""
+        async with self._bus.listen(NEWS) as news:
+            while True:
+                if await news.wait(timedelta(minutes=1)) is not None:
+                    news.drain()
+                    self.nudge()
+
     async def run(self) -> None:
         """Until cancelled."""
-        abandoned = timedelta()  # at start nobody else of this instance can be working on an intent
         while True:
             self._wake.clear()
             pause = LOOK_AGAIN
             try:
-                await self._intents(self._clock.now() - abandoned)
+                await self._intents()
                 pipelines = await self._db.read(reading.everything)
                 await self._groups.reconcile(pipelines)
                 pause = LOOK_AGAIN if pipelines or self._left else NOTHING_THERE
             except Exception:
                 log.exception("reconciling pipelines failed; it is tried again")
-            abandoned = ABANDONED
+                await self._groups.heed_loss()
             try:
                 async with asyncio.timeout(pause.total_seconds()):
                     await self._wake.wait()
             except TimeoutError:
                 continue
 
-    async def _intents(self, abandoned: datetime) -> None:
+    async def _intents(self) -> None:
+        """Go on with those that no living replica works on."""
         due = {key for key, when in self._left.items() if when <= self._clock.now() - LEFT}
-        for key in due:
-            del self._left[key]
-        for key, doing, begun in await self._db.read(lambda tx: PipelineStore(tx).doing()):
-            if key not in self._mine and (begun <= abandoned or key in due):
+        for key, doing, _ in await self._db.read(lambda tx: PipelineStore(tx).doing()):
+            if key not in self._mine and (key in due or key not in self._left):
                 await self._go_on(key, doing)
+                due.discard(key)
+        for key in due - self._mine:
+            await self._let_go(key)
+            self._left.pop(key, None)
 
     async def _go_on(self, key: PipelineKey, doing: str) -> None:
-        log.info("pipeline %s was left while being %s; going on from there", key, doing)
         try:
             async with self.working_on(key):
+                self._left.pop(key, None)
+                if (key, doing) not in {(one, what) for one, what, _ in await self._db.read(_doing)}:
+                    return  # somebody else closed it between the look and the taking
+                log.info("pipeline %s was left while being %s; going on from there", key, doing)
                 await self.finish(key, doing)
+        except Busy:
+            return
         except PfsRefused as refused:
             log.warning("pipeline %s cannot be %s: %s", key, doing, refused)
             await self._db.run(intents.give_up, key)
@@ -115,6 +150,17 @@ class Reconciler:
             await self._db.run(intents.version_in_force, key, version.number, commit, now=self._clock.now())
         else:
             await self._db.run(intents.version_given_up, key, version.number)
+
+
+def _answered(error: BaseException) -> bool:
+    """Whether everything that was begun has come to an end, although it went wrong."""
+    if isinstance(error, grpc.aio.AioRpcError):
+        return error.code() not in TRY_AGAIN
+    return isinstance(error, Problem)
+
+
+def _doing(tx: Session) -> list[tuple[PipelineKey, str, datetime]]:
+    return PipelineStore(tx).doing()
 
 
 def _draft(tx: Session, key: PipelineKey) -> Version | None:

@@ -17,6 +17,7 @@ from services.pps.domain.pipelines import Pipeline, State, Version
 from services.pps.storage.pipelines import PipelineStore
 from services.pps.storage.tables import PipelineRow
 
+UP = frozenset({State.RUNNING, State.CRASHING})  # there are workers, or would be but for something that may pass
 CREATING, UPDATING, STOPPING, STARTING, DELETING = "created", "updated", "stopped", "started", "deleted"
 
 
@@ -76,9 +77,13 @@ def version_in_force(tx: Session, key: PipelineKey, number: int, spec_commit: st
         return
     version.spec_commit = spec_commit
     done, row.doing, row.doing_since = row.doing, "", None
-    row.version, row.reason = number, ""
-    row.state = State.PAUSED if row.stopped else State.STARTING
+    _in_force(row, number)
     _news(tx, done or UPDATING, key, number, now)
+
+
+def _in_force(row: PipelineRow, number: int) -> None:
+    row.version, row.reason, row.workers_started_at = number, "", None
+    row.state = State.PAUSED if row.stopped else State.STARTING
 
 
 def version_given_up(tx: Session, key: PipelineKey, number: int) -> None:
@@ -114,8 +119,7 @@ def staged_in_force(tx: Session, version: Version, spec_commit: str, *, stopped:
     what = UPDATING if row.version else CREATING
     kept = replace(_numbered(version, row.version + 1, now), spec_commit=spec_commit)
     store.add_version(kept)
-    row.version, row.reason = kept.number, ""
-    row.state = State.PAUSED if row.stopped else State.STARTING
+    _in_force(row, kept.number)
     _news(tx, what, version.key, kept.number, now)
     if row.stopped is not stopped:
         row.doing, row.doing_since = (STOPPING if row.stopped else STARTING), now
@@ -135,8 +139,9 @@ def begin(
     row.doing, row.doing_since, row.keep_repo, row.force = doing, now, keep_repo, force
     if doing == STOPPING:
         row.stopped = True
+        row.workers_requested = row.workers_available = 0
         if row.state != State.FAILURE:
-            row.state = State.PAUSED
+            row.state, row.reason, row.workers_started_at = State.PAUSED, "", None
     return pipeline
 
 
@@ -182,13 +187,32 @@ def _news(tx: Session, what: str, key: PipelineKey, version: int, now: datetime)
     Outbox(tx).add(f"pps.pipeline.{what}", str(key), at=now, facts=facts)
 
 
-def set_state(tx: Session, key: PipelineKey, state: State, reason: str, *, now: datetime) -> bool:
-    """What the runtime says of the workers. False when nothing changed, or the pipeline is stopped or has failed."""
+def set_state(
+    tx: Session,
+    key: PipelineKey,
+    number: int,
+    state: State,
+    reason: str,
+    requested: int,
+    available: int,
+    *,
+    now: datetime,
+) -> bool:
+    """What the runtime says of the workers of a version. False when the pipeline's state is still the same.
+
+    Says nothing of a pipeline that is stopped, has failed, or has another version by now.
+    """
     row = PipelineStore(tx).row(key)
-    if row is None or row.stopped or row.state == State.FAILURE or (row.state, row.reason) == (state, reason):
+    if row is None or row.stopped or row.state == State.FAILURE or row.version != number:
         return False
+    row.workers_requested, row.workers_available = requested, available
+    if (row.state, row.reason) == (state, reason):
+        return False
+    was_up, up = row.state in UP, state in UP
     row.state, row.reason = state, reason
-    row.workers_started_at = now if state in (State.RUNNING, State.CRASHING) else None
+    row.workers_started_at = (row.workers_started_at if was_up else now) if up else None
+    if state in (State.CRASHING, State.FAILURE):
+        row.recent_error = reason
     facts = {"project": key.project, "name": key.name, "version": str(row.version), "state": state.name}
     Outbox(tx).add("pps.pipeline.state", str(key), at=now, facts=facts)
     return True

@@ -3,7 +3,7 @@
 Elsewhere: which groups there should be (duties/groups.py); sandboxed processes (process.py).
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -55,6 +55,10 @@ class Runtime(Protocol):
 
     def names(self) -> list[str]:
         """The groups that are running here."""
+        ...
+
+    def watch(self, changed: Callable[[], None]) -> None:
+        """Call `changed` whenever a group's status is another one."""
         ...
 
     async def close(self) -> None:

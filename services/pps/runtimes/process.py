@@ -11,6 +11,7 @@ import os
 import shutil
 import sys
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -58,6 +59,7 @@ class ProcessRuntime:
     def __init__(self, runtime_dir: Path, python: str, *, settled: float = SETTLED) -> None:
         self._dir, self._python, self._settled = runtime_dir.absolute(), python, settled
         self._groups: dict[str, _Running] = {}
+        self._changed: Callable[[], None] = lambda: None
         shutil.rmtree(self._dir / "workers", ignore_errors=True)  # of a process that was killed, and they with it
         (self._dir / "logs").mkdir(parents=True, exist_ok=True)
 
@@ -98,6 +100,9 @@ class ProcessRuntime:
     def names(self) -> list[str]:
         return list(self._groups)
 
+    def watch(self, changed: Callable[[], None]) -> None:
+        self._changed = changed
+
     async def close(self) -> None:
         for name in self.names():
             await self.stop(name)
@@ -120,6 +125,7 @@ class ProcessRuntime:
                 slot.deaths = max(slot.deaths, CRASHING_AFTER)
             finally:
                 slot.alive = False
+                self._changed()
             if code == BAD_SPEC_EXIT:
                 slot.fatal = slot.crash
                 return
@@ -147,6 +153,7 @@ class ProcessRuntime:
                 start_new_session=True,
             )  # fmt: skip
         slot.alive = True
+        self._changed()
         try:
             return await process.wait()
         finally:

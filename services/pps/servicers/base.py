@@ -27,7 +27,7 @@ class Named(Protocol):
 class Groups(Protocol):
     """The duty that keeps worker groups."""
 
-    def status(self, key: PipelineKey) -> GroupStatus: ...
+    def status(self, pipeline: Pipeline) -> GroupStatus: ...
 
 
 class Reconciler(Protocol):

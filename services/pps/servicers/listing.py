@@ -26,7 +26,7 @@ class LookingRpcs(PipelineRpcs):
         asked_by_service = is_service(context, self.service_token)  # Jobs asks here; asking it back would go in circles
         last = 0 if asked_by_service else await self.jobs.last_state(pipeline.key)
         pairs = {} if asked_by_service else await self.repos.pairs([pipeline.key])
-        workers = self.groups.status(pipeline.key)
+        workers = self.groups.status(pipeline)
         return pipeline_info(
             pipeline, details=request.details, workers=workers, last_job=last, pairs=pairs.get(pipeline.key)
         )

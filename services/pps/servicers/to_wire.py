@@ -100,6 +100,7 @@ def _details(pipeline: Pipeline, workers: GroupStatus) -> pps.PipelineInfo.Detai
     details.reason = pipeline.reason
     details.created_at.FromDatetime(pipeline.created_at)
     details.updated_at.FromDatetime(version.at)
+    details.recent_error = pipeline.recent_error
     details.workers_requested, details.workers_available = workers.requested, workers.available
     if pipeline.workers_started_at is not None:
         details.workers_started_at.FromDatetime(pipeline.workers_started_at)
@@ -116,6 +117,6 @@ def run_spec(pipeline: Pipeline) -> bytes:
         type=pps.PipelineInfo.PipelineType.ValueType(kind_of(version.spec)),
     )
     info.details.CopyFrom(_details(pipeline, NOBODY))
-    for changing in ("reason", "workers_started_at"):
+    for changing in ("reason", "workers_started_at", "recent_error"):
         info.details.ClearField(changing)
     return info.SerializeToString(deterministic=True)

@@ -129,4 +129,7 @@ def _pipeline(row: PipelineRow, version: Version) -> Pipeline:
         created_at=row.created_at,
         workers_started_at=row.workers_started_at,
         version=version,
+        workers_requested=row.workers_requested,
+        workers_available=row.workers_available,
+        recent_error=row.recent_error,
     )

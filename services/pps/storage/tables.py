@@ -28,6 +28,9 @@ class PipelineRow(Base):
     force: Mapped[bool] = mapped_column(default=False)
     created_at: Mapped[datetime] = mapped_column(UtcTime, index=True)
     workers_started_at: Mapped[datetime | None] = mapped_column(UtcTime)
+    workers_requested: Mapped[int] = mapped_column(default=0)
+    workers_available: Mapped[int] = mapped_column(default=0)
+    recent_error: Mapped[str] = mapped_column(Text, default="")
 
 
 class VersionRow(Base):

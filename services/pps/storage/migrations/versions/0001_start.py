@@ -45,6 +45,9 @@ def upgrade() -> None:
     sa.Column('force', sa.Boolean(), nullable=False),
     sa.Column('created_at', services.kit.storage.database.UtcTime(timezone=True), nullable=False),
     sa.Column('workers_started_at', services.kit.storage.database.UtcTime(timezone=True), nullable=True),
+    sa.Column('workers_requested', sa.Integer(), nullable=False),
+    sa.Column('workers_available', sa.Integer(), nullable=False),
+    sa.Column('recent_error', sa.Text(), nullable=False),
     sa.PrimaryKeyConstraint('project', 'name')
     )
     with op.batch_alter_table('pipelines', schema=None) as batch_op:
