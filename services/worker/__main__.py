@@ -21,6 +21,7 @@ from services.worker.api import WorkerApi, serving
 from services.worker.batching.asked import AskedInTurn
 from services.worker.calls import Patience, Peers, Trouble, persist
 from services.worker.datums.bench import Bench
+from services.worker.inputs import pipes
 from services.worker.inputs.scratch import Scratch
 from services.worker.inputs.sources import Store
 from services.worker.lease import LeaseKeeper
@@ -132,6 +133,7 @@ class Worker:
             run_as=spec.run_as,
             memory_bytes=settings.memory_bytes,
             out_in_memory=spec.memory_volume,
+            most_pipes=pipes.make_room() if any(each.lazy for each in spec.inputs.values()) else 0,
         )
         for name, lines in (("stdin", spec.stdin), ("err_stdin", spec.err_stdin)):
             with open(scratch.spool(name), "w", encoding="utf-8", errors="surrogateescape") as file:

@@ -51,7 +51,7 @@ def unsupported(spec: Spec) -> list[str]:
         found.append("maximumExpectedUptime")  # it bounds how long an autoscaling pipeline may be out of standby
     for tree in _all(spec.get("input") or {}):
         leaf = tree.get("pfs") or {}
-        found += [f"input.pfs.{field}" for field in ("s3", "lazy") if leaf.get(field)]
+        found += [f"input.pfs.{field}" for field in ("s3",) if leaf.get(field)]
     return list(dict.fromkeys(found))
 
 

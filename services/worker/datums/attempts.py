@@ -7,6 +7,7 @@ outputs (results.py).
 """
 
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from datamill.wire import work_v1_pb2 as work
@@ -15,6 +16,7 @@ from services.worker.calls import Trouble
 from services.worker.datums.bench import Bench, SetInHand
 from services.worker.datums.results import SHOWN_INPUTS, Effort, Outcome, Taking
 from services.worker.inputs.layout import LaidOut
+from services.worker.inputs.pipes import Pipes
 from services.worker.inputs.prefetch import Gone
 from services.worker.process import environment
 from services.worker.process.lines import OutputLog
@@ -41,6 +43,7 @@ class DatumRun:
         self._clock = 0.0
         self._tries = 0
         self._laid: LaidOut | None = None
+        self._pipes: Pipes | None = None
         self._env: list[tuple[str, str]] = []  # what it adds to the worker's own
         self._effort = Effort()
         self._outcome = Outcome("")
@@ -63,6 +66,7 @@ class DatumRun:
         self._effort.env_file = bench.rendered_env.file + environment.as_file(self._env)
         bench.scratch.fresh_out()
         bench.scratch.link(self._laid.place, {item.name for item in self._datum.inputs}, self._effort.env_file)
+        self._open_pipes(self._laid)
         timeout = bench.spec.timeout
         self._clock = time.monotonic()
         self.deadline = None if timeout is None else self._clock + timeout
@@ -85,6 +89,7 @@ class DatumRun:
                 self._outcome.recovered = self._outcome.recovered or handled
         finally:
             bench.activity.end()
+            self._close_pipes()
         self._outcome.reason = reason
         self._effort.process_ns = now() - self._attempt_began
         self._trace("process", self._span.child(), self._span.span, self._attempt_began, reason)
@@ -101,9 +106,24 @@ class DatumRun:
     def close(self) -> None:
         """It is over, however it went: leave nothing of it on disk."""
         self._bench.activity.end()
+        with suppress(Trouble):  # what matters of it has been said
+            self._close_pipes()
         self.output.end()
         if self._laid is not None:
             self._laid.remove()
+
+    def _open_pipes(self, laid: LaidOut) -> None:
+        if laid.lazy:
+            source = self._hand.prefetch.source()
+            interrupt, run_as = self._bench.interrupt, self._bench.scratch.run_as
+            self._pipes = Pipes(laid.lazy, laid.place, source, run_as, interrupt.cancel)
+
+    def _close_pipes(self) -> None:
+        """Raises Trouble when a file that user code had opened could not be had."""
+        pipes, self._pipes = self._pipes, None
+        if pipes is not None:
+            self._effort.lazy_bytes = pipes.size_bytes
+            pipes.close()
 
     def tell_begin(self, what: str) -> None:
         self._say(f"beginning to run {what}")

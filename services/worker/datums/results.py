@@ -29,6 +29,7 @@ class Effort:
     process_ns: int = 0
     upload_ns: int = 0
     upload_bytes: int = 0
+    lazy_bytes: int = 0  # of lazy inputs, as far as somebody read them
     outputs: list[str] = field(default_factory=list)
     env_file: bytes = b""
 
@@ -82,9 +83,9 @@ class Taking:
     def _collect(self, *, counts: bool) -> None:
         """Store the outputs; they join the output file set only when the datum succeeded."""
         hand, datum = self._hand, self._datum.id
-        empty = frozenset(item.name for item in self._datum.inputs if item.empty_files)
+        bare = frozenset(item.name for item in self._datum.inputs if item.empty_files or item.lazy)
         stored = []
-        for output in collect(self._bench.scratch, self._laid, empty):
+        for output in collect(self._bench.scratch, self._laid, bare):
             what = output.known
             if what is None:
                 what = self._stored(output.real, output.path)
@@ -112,8 +113,11 @@ class Taking:
     def _add_meta(self, result: work.DatumResult) -> None:
         hand, datum = self._hand, self._datum.id
         empty = {item.name for item in self._datum.inputs if item.empty_files}
+        lazy = {item.name for item in self._datum.inputs if item.lazy}
         nothing = hand.packing.add(b"") if empty else None
         for name, path, what in self._laid.files:
+            if name in lazy:
+                continue
             kept = nothing if nothing is not None and name in empty else what
             hand.meta.add(f"/pfs/{datum}/{name}{path}", datum, kept)
         hand.meta.add(f"/pfs/{datum}/.env", datum, hand.packing.add(self._effort.env_file))
@@ -121,7 +125,9 @@ class Taking:
         hand.meta.add(f"/meta/{datum}/meta", datum, hand.packing.add(document))
 
     def _stats(self) -> pps.ProcessStats:
-        stats = pps.ProcessStats(download_bytes=self._laid.size_bytes, upload_bytes=self._effort.upload_bytes)
+        stats = pps.ProcessStats(
+            download_bytes=self._laid.size_bytes + self._effort.lazy_bytes, upload_bytes=self._effort.upload_bytes
+        )
         stats.download_time.FromNanoseconds(max(self._laid.ended - self._laid.began, 0))
         stats.process_time.FromNanoseconds(max(self._effort.process_ns, 0))
         stats.upload_time.FromNanoseconds(max(self._effort.upload_ns, 0))

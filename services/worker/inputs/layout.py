@@ -59,6 +59,7 @@ class LaidOut:
     size_bytes: int = 0
     files: list[tuple[str, str, content.Content]] = field(default_factory=list)
     folders: list[str] = field(default_factory=list)
+    lazy: list[Wanted] = field(default_factory=list)  # files that are to be pipes while an attempt runs
 
     def remove(self) -> None:
         """Leave nothing of it on disk. What is as it was laid out goes without being looked at."""
@@ -85,7 +86,8 @@ class Layout:
 
     def lay_out(self, index: int, datum: work.Datum) -> LaidOut:
         """Raises Trouble or OSError, and then leaves nothing behind."""
-        laid = LaidOut(index, self._scratch.place(datum.id, sum(item.size_bytes for item in datum.inputs)), now())
+        size = sum(0 if item.lazy or item.empty_files else item.size_bytes for item in datum.inputs)
+        laid = LaidOut(index, self._scratch.place(datum.id, size), now())
         try:
             self._fill(laid, datum)
         except BaseException:
@@ -107,6 +109,9 @@ class Layout:
                 write_file(target, (), self._scratch.run_as)
                 continue
             wanted = Wanted(item.file.commit, file.path, file.content, target)
+            if item.lazy and len(laid.lazy) < self._scratch.most_pipes:
+                laid.lazy.append(wanted)
+                continue
             size = file.content.size_bytes
             laid.size_bytes += size
             if size > TOGETHER_BYTES:

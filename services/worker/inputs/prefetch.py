@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from datamill.wire import work_v1_pb2 as work
 from services.worker.calls import Patience, Peers, Trouble, persist
-from services.worker.inputs.layout import LaidOut, Layout
+from services.worker.inputs.layout import LaidOut, Layout, Source
 from services.worker.inputs.resolving import Resolver
 from services.worker.inputs.scratch import Scratch
 from services.worker.inputs.sources import Store
@@ -76,6 +76,10 @@ class Prefetch:
         finally:
             resolver.close()
             source.close()
+
+    def source(self) -> Source:
+        """A reader for one more thread. Raises Trouble."""
+        return self._store.source()
 
     def close(self) -> None:
         """Stop, and remove what nobody took."""

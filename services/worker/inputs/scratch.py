@@ -20,9 +20,13 @@ _KEPT = (DISK, MEMORY)
 class Scratch:
     """One worker's /pfs."""
 
-    def __init__(self, root: Path, *, run_as: RunAs | None, memory_bytes: int, out_in_memory: bool) -> None:
+    def __init__(
+        self, root: Path, *, run_as: RunAs | None, memory_bytes: int, out_in_memory: bool, most_pipes: int = 0
+    ) -> None:
+        """most_pipes: how many lazy files a datum may have; further ones are copies."""
         self.root = str(root)
         self.run_as = run_as
+        self.most_pipes = most_pipes
         self._memory_bytes = memory_bytes
         self._places = 0
         for name in _KEPT:

@@ -33,15 +33,15 @@ class Output:
     known: content.Content | None = None
 
 
-def collect(scratch: Scratch, laid: LaidOut, empty_inputs: frozenset[str]) -> Iterator[Output]:
-    """The outputs of a datum, folder by folder. empty_inputs: names of inputs laid out without content.
+def collect(scratch: Scratch, laid: LaidOut, bare_inputs: frozenset[str]) -> Iterator[Output]:
+    """The outputs of a datum, folder by folder. bare_inputs: names of inputs laid out without content (empty, lazy).
 
     Raises BadOutput.
     """
     stand_ins: dict[str, content.Content] = {}
-    if empty_inputs:
+    if bare_inputs:
         base = os.path.realpath(laid.place)
-        stand_ins = {f"{base}/{name}{path}": what for name, path, what in laid.files if name in empty_inputs}
+        stand_ins = {f"{base}/{name}{path}": what for name, path, what in laid.files if name in bare_inputs}
     yield from _Walk(scratch, stand_ins).folder(scratch.out, "", ())
 
 
@@ -61,6 +61,7 @@ def _shown(path: str) -> str:
 class _Walk:
     def __init__(self, scratch: Scratch, stand_ins: dict[str, content.Content]) -> None:
         self._run_as = scratch.run_as
+        self._out_as_seen = f"{scratch.root}/out"
         self._stand_ins = stand_ins
 
     def folder(self, real: str, path: str, above: tuple[str, ...]) -> Iterator[Output]:
@@ -74,9 +75,21 @@ class _Walk:
                 yield from self.folder(entry.path, name, above)
             elif entry.is_symlink():
                 yield from self._link(entry.path, name, above)
+            elif entry.path in self._stand_ins:
+                check_name(name)
+                yield self._file(entry.path, name)
+
+    def _target(self, link: str, path: str) -> str:
+        """Where a link leads: from where it lies, or else from where user code sees it."""
+        real = os.path.realpath(link)
+        if os.path.lexists(real):
+            return real
+        textual = os.path.normpath(os.path.join(self._out_as_seen + os.path.dirname(path), os.readlink(link)))
+        seen = os.path.realpath(textual)
+        return seen if os.path.lexists(seen) else real
 
     def _link(self, link: str, path: str, above: tuple[str, ...]) -> Iterator[Output]:
-        real = os.path.realpath(link)
+        real = self._target(link, path)
         try:
             found = os.stat(real)
         except OSError as error:
@@ -89,14 +102,16 @@ class _Walk:
             if real in above or os.path.realpath(os.path.dirname(link)).startswith((real + "/", real + "\0")):
                 raise BadOutput(f"cannot upload file produced by the user code: {_shown(path)} is a link into a circle")
             yield from self.folder(real, path, (*above, real))
-        elif stat.S_ISREG(found.st_mode):
+        elif stat.S_ISREG(found.st_mode) or real in self._stand_ins:
             check_name(path)
             yield self._file(real, path)
 
     def _file(self, real: str, path: str) -> Output:
         """A file that a link led to."""
-        known = self._stand_ins.get(real)
-        if known is None and not _readable(os.stat(real), self._run_as):
+        found = os.stat(real)
+        bare = stat.S_ISFIFO(found.st_mode) or found.st_size == 0  # else user code wrote a file of its own there
+        known = self._stand_ins.get(real) if bare else None
+        if known is None and not _readable(found, self._run_as):
             raise BadOutput(
                 f"cannot upload file produced by the user code: {path} is a link to {_shown(real)},"
                 " which the user code may not read"

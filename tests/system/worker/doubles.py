@@ -309,10 +309,13 @@ class Double(
             )
 
 
-def datum(number: int, *paths: str, name: str = "in", size: int = 0, empty: bool = False) -> work.Datum:
+def datum(
+    number: int, *paths: str, name: str = "in", size: int = 0, empty: bool = False, lazy: bool = False
+) -> work.Datum:
     made = work.Datum(id=f"{number:064x}", hash=f"{number:064x}")
     for path in paths:
         item = made.inputs.add(name=name, size_bytes=size, digest=blake3(path.encode()).digest(), empty_files=empty)
+        item.lazy = lazy
         item.file.path = path
         item.file.commit.id = COMMIT
         item.file.commit.repo.name = "images"

@@ -142,7 +142,7 @@ def test_bad_specs(fields: dict[str, Any], text: str) -> None:
     [
         ({"service": {}}, "service"), (SQL, "egress.sqlDatabase"),
         ({"autoscaling": True}, "autoscaling"), ({"s3Out": True}, "s3Out"),
-        ({"input": leaf(lazy=True)}, "input.pfs.lazy"), ({"input": leaf(s3=True, glob="/")}, "input.pfs.s3"),
+        ({"input": leaf(s3=True, glob="/")}, "input.pfs.s3"),
         ({"maximumExpectedUptime": "60s"}, "maximumExpectedUptime"),
     ],
 )  # fmt: skip
