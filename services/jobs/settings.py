@@ -12,6 +12,9 @@ class Settings:
 
     gc_every: how often what deleted jobs have left is collected, 0s for never. gc_hold: how long readers have still.
 
+    keep_logs, keep_log_bytes: of lines in the stream, all pipelines together. seal_logs_after: how long after a job's
+    end its lines go into the store. keep_sealed_logs: how long they stay there at most; 0s for as long as the job.
+
     replica: the name of this one among those over the same database, the same after a restart, or empty.
     """
 
@@ -30,3 +33,5 @@ class Settings:
     gc_hold: timedelta = timedelta(hours=6)
     keep_logs: timedelta = timedelta(days=7)
     keep_log_bytes: int = 1 << 30
+    seal_logs_after: timedelta = timedelta(seconds=10)
+    keep_sealed_logs: timedelta = timedelta(0)

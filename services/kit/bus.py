@@ -23,6 +23,7 @@ from nats.js.errors import NotFoundError
 
 from datamill.wire import events_v1_pb2 as events
 from services.kit.errors import Unavailable
+from services.kit.shipping import shipping
 
 log = logging.getLogger(__name__)
 NEWS_STREAM = "NEWS"
@@ -99,7 +100,8 @@ class Bus:
         bus = cls(client)
         subscriptions = [await client.subscribe(subject, cb=bus._on_message) for subject in NEWS_SUBJECTS]
         try:
-            yield bus
+            async with shipping(name, client):
+                yield bus
         finally:
             for subscription in subscriptions:
                 if client.is_connected:

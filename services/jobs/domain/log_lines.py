@@ -26,23 +26,23 @@ class LogScope:
         return ".".join(("logs", *map(token, (self.project, self.pipeline, self.job, self.datum))))
 
 
-def subject_of(project: str, pipeline: str, job: str = "", datum: str = "") -> str:
-    """A filter: what is empty matches anything."""
-    parts = [token(project), token(pipeline), token(job) if job else "*", token(datum) if datum else "*"]
-    return ".".join(("logs", *parts))
+def subject_of(project: str = "", pipeline: str = "", job: str = "", datum: str = "", *, services: bool = False) -> str:
+    """A filter: what is empty matches anything. services: lines of the services, which belong to no project."""
+    parts = [token(text) if text else "*" for text in (project, pipeline, job, datum)]
+    return ".".join(("logs", *([NONE, *parts[1:]] if services else parts)))
 
 
 def token(text: str) -> str:
     """A name as one token of a subject."""
-    if not text:
-        return NONE
+    if text in ("", NONE):
+        return _escaped(text) or NONE
     return "".join(
         one if one.isascii() and (one.isalnum() or one == "-" or one == "_") else _escaped(one) for one in text
     )
 
 
-def _escaped(character: str) -> str:
-    return "".join(f"%{byte:02X}" for byte in character.encode())
+def _escaped(text: str) -> str:
+    return "".join(f"%{byte:02X}" for byte in text.encode())
 
 
 def untoken(text: str) -> str:
@@ -87,6 +87,19 @@ class LogBatch:
         names = {*self.paths, *self.hashes}
         names |= {base64.b64encode(bytes.fromhex(hash)).decode() for hash in self.hashes}
         return all(wanted in names for wanted in filters)
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A batch as it is stored. number: ascending, and never given again, in one stream."""
+
+    number: int
+    subject: str
+    payload: bytes
+
+    @property
+    def batch(self) -> LogBatch:
+        return batch_from(self.subject, json.loads(self.payload))
 
 
 def batch_from(subject: str, fields: dict[str, Any]) -> LogBatch:

@@ -155,3 +155,4 @@ class Follower:
                 await killing.kill(self.tools, job, PIPELINE_DELETED)
         for job in await self.tools.db.run(killing.forget_pipeline, project, name, before):
             self.tools.wakes.wake(str(job.key))
+            await self.tools.logs.forget(project, name, job.key.id)

@@ -2,24 +2,24 @@
 
 One message holds lines of one datum (or of a job outside its datums) that came together. Subjects are
 logs.<project>.<pipeline>.<job>.<datum>, "_" standing for none; characters that a subject cannot hold are encoded.
-Elsewhere: where lines come from (servicers/traces.py, and the driver's own); filters (domain/log_lines.py).
+Elsewhere: where lines come from (servicers/traces.py, and the driver's own); what of them is asked for
+(domain/log_queries.py); those of jobs that ended (history/).
 """
 
 import asyncio
-import json
 import logging
 import secrets
 from collections import deque
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from nats.errors import Error as NatsError
 from nats.errors import TimeoutError as NatsTimeout
 from nats.js.api import ConsumerConfig, DeliverPolicy, DiscardPolicy, StreamConfig
 from nats.js.client import JetStreamContext
 
-from services.jobs.domain.log_lines import LogBatch, LogScope, batch_from, in_parts
+from services.jobs.domain.log_lines import LogBatch, LogScope, Message, in_parts, subject_of
 from services.kit.bus import Bus, heeding_cancellation
 from services.kit.errors import Unavailable
 
@@ -78,28 +78,63 @@ class Logs:
             for _ in said:
                 self._said.popleft()
 
-    async def read(self, subject: str, *, since: datetime, follow: bool) -> AsyncIterator[LogBatch | None]:
-        """Batches from `since` on. None comes once, when all that was there has been sent; the end unless following."""
-        await self._ensure()
-        async with self._subscribed(subject, since) as lines:
-            info = await lines.consumer_info()
-            caught_up = not info.num_pending and not (info.delivered and info.delivered.consumer_seq)
-            if caught_up:
-                yield None
-            while follow or not caught_up:
-                try:
-                    with heeding_cancellation():
-                        message = await lines.next_msg(timeout=LOOK_AGAIN)
-                except NatsTimeout:
-                    continue
-                yield batch_from(message.subject, json.loads(message.data))
-                if not caught_up and message.metadata.num_pending == 0:
-                    caught_up = True
+    async def read(
+        self, subject: str, *, since: int = 0, after: int = 0, follow: bool = False
+    ) -> AsyncIterator[Message | None]:
+        """Messages that came at `since` (nanoseconds since 1970) or later, or after number `after`.
+
+        None comes once, when all that was there has been sent; the end unless following. Raises Unavailable.
+        """
+        try:
+            await self._ensure()
+            async with self._subscribed(subject, since, after) as lines:
+                info = await lines.consumer_info()
+                caught_up = not info.num_pending and not (info.delivered and info.delivered.consumer_seq)
+                if caught_up:
                     yield None
+                while follow or not caught_up:
+                    try:
+                        with heeding_cancellation():
+                            message = await lines.next_msg(timeout=LOOK_AGAIN)
+                    except NatsTimeout:
+                        continue
+                    yield Message(message.metadata.sequence.stream, message.subject, message.data)
+                    if not caught_up and message.metadata.num_pending == 0:
+                        caught_up = True
+                        yield None
+        except (NatsError, OSError, TimeoutError) as error:
+            self._bus.look_again(STREAM)
+            raise Unavailable(f"log lines cannot be read now: {error}") from error
+
+    async def identity(self) -> str:
+        """Which stream the numbers of messages are of: one that is made anew counts anew. Raises Unavailable."""
+        try:
+            await self._ensure()
+            with heeding_cancellation():
+                info = await self._bus.js.stream_info(STREAM)
+        except (NatsError, OSError, TimeoutError) as error:
+            self._bus.look_again(STREAM)
+            raise Unavailable(f"log lines cannot be read now: {error}") from error
+        return str(info.created)
+
+    async def forget(self, project: str, pipeline: str, job: str) -> None:
+        """A job is deleted, and its lines go with it; when that cannot be done now, time does it."""
+        try:
+            with heeding_cancellation():
+                await self._bus.js.purge_stream(STREAM, subject=subject_of(project, pipeline, job))
+        except (NatsError, OSError, TimeoutError) as error:
+            log.warning("the lines of deleted job %s/%s@%s are still in the stream: %s", project, pipeline, job, error)
 
     @asynccontextmanager
-    async def _subscribed(self, subject: str, since: datetime) -> AsyncIterator[JetStreamContext.PushSubscription]:
-        config = ConsumerConfig(deliver_policy=DeliverPolicy.BY_START_TIME, opt_start_time=since)
+    async def _subscribed(
+        self, subject: str, since: int, after: int
+    ) -> AsyncIterator[JetStreamContext.PushSubscription]:
+        config = ConsumerConfig(deliver_policy=DeliverPolicy.ALL)
+        if after:
+            config = ConsumerConfig(deliver_policy=DeliverPolicy.BY_START_SEQUENCE, opt_start_seq=after + 1)
+        elif since > 0:
+            start = datetime.fromtimestamp(since // 1_000_000_000, UTC)
+            config = ConsumerConfig(deliver_policy=DeliverPolicy.BY_START_TIME, opt_start_time=start)
         lines = await self._bus.js.subscribe(subject, stream=STREAM, config=config, ordered_consumer=True)
         try:
             yield lines

@@ -2,7 +2,7 @@
 
 jobs/plans: a line a datum. jobs/records: lines, then a directory of fixed entries (id, hash, state, offset, length),
 its count and a BLAKE3 of all before it, so that an index can be built without reading the lines. jobs/index: packs of
-kit.sortedmap.
+kit.sortedmap. jobs/logs: what was logged (log_objects.py).
 Elsewhere: what a line says (domain/records.py); where a record is found from (the rows of the index); which objects
 there are (ledger.py).
 """
@@ -24,7 +24,7 @@ from services.kit.time.clock import fresh_name
 _ENTRY = struct.Struct(">32s32sBQI")
 _END = struct.Struct(">Q32s8s")
 _MAGIC = b"dmrecs02"
-PLANS, RECORDS, INDEX = KINDS = ("plans", "records", "index")
+PLANS, RECORDS, INDEX, LOGS = KINDS = ("plans", "records", "index", "logs")
 
 
 def key_of(kind: str, name: str) -> str:

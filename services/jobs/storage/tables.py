@@ -35,6 +35,7 @@ class JobRow(Base):
         Index("jobs_by_id", "id"),
         Index("jobs_by_created", "created"),
         Index("jobs_open", "closed", "project", "pipeline", "number"),
+        Index("jobs_unsealed", "sealed", "number"),
         {"sqlite_autoincrement": True},  # sets in the queue go by the number: one that came back would mean another job
     )
     number: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
@@ -62,6 +63,8 @@ class JobRow(Base):
     upload_bytes: Mapped[int] = mapped_column(BigInteger, default=0)
     first_failed: Mapped[str] = mapped_column(default="")
     closed: Mapped[bool] = mapped_column(default=False)
+    sealed: Mapped[bool] = mapped_column(default=False)
+    """Whether its log is in objects (seals.py)."""
     plan: Mapped[str] = mapped_column(default="")
     """Object key of the datums that run; "" before there is a plan."""
     indexed: Mapped[bool] = mapped_column(default=False)

@@ -39,6 +39,7 @@ class Instance:
     nats_port: int
     up: dict[str, tuple[ExitStack, Running]]
     postgres: Postgres | None = None  # else SQLite
+    seal_logs_after: str = "3600s"  # what is stored is only what a test has made
 
     def start(self, name: str) -> None:
         stack = ExitStack()
@@ -53,6 +54,7 @@ class Instance:
                 "JOBS_PFS": self.at["pfs"],
                 "JOBS_PPS": self.at["pps"],
                 "JOBS_REPLICA": name,
+                "JOBS_SEAL_LOGS_AFTER": self.seal_logs_after,
                 "PPS_PFS": self.at["pfs"],
                 "PPS_JOBS": self.at["jobs"],
                 "PPS_WORKER_PYTHON": "/bin/false",

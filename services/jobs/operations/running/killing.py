@@ -10,6 +10,7 @@ from services.jobs.operations.running import moving
 from services.jobs.operations.running.steps import Tools, close_commits
 from services.jobs.storage.jobs import JobStore
 from services.jobs.storage.ledger import Ledger
+from services.jobs.storage.seals import Seals
 
 
 async def stop_job(tools: Tools, key: JobKey, reason: str) -> None:
@@ -35,6 +36,7 @@ async def delete_job(tools: Tools, key: JobKey, reason: str) -> None:
     job = await tools.db.read(moving.find_job, key)
     if job is not None:
         await tools.db.run(moving.remove, job, now=tools.clock.now())
+        await tools.logs.forget(key.project, key.pipeline, key.id)
         tools.wakes.wake(str(key))
 
 
@@ -47,6 +49,7 @@ def forget_pipeline(tx: Session, project: str, pipeline: str, before: datetime) 
     """Forget a deleted pipeline's jobs that were made before then. Returns them."""
     jobs = [job for job in JobStore(tx).of_pipeline(project, pipeline) if job.created <= before]
     for job in jobs:
+        Seals(tx).remove(job.number)
         JobStore(tx).remove(job.number)
     if jobs:
         Ledger(tx).bury(project, pipeline)

@@ -13,6 +13,7 @@ from services.jobs.storage.jobs import JobStore
 from services.jobs.storage.ledger import Ledger
 from services.jobs.storage.objects import INDEX, PLANS, name_of
 from services.jobs.storage.origins import Origins
+from services.jobs.storage.seals import Seals
 from services.jobs.storage.sets import SetStore
 from services.kit.sortedmap.rows import Root
 from services.kit.storage.outbox import Outbox
@@ -113,6 +114,7 @@ def close(tx: Session, number: int, *, now: datetime) -> None:
 def remove(tx: Session, job: Job, *, now: datetime) -> None:
     """Forget a job."""
     Origins(tx).forget(job.number)
+    Seals(tx).remove(job.number)
     JobStore(tx).remove(job.number)
     Ledger(tx).bury(job.key.project, job.key.pipeline)
     Outbox(tx).add("jobs.job.changed", str(job.key), at=now, facts={"state": "DELETED"})

@@ -6,7 +6,7 @@ Elsewhere: what is done about the rest (collecting.py); whether objects are whol
 
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 from services.jobs.storage.jobs import JobStore
 from services.jobs.storage.objects import Indexes, name_of
 from services.jobs.storage.origins import Origins
+from services.jobs.storage.seals import Seals
 from services.jobs.storage.tables import JobRow, SetRow
 from services.kit.sortedmap.encoding.chunks import Leaf, Node
 from services.kit.sortedmap.rows import Place, Root
@@ -25,17 +26,19 @@ WORK_SECONDS, PAUSE_SECONDS = 0.005, 0.005
 class Held:
     """What the rows of some jobs refer to by themselves.
 
-    plans: of jobs that may still run; roots: datum indexes; maps: what plans were made from, naming no records.
+    plans: of jobs that may still run; roots: datum indexes; maps: what plans were made from, naming no records;
+    logs: objects, and where in each the index begins.
     """
 
     plans: list[str]
     records: list[str]
     roots: list[Root]
     maps: list[Root]
+    logs: list[tuple[str, int]] = field(default_factory=list)
 
     @property
     def names(self) -> set[str]:
-        return {*self.plans, *self.records}
+        return {*self.plans, *self.records, *(name for name, _ in self.logs)}
 
 
 def held(tx: Session, owner: tuple[str, str] | None = None) -> Held:
@@ -46,7 +49,7 @@ def held(tx: Session, owner: tuple[str, str] | None = None) -> Held:
     roots = [JobStore(tx).root(row.number) for row in rows]  # of rows that are at hand
     plans = [name_of(row.plan) for row in rows if row.plan and not row.closed]
     maps = [root for origin in Origins(tx).of(owner) for root in origin.roots]
-    return Held(plans, list(tx.scalars(records)), roots, maps)
+    return Held(plans, list(tx.scalars(records)), roots, maps, Seals(tx).objects(owner))
 
 
 class Walk:

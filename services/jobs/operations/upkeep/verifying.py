@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from xxhash import xxh3_64_intdigest
 
 from services.jobs.operations.upkeep.marking import Held, Walk
+from services.jobs.storage import log_objects
 from services.jobs.storage.objects import INDEX, PLANS, RECORDS, Indexes, key_of, read_directory
 from services.kit.errors import Corrupt
 from services.kit.sortedmap.rows import Root, Row
@@ -40,7 +41,9 @@ class Verification:
             yield from self._index(walk, root, self._row)
         for root in found.maps:
             yield from self._index(walk, root, lambda _row: iter(()))
-        self.objects += len(walk.packs)
+        self.objects += len(walk.packs) + len(found.logs)
+        for problem in log_objects.problems(self.indexes.objects, found.logs):
+            yield self._problem(problem)
 
     def _index(self, walk: Walk, root: Root, look: Callable[[Row], Iterator[str]]) -> Iterator[str]:
         try:

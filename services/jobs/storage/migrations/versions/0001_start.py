@@ -59,6 +59,7 @@ def upgrade() -> None:
     sa.Column('upload_bytes', sa.BigInteger(), nullable=False),
     sa.Column('first_failed', sa.String(), nullable=False),
     sa.Column('closed', sa.Boolean(), nullable=False),
+    sa.Column('sealed', sa.Boolean(), nullable=False),
     sa.Column('plan', sa.String(), nullable=False),
     sa.Column('indexed', sa.Boolean(), nullable=False),
     sa.Column('root_id', sa.LargeBinary(), nullable=True),
@@ -74,6 +75,7 @@ def upgrade() -> None:
         batch_op.create_index('jobs_by_created', ['created'], unique=False)
         batch_op.create_index('jobs_by_id', ['id'], unique=False)
         batch_op.create_index('jobs_open', ['closed', 'project', 'pipeline', 'number'], unique=False)
+        batch_op.create_index('jobs_unsealed', ['sealed', 'number'], unique=False)
 
     op.create_table('objects',
     sa.Column('name', sa.String(), nullable=False),
@@ -101,6 +103,22 @@ def upgrade() -> None:
     sa.ForeignKeyConstraint(['job'], ['jobs.number'], ondelete='CASCADE'),
     sa.PrimaryKeyConstraint('job')
     )
+    op.create_table('seals',
+    sa.Column('job', sa.Integer(), nullable=False),
+    sa.Column('part', sa.Integer(), autoincrement=False, nullable=False),
+    sa.Column('object', sa.String(), nullable=False),
+    sa.Column('stream', sa.String(), nullable=False),
+    sa.Column('last', sa.BigInteger(), nullable=False),
+    sa.Column('first_ns', sa.BigInteger(), nullable=False),
+    sa.Column('last_ns', sa.BigInteger(), nullable=False),
+    sa.Column('index_at', sa.BigInteger(), nullable=False),
+    sa.Column('lines', sa.BigInteger(), nullable=False),
+    sa.ForeignKeyConstraint(['job'], ['jobs.number'], ondelete='CASCADE'),
+    sa.PrimaryKeyConstraint('job', 'part')
+    )
+    with op.batch_alter_table('seals', schema=None) as batch_op:
+        batch_op.create_index('seals_by_time', ['last_ns'], unique=False)
+
     op.create_table('sets',
     sa.Column('job', sa.Integer(), nullable=False),
     sa.Column('index', sa.Integer(), autoincrement=False, nullable=False),

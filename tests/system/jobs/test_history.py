@@ -1,0 +1,117 @@
+"""Logs that outlive the stream: what a job said is read from the store once it ended, each line once and in order."""
+
+import asyncio
+import subprocess
+import sys
+from datetime import timedelta
+
+import grpc
+import nats
+import pytest
+from google.protobuf.duration_pb2 import Duration
+
+from datamill.wire import pps_v2_pb2 as pps
+from datamill.wire import upkeep_v1_pb2 as upkeep
+from datamill.wire.upkeep_v1_pb2_grpc import JobUpkeepServiceStub
+from services.kit.rpc.server import SERVICE_TOKEN_HEADER
+from tests.support.patience import eventually
+from tests.system.jobs.conftest import Instance
+from tests.system.jobs.hands import Bench, job, pipeline
+from tests.system.jobs.test_logs import D1, D2, export, read
+from tests.system.pfs.driver import refused
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _sealed_at_once(instance: Instance) -> None:
+    instance.seal_logs_after = "0s"
+    instance.restart("jobs")
+
+
+def objects(instance: Instance) -> int:
+    return sum(path.is_file() for path in (instance.root / "jobs" / "store" / "jobs" / "logs").rglob("*"))
+
+
+def ended(bench: Bench, instance: Instance, lines: list[str], *, by: int = 1000) -> str:
+    """A job that has said these lines, has ended, and is sealed; its id."""
+    id, before = bench.create(), objects(instance)
+    assert bench.ended(id).state == pps.JOB_SUCCESS  # it has no datums
+    eventually(lambda: objects(instance) > before)
+    before, id = objects(instance), bench.commit({"/a": b"x"})
+    for start in range(0, len(lines), by):
+        export(bench, id, D1, [("stdout", line) for line in lines[start : start + by]])
+    export(bench, id, D2, [("worker", "beginning"), ("stderr", "of the second")])
+    bench.hands().do_one()
+    assert bench.ended(id).state == pps.JOB_SUCCESS
+    eventually(lambda: objects(instance) > before)
+    return id
+
+
+def empty_the_stream(instance: Instance) -> None:
+    async def purge() -> None:
+        client = await nats.connect(f"nats://127.0.0.1:{instance.nats_port}")
+        await client.jetstream().purge_stream("LOGS")
+        await client.close()
+
+    asyncio.run(purge())
+
+
+def test_a_sealed_log_is_the_whole_log(bench: Bench, instance: Instance) -> None:
+    lines = [f"line {number} %s" for number in range(5000)]
+    id = ended(bench, instance, lines)
+    mine = job(bench.name, id)
+    before = {master: read(bench, job=mine, master=master) for master in (False, True)}
+    assert before[False] == [*lines, "beginning", "of the second"]
+    assert "job is STARTING" in before[True]
+    empty_the_stream(instance)
+    instance.restart("jobs")
+    after = {master: read(bench, job=mine, master=master) for master in (False, True)}
+    assert after[False] == before[False]
+    assert after[True] == before[True][: len(after[True])], "the last words of the driver may come after the seal"
+    assert read(bench, job=mine, datum=pps.Datum(id=D2)) == ["beginning", "of the second"]
+    assert read(bench, pipeline=pipeline(bench.name), data_filters=["/11"]) == lines
+    assert read(bench, job=mine, tail=1) == ["of the second"]
+    assert read(bench, job=mine, since=Duration(nanos=1000)) == []
+    export(bench, id, D1, [("stdout", "late")])
+    assert read(bench, job=mine)[-2:] == ["of the second", "late"]
+    call = bench.jobs.GetLogs(pps.GetLogsRequest(job=mine, follow=True, datum=pps.Datum(id=D1)), timeout=120)
+    assert [next(call).message for _ in range(5001)] == [*lines, "late"]
+    export(bench, id, D1, [("stdout", "later still")])
+    assert next(call).message == "later still"
+    call.cancel()
+
+
+def test_a_deleted_job_loses_its_log_and_damage_to_one_is_found(bench: Bench, instance: Instance) -> None:
+    id = ended(bench, instance, ["kept"])
+    before = objects(instance)
+    database, store = instance.root / "jobs" / "jobs.db", (instance.root / "jobs" / "store").as_uri()
+    look = [sys.executable, "-m", "services.jobs.verify", f"sqlite:///{database}", store]
+    whole = subprocess.run(look, capture_output=True, text=True, check=False, timeout=120)
+    assert whole.returncode == 0, whole.stdout + whole.stderr
+    newest = max(
+        (path for path in (instance.root / "jobs" / "store" / "jobs" / "logs").rglob("*") if path.is_file()),
+        key=lambda path: path.stat().st_mtime_ns,
+    )
+    bytes_before = newest.read_bytes()
+    newest.chmod(0o600)
+    newest.write_bytes(bytes_before[:10] + b"?" + bytes_before[11:])
+    damaged = subprocess.run(look, capture_output=True, text=True, check=False, timeout=120)
+    assert (damaged.returncode, newest.name in damaged.stdout) == (1, True)
+    newest.write_bytes(bytes_before)
+    bench.jobs.DeleteJob(pps.DeleteJobRequest(job=job(bench.name, id)), timeout=120)
+    with refused(grpc.StatusCode.NOT_FOUND, f'could not get job information for "{id}"'):
+        read(bench, job=job(bench.name, id))
+    assert "kept" not in read(bench, pipeline=pipeline(bench.name))
+    hold = Duration()
+    hold.FromTimedelta(timedelta(0))
+    JobUpkeepServiceStub(bench.jobs_channel).CollectJobGarbage(
+        upkeep.CollectJobGarbageRequest(hold=hold), metadata=((SERVICE_TOKEN_HEADER, bench.token),), timeout=120
+    )
+    assert objects(instance) == before - 1
+    assert not newest.exists()
+
+
+def test_the_services_own_lines_are_bare(bench: Bench) -> None:
+    eventually(lambda: any('"service": "jobs"' in line for line in read(bench)))
+    messages = list(bench.jobs.GetLogs(pps.GetLogsRequest(), timeout=120))
+    assert {field.name for one in messages for field, _ in one.ListFields()} == {"message"}
+    assert any('"service": "pps"' in one.message for one in messages)
