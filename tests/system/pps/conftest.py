@@ -1,4 +1,7 @@
-"""PPS over the session's PFS, for the tests that need no Jobs and no database of their own."""
+"""PPS over the session's PFS, for the tests that need no Jobs and no database of their own.
+
+Not for longer than a module: another PPS over the same PFS would put in force what that one is to find after a crash.
+"""
 
 from collections.abc import Iterator
 
@@ -7,7 +10,7 @@ import pytest
 from tests.system.pps.test_pipelines import Side, started
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def side(
     tmp_path_factory: pytest.TempPathFactory, nats_url: str, service_token: str, pfs_address: str
 ) -> Iterator[Side]:
