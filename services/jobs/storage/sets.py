@@ -18,16 +18,19 @@ class SetStore:
 
     tx: Session
 
-    def replace(self, job: int, ranges: Sequence[tuple[int, int, int]]) -> None:
-        """Give a job its sets. ranges: (begin, length, datums) in the plan object."""
+    def drop(self, job: int) -> None:
+        """Take a job's sets away."""
         self.tx.execute(delete(SetRow).where(SetRow.job == job))
+
+    def add(self, job: int, ranges: Sequence[tuple[int, int, int]], first: int = 0) -> None:
+        """Give a job sets. ranges: (begin, length, datums) in the plan object; first: the number of the first."""
         rows = [
             {
                 "job": job, "index": index, "state": int(SetState.OPEN), "begin": begin, "length": length,
                 "datums": datums, "worker": "", "incarnation": "", "lease": "", "records": "", "output_files": "",
                 "meta_files": "", "doing": "", "cancelled": "",
             }
-            for index, (begin, length, datums) in enumerate(ranges)
+            for index, (begin, length, datums) in enumerate(ranges, first)
         ]  # fmt: skip
         if rows:
             self.tx.execute(insert(SetRow), rows)
@@ -49,10 +52,27 @@ class SetStore:
         rows = select(SetRow).where(SetRow.job == job, SetRow.records != "").order_by(SetRow.index)
         return [_to_domain(row) for row in self.tx.scalars(rows)]
 
-    def left(self, job: int) -> int:
-        """Sets that are not DONE."""
-        left = select(func.count()).select_from(SetRow)
-        return self.tx.scalar(left.where(SetRow.job == job, SetRow.state != int(SetState.DONE))) or 0
+    def any_left(self, job: int) -> bool:
+        """Whether there are sets that are not DONE."""
+        left = select(SetRow.index).where(SetRow.job == job, SetRow.state < int(SetState.DONE))
+        return self.tx.execute(left.limit(1)).first() is not None
+
+    def open_up_to(self, job: int, last: int) -> int:
+        """How many of the sets up to this one are OPEN."""
+        mine = (SetRow.job == job, SetRow.state == int(SetState.OPEN), SetRow.index <= last)
+        return self.tx.scalar(select(func.count()).select_from(SetRow).where(*mine)) or 0
+
+    def open_after(
+        self, job: int, after: int, up_to: int | None, most: int, now: datetime
+    ) -> tuple[list[int], int | None]:
+        """The next OPEN sets that nobody holds, and the last one that was looked at; None when there are no more."""
+        rows = select(SetRow.index, SetRow.lease_until).where(SetRow.job == job, SetRow.state == int(SetState.OPEN))
+        rows = rows.where(SetRow.index > after).order_by(SetRow.index)
+        if up_to is not None:
+            rows = rows.where(SetRow.index <= up_to)
+        found = self.tx.execute(rows.limit(most)).all()
+        free = [index for index, until in found if until is None or until <= now]
+        return free, found[-1][0] if found else None
 
     def free_of(self, job: int, now: datetime) -> tuple[int, int]:
         """How many sets of a job nobody has, and how many datums are in them."""
@@ -95,7 +115,7 @@ class SetStore:
 
     def forget(self, job: int) -> None:
         """Free everything a job's workers hold; they learn of it when they renew."""
-        self.tx.execute(update(SetRow).where(SetRow.job == job).values(lease="", lease_until=None))
+        self.tx.execute(update(SetRow).where(SetRow.job == job, HELD).values(lease="", lease_until=None))
 
 
 def _to_domain(row: SetRow) -> DatumSet:

@@ -85,6 +85,7 @@ class SetRow(Base):
     __tablename__ = "sets"
     __table_args__ = (
         Index("sets_by_worker", "worker", "state"),
+        Index("sets_by_state", "job", "state", "index"),
         Index("sets_held", "job", sqlite_where=HELD, postgresql_where=HELD),
     )
     job: Mapped[int] = mapped_column(ForeignKey("jobs.number", ondelete="CASCADE"), primary_key=True)

@@ -18,6 +18,9 @@ from services.jobs.storage.sets import SetStore
 from services.kit.sortedmap.rows import Root
 from services.kit.storage.outbox import Outbox
 
+SETS_AT_ONCE = 2_000
+"""Rows in one transaction, so that others get a turn."""
+
 
 def get_job(tx: Session, number: int) -> Job | None:
     return JobStore(tx).get(number)
@@ -57,26 +60,48 @@ def move(tx: Session, number: int, to: JobState, *, of: JobState, now: datetime,
     return moved
 
 
+def lay_out(tx: Session, number: int, plan: Plan, first: int, *, now: datetime) -> None:
+    """Give a STARTING job the next of its sets: a large plan has too many for one transaction. Raises Superseded."""
+    jobs, sets = JobStore(tx), SetStore(tx)
+    job = jobs.get(number)
+    if job is None or job.state is not JobState.STARTING or (first and jobs.plan(number) != plan.key):
+        raise Superseded(f"job {number} is planned by somebody else, or by nobody any more")
+    if first == 0:
+        _publish(tx, job, plan, now)
+        sets.drop(number)
+    sets.add(number, plan.ranges[first : first + SETS_AT_ONCE], first)
+
+
 def run(tx: Session, number: int, plan: Plan, *, base: int | None, now: datetime) -> Job:
     """STARTING to RUNNING, with the plan's sets. base: the job that the plan took over from.
 
     Raises Superseded, also when the base is gone: what only it referred to may go any time.
     """
+    if len(plan.ranges) <= SETS_AT_ONCE:
+        lay_out(tx, number, plan, 0, now=now)
+    elif JobStore(tx).plan(number) != plan.key:
+        raise Superseded(f"job {number} was planned by somebody else meanwhile")
     job = move(tx, number, JobState.RUNNING, of=JobState.STARTING, now=now)
     jobs = JobStore(tx)
     if base is not None and jobs.get(base) is None:
         raise Superseded(f"the base of job {number} was deleted")
-    ledger = Ledger(tx)
-    ledger.publish(PLANS, [name_of(plan.key)] if plan.key else [], job.key, now)
-    ledger.publish(INDEX, [name.hex() for name in plan.packs], job.key, now)
+    Ledger(tx).publish(INDEX, [name.hex() for name in plan.packs], job.key, now)
     counters = Counters(total=plan.total, skipped=plan.skipped)
     job = replace(job, counters=counters, stats=Stats(), first_failed="")
     jobs.save(job)
-    jobs.row(number).plan = plan.key
     jobs.set_root(number, plan.root, indexed=False)
     Origins(tx).keep(number, plan.origin)
-    SetStore(tx).replace(number, plan.ranges)
     return job
+
+
+def _publish(tx: Session, job: Job, plan: Plan, now: datetime) -> None:
+    """Let a plan be that of a job; one of an earlier try goes."""
+    jobs, ledger = JobStore(tx), Ledger(tx)
+    if before := jobs.plan(job.number):
+        ledger.condemn([name_of(before)], now)
+    ledger.publish(PLANS, [name_of(plan.key)] if plan.key else [], job.key, now)
+    jobs.row(job.number).plan = plan.key
+    tx.flush()
 
 
 def indexed(tx: Session, number: int, root: Root, packs: Sequence[bytes], *, now: datetime) -> None:
@@ -113,7 +138,6 @@ def close(tx: Session, number: int, *, now: datetime) -> None:
 
 def remove(tx: Session, job: Job, *, now: datetime) -> None:
     """Forget a job."""
-    Origins(tx).forget(job.number)
     Seals(tx).remove(job.number)
     JobStore(tx).remove(job.number)
     Ledger(tx).bury(job.key.project, job.key.pipeline)

@@ -88,7 +88,7 @@ def count_results(tx: Session, number: int, index: int, added: Tally, *, now: da
     failed = job.first_failed or added.first_failed
     jobs.save(replace(job, counters=more, stats=stats, first_failed=failed))
     tx.flush()
-    last = sets.left(number) == 0
+    last = not sets.any_left(number)
     if last:
         Outbox(tx).add("jobs.job.changed", str(job.key), at=now, facts={"state": JobState(row.state).name})
     return last

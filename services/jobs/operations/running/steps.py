@@ -4,7 +4,6 @@ Elsewhere: who runs them, and kills (duties/driver.py); planning (planning.py); 
 """
 
 import asyncio
-import heapq
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
@@ -17,13 +16,15 @@ from services.jobs.domain.errors import InputRefused
 from services.jobs.domain.inputs import leaves
 from services.jobs.domain.jobs import Job, JobKey, JobState, datum_failed, unrunnable
 from services.jobs.domain.records import read_record
-from services.jobs.domain.sets import DatumSet, SetState
+from services.jobs.domain.sets import DatumSet
 from services.jobs.domain.specs import PipelineSpec
 from services.jobs.operations.logs import Logs
 from services.jobs.operations.queue import Line, Queue
 from services.jobs.operations.running import moving, results
 from services.jobs.operations.running.bases import Base, find_base
 from services.jobs.operations.running.drafts import Plan
+from services.jobs.operations.running.feeding import Feeding
+from services.jobs.operations.running.indexing import index_of
 from services.jobs.operations.running.planning import Planner, outputs_of
 from services.jobs.operations.running.results import attach, commits_of
 from services.jobs.operations.wakes import Wakes, waited
@@ -31,16 +32,13 @@ from services.jobs.spec_reader import read_document
 from services.jobs.storage.jobs import JobStore
 from services.jobs.storage.objects import Indexes, read_directory, records_key
 from services.jobs.storage.sets import SetStore
-from services.kit.sortedmap.change import apply
-from services.kit.sortedmap.rows import Root, Row
+from services.kit.sortedmap.rows import Row
 from services.kit.storage.database import Database
 from services.kit.time.clock import Clock
 
 log = logging.getLogger(__name__)
 LOOK_AGAIN = 2.0
 EGRESS_AGAIN, EGRESS_AT_LEAST_EVERY = 1.0, 60.0  # seconds
-QUEUE_LOST_AFTER = 2
-"""Looks in a row that find fewer messages than sets before these are queued again."""
 
 
 @dataclass(frozen=True)
@@ -67,8 +65,8 @@ class JobSteps:
         """Raises Superseded when another process drives the job by now: asked before its commits lose anything."""
         self._fresh = False
         """Whether nothing can have been put on the job's commits yet."""
-        self._queued = False
-        """Whether this object has put the job's sets into the queue itself."""
+        self._feeding: Feeding | None = None
+        """Once this object has put sets of the job into the queue itself."""
 
     async def run(self) -> None:
         """Go on until the job has ended and its commits are closed."""
@@ -115,10 +113,19 @@ class JobSteps:
             await self._move(JobState.FAILURE, of=JobState.STARTING, reason=str(refused))
             return
         await self._prepare(job, base, plan)
-        job = await self._t.db.run(moving.run, self._number, plan, base=base.number, now=self._t.clock.now())
-        await self._t.queue.put(line_of(job), job.number, range(len(plan.ranges)))
-        self._queued = True
+        job = await self._run(plan, base)
+        self._feeding = self._feeding_of(job)
+        await self._feeding.begin(anew=False)
         self._say(job, f"job is RUNNING: {plan.to_run} datums in {len(plan.ranges)} sets, {plan.skipped} skipped")
+
+    async def _run(self, plan: Plan, base: Base) -> Job:
+        if len(plan.ranges) > moving.SETS_AT_ONCE:
+            for first in range(0, len(plan.ranges), moving.SETS_AT_ONCE):
+                await self._t.db.run(moving.lay_out, self._number, plan, first, now=self._t.clock.now())
+        return await self._t.db.run(moving.run, self._number, plan, base=base.number, now=self._t.clock.now())
+
+    def _feeding_of(self, job: Job) -> Feeding:
+        return Feeding(self._t.db, self._t.queue, self._t.clock, line_of(job), job.number)
 
     async def _input(self, key: JobKey, leaf: Leaf) -> CommitFacts:
         """The finished commit that the job reads for a leaf: that of its own set, or what the set was made from.
@@ -159,19 +166,19 @@ class JobSteps:
 
     async def _work(self, job: Job) -> None:
         """Wait until every set is DONE; carry on with those that were TAKEN when a process died."""
-        short = 0
         async with self._t.wakes.listening(str(job.key)) as changed:
             await self._resume(job)
-            if not self._queued:
-                await self._queue_anew(job)
-            while await self._t.db.read(lambda tx: SetStore(tx).left(job.number)):
+            if self._feeding is None:
+                self._feeding = self._feeding_of(job)
+                await self._feeding.begin(anew=True)
+            while await self._t.db.read(lambda tx: SetStore(tx).any_left(job.number)):
                 changed_in_time = await waited(changed, LOOK_AGAIN)
                 found = await self._t.db.read(moving.get_job, job.number)
                 if found is None or found.state is not JobState.RUNNING:
                     return
                 if not changed_in_time:
                     await self._resume(found)
-                    short = await self._lost_from_queue(found, short)
+                    await self._feeding.look()
         ended = await self._t.db.read(moving.get_job, job.number)
         if ended is None or ended.state is not JobState.RUNNING:
             return
@@ -187,43 +194,14 @@ class JobSteps:
         for one in await self._t.db.read(results.taken_sets, job.number):
             await settle(self._t, job, one)
 
-    async def _queue_anew(self, job: Job) -> None:
-        """A process died: messages it had taken, but not handed on, would be away until they run out."""
-        now = self._t.clock.now()
-        open_sets = await self._t.db.read(lambda tx: SetStore(tx).in_state(job.number, SetState.OPEN))
-        await self._t.queue.forget_job(line_of(job), job.number)
-        await self._t.queue.put(line_of(job), job.number, [one.index for one in open_sets if not one.held(now)])
-        self._queued = True
-
-    async def _lost_from_queue(self, job: Job, short: int) -> int:
-        """Queue sets again that the queue has lost. Returns how many looks in a row found some missing."""
-        open_sets = await self._t.db.read(lambda tx: SetStore(tx).in_state(job.number, SetState.OPEN))
-        now = self._t.clock.now()
-        waiting = await self._t.queue.waiting(line_of(job), job.number)
-        if waiting >= len(open_sets):
-            return 0
-        if short + 1 < QUEUE_LOST_AFTER:
-            return short + 1
-        again = [one.index for one in open_sets if not one.held(now)]
-        log.warning("the queue lost sets of job %s: %d are queued again", job.key, len(again))
-        await self._t.queue.put(line_of(job), job.number, again)
-        return 0
-
     async def _index(self, job: Job) -> None:
         """Write the datum index: what was taken over, and what has run."""
-
-        def build(start: Root, names: list[str]) -> tuple[Root, list[bytes]]:
-            rows = heapq.merge(*(read_directory(self._t.indexes.objects, name) for name in names))
-            sink = self._t.indexes.sink()
-            root = apply(self._t.indexes.reader, start, rows, sink)
-            sink.flush()
-            return root, sink.packs
-
         if await self._t.db.read(lambda tx: JobStore(tx).is_indexed(job.number)):
             return
         start = await self._t.db.read(lambda tx: JobStore(tx).root(job.number))
         sets = await self._t.db.read(lambda tx: SetStore(tx).with_records(job.number))
-        root, packs = await asyncio.to_thread(build, start, [one.records for one in sets])
+        names = [one.records for one in sets]
+        root, packs = await asyncio.to_thread(index_of, self._t.indexes, start, names, self._t.planner.scratch)
         await self._t.db.run(moving.indexed, job.number, root, packs, now=self._t.clock.now())
 
     async def _egress(self, job: Job) -> None:

@@ -139,6 +139,7 @@ def upgrade() -> None:
     sa.PrimaryKeyConstraint('job', 'index')
     )
     with op.batch_alter_table('sets', schema=None) as batch_op:
+        batch_op.create_index('sets_by_state', ['job', 'state', 'index'], unique=False)
         batch_op.create_index('sets_by_worker', ['worker', 'state'], unique=False)
         batch_op.create_index('sets_held', ['job'], unique=False, sqlite_where=sa.text("state = 0 AND lease <> ''"), postgresql_where=sa.text("state = 0 AND lease <> ''"))
 
