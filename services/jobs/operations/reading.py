@@ -111,6 +111,12 @@ def rows_of(indexes: Indexes, view: DatumView, marker: bytes, *, reverse: bool) 
     low = marker + b"\x00" if marker and not reverse else b""
     high = marker if marker and reverse else None
     rows = scan(indexes.reader, view.root, low, high, reverse=reverse)
-    more = [row for name in view.added for row in read_directory(indexes.objects, name) if row.key >= low]
-    more = sorted(row for row in more if high is None or row.key < high)
-    return heapq.merge(rows, reversed(more) if reverse else more, key=lambda row: row.key, reverse=reverse)
+    more = (
+        (
+            row
+            for row in read_directory(indexes.objects, name, reverse=reverse)
+            if low <= row.key and (high is None or row.key < high)
+        )
+        for name in view.added
+    )
+    return heapq.merge(rows, *more, key=lambda row: row.key, reverse=reverse)

@@ -56,17 +56,23 @@ def write_records(objects: Objects, name: bytes, records: Iterable[tuple[bytes, 
     return name.hex()
 
 
-def read_directory(objects: Objects, name: str) -> Iterator[Row]:
-    """The rows that a records object adds to an index, by id. Raises Corrupt."""
+def read_directory(objects: Objects, name: str, *, reverse: bool = False) -> Iterator[Row]:
+    """The rows that a records object adds to an index, by id. Keeps nothing but them in memory. Raises Corrupt."""
     pack = bytes.fromhex(name)
-    data = objects.get(records_key(pack))
+    directory = _directory(objects, records_key(pack))
+    places = range(0, len(directory), _ENTRY.size)
+    for at in reversed(places) if reverse else places:
+        id, hash, state, offset, length = _ENTRY.unpack_from(directory, at)
+        yield Row(id, state, 0, hash, Place(pack, offset, length))
+
+
+def _directory(objects: Objects, key: str) -> bytes:
+    data = objects.get(key)
     stop = len(data) - _END.size
     count, digest, magic = _END.unpack_from(data, stop) if stop >= 0 else (0, b"", b"")
-    if magic != _MAGIC or blake3(data[:stop]).digest() != digest:
-        raise Corrupt(f"object {records_key(pack)} is damaged")
-    directory = memoryview(data)[stop - count * _ENTRY.size : stop]
-    for id, hash, state, offset, length in _ENTRY.iter_unpack(directory):
-        yield Row(id, state, 0, hash, Place(pack, offset, length))
+    if magic != _MAGIC or blake3(memoryview(data)[:stop]).digest() != digest:
+        raise Corrupt(f"object {key} is damaged")
+    return data[stop - count * _ENTRY.size : stop]
 
 
 @dataclass(frozen=True)

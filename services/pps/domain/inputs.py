@@ -16,6 +16,7 @@ Tree = dict[str, Any]
 COMBINING = ("cross", "union", "join", "group")
 KINDS = ("pfs", *COMBINING, "cron")
 CRON_BRANCH = "master"
+NO_TIMES = ("1970-01-01T00:00:00", "0001-01-01T00:00:00")  # how times that nobody gave look in some clients' messages
 
 
 def with_defaults(tree: Tree, key: PipelineKey) -> Tree:
@@ -72,6 +73,8 @@ def _pfs(given: Tree, key: PipelineKey, triggers: Counter[tuple[str, str]]) -> T
 
 def _cron(given: Tree, key: PipelineKey) -> Tree:
     repo = f"{key.name}_{given['name']}" if given.get("name") else ""
+    if given.get("start", "").startswith(NO_TIMES):
+        given = {name: value for name, value in given.items() if name != "start"}
     return _given({"project": key.project or DEFAULT_PROJECT, "repo": repo, **given})
 
 

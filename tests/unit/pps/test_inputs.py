@@ -60,6 +60,12 @@ def test_a_cron_has_a_repo_and_keeps_its_start_over_updates() -> None:
     assert inputs.branches(done)[1:] == [("default", "edges_tick", "master"), ("default", "ticks", "master")]
 
 
+@pytest.mark.parametrize("start", ["1970-01-01T00:00:00Z", "0001-01-01T00:00:00Z", ""])
+def test_a_time_that_nobody_gave_is_no_start(start: str) -> None:
+    """Else a minute's cron would make up for all minutes since."""
+    assert inputs.with_defaults(cron(start=start), KEY) == inputs.with_defaults(cron(), KEY)
+
+
 def test_what_is_read_and_what_starts_jobs() -> None:
     never = {"propagationSpec": {"never": True}}
     tree = {

@@ -2,6 +2,7 @@
 
 import datetime
 import json
+import re
 from typing import Any
 
 import pytest
@@ -191,6 +192,49 @@ def test_two_inputs_and_a_chain(client: Client, branch: pfs.Branch, repo: pfs.Re
     _, sentence = refusal(lambda: client.pps.delete_pipeline(pipeline=pair))
     assert sentence
     clean(client, after, pair)
+
+
+def test_a_cron_by_hand(client: Client, branch: pfs.Branch) -> None:
+    """Each tick is a file of its own beside the other input's; a pipeline without a cron has none to run."""
+    cron = pps.Pipeline(name=unique("cron"))
+    client.pps.create_pipeline(
+        pipeline=cron,
+        input=pps.Input(
+            cross=[
+                pps.Input(pfs=pps.PfsInput(repo=branch.repo.name, name="in", glob="/*")),
+                pps.Input(cron=pps.CronInput(name="tick", spec="@never", overwrite=True)),
+            ]
+        ),
+        transform=pps.Transform(cmd=["sh"], stdin=["cp $in /pfs/out/$(basename $tick)", "test ! -s $tick"]),
+    )
+    put(client, branch, a=b"a").wait()
+    client.pps.run_cron(pipeline=cron)
+    ticked = client.pfs.inspect_branch(branch=pfs.Branch.from_uri(f"{cron.name}_tick@master")).head
+    info = client.pps.inspect_job(job=pps.Job(pipeline=cron, id=ticked.id), wait=True)
+    assert (info.state, info.data_processed) == (pps.JobState.JOB_SUCCESS, 1)
+    (tick,) = client.pfs.list_file(file=pfs.File.from_uri(f"{cron.name}_tick@master:/"))
+    assert client.pfs.pfs_file(output(cron, tick.file.path)).read() == b"a"
+    other = make(client, branch.repo)
+    _, sentence = refusal(lambda: client.pps.run_cron(pipeline=other))
+    assert re.search("pipeline.*have a cron input", sentence)
+    clean(client, other, cron)
+    assert not client.pfs.repo_exists(repo=pfs.Repo(name=f"{cron.name}_tick"))
+
+
+def test_datums_created_by_the_batch(client: Client, branch: pfs.Branch) -> None:
+    put(client, branch, **{f"f{at}": b"" for at in range(25)}).wait()
+    asked = [
+        pps.CreateDatumRequest(
+            start=pps.StartCreateDatumRequest(
+                input=pps.Input(pfs=pps.PfsInput(repo=branch.repo.name, glob="/*")), number=10
+            )
+        ),
+        pps.CreateDatumRequest(continue_=pps.ContinueCreateDatumRequest(number=20)),
+    ]
+    created = [info.datum.id for info in client.pps.create_datum(iter(asked))]
+    listed = client.pps.list_datum(input=asked[0].start.input)
+    assert sorted(created) == [info.datum.id for info in listed]
+    assert len(created) == 25
 
 
 def test_a_spec_as_text(client: Client, repo: pfs.Repo) -> None:
