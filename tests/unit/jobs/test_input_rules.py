@@ -58,8 +58,8 @@ class Small:
             case Join():
                 for key in {file.join_on for child in singles for file in child}:
                     having = [[file for file in child if file.join_on == key] for child in singles]
-                    for combination in product(*filter(None, having)):
-                        kept = combination if all(having) else [file for file in combination if file.leaf.outer_join]
+                    for files in product(*filter(None, having)):
+                        kept = list(files) if all(having) else [file for file in files if file.leaf.outer_join]
                         if kept:
                             yield tuple(kept)
             case Group():
