@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from services.kit.time.cron import BadSchedule, schedule
 from services.pps.domain.errors import BadSpec
 from services.pps.domain.inputs import COMBINING, KINDS, Tree
-from services.pps.domain.names import PipelineKey
+from services.pps.domain.names import PipelineKey, broken_rule
 
 NOT_A_NAME = frozenset({"out", ".env", ".", "..", ".scratch"})  # an input's name is that of a folder below /pfs
 LONGEST_FILE_NAME = 255  # bytes
@@ -48,6 +48,8 @@ def _pfs(leaf: Tree, key: PipelineKey, above: str) -> Iterator[str]:
     yield from _name(leaf)
     if not leaf.get("branch"):
         yield "input must specify a branch"
+    elif rule := broken_rule(leaf["branch"]):  # PFS would say so, too, but of a stopped pipeline only when it starts
+        yield rule
     if leaf.get("commit"):
         yield "input cannot come from a commit; use a branch with head pointing to the commit"
     if not leaf.get("glob"):

@@ -25,9 +25,8 @@ def check_name(key: PipelineKey) -> None:
     name = key.name
     if not name:
         raise BadSpec("invalid pipeline spec: request.Pipeline.Name cannot be empty")
-    if not re.fullmatch(r"[a-zA-Z0-9_-]+", name):
-        rule = "only alphanumeric characters, underscores, and dashes are allowed"
-        raise BadSpec(f'invalid pipeline name "{name}": name ({name}) invalid: {rule}')
+    if rule := broken_rule(name):
+        raise BadSpec(f'invalid pipeline name "{name}": {rule}')
     if not name[0].isalnum():
         raise BadSpec(f'invalid pipeline name "{name}": pipeline names must start with an alphanumeric character')
     if len(name) > LONGEST_NAME:
@@ -37,6 +36,13 @@ def check_name(key: PipelineKey) -> None:
     if len(resource) > LONGEST_RESOURCE:
         excess = len(resource) - LONGEST_RESOURCE
         raise BadSpec(f'Kubernetes name "{resource}" is {excess} characters longer than the {LONGEST_RESOURCE} max')
+
+
+def broken_rule(name: str) -> str:
+    """What is wrong with the letters of a name of anything; "" if nothing is."""
+    if re.fullmatch(r"[a-zA-Z0-9_-]+", name):
+        return ""
+    return f"name ({name}) invalid: only alphanumeric characters, underscores, and dashes are allowed"
 
 
 def ancestry(name: str) -> tuple[str, int]:

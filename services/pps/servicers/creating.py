@@ -58,10 +58,12 @@ class CreatingRpcs(DraftingRpcs):
 
     async def RerunPipeline(self, request: pps.RerunPipelineRequest, context: Context) -> Empty:
         key = key_of(self.named(request))
-        pipeline = await self.db.read(reading.pipeline, key)
-        effective = reading.effective(pipeline.version)  # whatever the defaults are by now
-        drafted = Drafted(key, pipeline.version.user_json, effective)
-        await self._put(await self._draft(drafted), drafted.asked(), _How(update=True, reprocess=request.reprocess))
+        await self.db.read(reading.pipeline, key)
+        async with self.reconciler.working_on(key):
+            version = (await self.db.read(reading.pipeline, key)).version
+            drafted = Drafted(key, version.user_json, reading.effective(version))  # whatever the defaults are by now
+            await self._make(await self._draft(drafted), _How(update=True, reprocess=request.reprocess))
+        self.reconciler.nudge()
         return Empty()
 
     async def _create(self, text: str, how: _How) -> dict[str, Any]:

@@ -66,6 +66,7 @@ def test_what_is_no_quantity(text: str, hint: str) -> None:
             sql(secret={"name": "s"}),
             "egress.sql_database.secret.name and egress.sql_database.secret.key are required",
         ),
+        ({"input": {"pfs": {"repo": "a", "glob": "/", "branch": "a b"}}}, "name (a b) invalid: only alphanumeric"),
         (sql(url="x"), "egress.sql_database.url: 'x' is no URL"),
         (sql(fileFormat={"type": "UNKNOWN"}), "egress.sql_database.file_format.type must be one of"),
     ],
