@@ -29,8 +29,12 @@ def test_only_what_is_in_a_state(line: CommandLine, repo: str) -> None:
         found = line.ok("list", "job", "--raw", *args).objects
         return [(info["job"]["pipeline"]["name"], info["state"]) for info in found]
 
+    assert jobs("-p", good, "--state", "FAILURE") == []
+    assert jobs("-p", bad, "--state", "failure", "--state", "JOB_KILLED") == [(bad, "JOB_FAILURE")] * 2
     assert jobs("-x", "-i", f"{repo}@master") == jobs("-i", f"{repo}@master")
     assert sorted(jobs("-i", f"{repo}@master")) == [(bad, "JOB_FAILURE"), (good, "JOB_SUCCESS")]
+    assert (bad, "JOB_FAILURE") in jobs("--state", "failure")
+    assert (good, "JOB_SUCCESS") not in jobs("--state", "failure")
     wrong = line.run("list", "job", "--state", "fine")
     assert (wrong.code, "'fine' is no state; there are created, starting, running" in wrong.err) == (2, True)
     id = line.ok("inspect", "commit", f"{repo}@master", "--raw").objects[0]["commit"]["id"]
