@@ -17,7 +17,7 @@ from datamill.wire import pps_v2_pb2 as pps
 from datamill.wire import work_v1_pb2 as work
 from services.kit import config
 from services.worker.activity import Activity
-from services.worker.api import WorkerApi, serving
+from services.worker.api import WorkerApi
 from services.worker.batching.asked import AskedInTurn
 from services.worker.calls import Patience, Peers, Trouble, persist
 from services.worker.datums.bench import Bench
@@ -30,6 +30,7 @@ from services.worker.process import environment
 from services.worker.process.ending import adopt_orphans
 from services.worker.process.interrupt import Interrupt
 from services.worker.secrets import fetched
+from services.worker.serving.server import Server
 from services.worker.sets import SetRunner
 from services.worker.settings import Settings
 from services.worker.spec import BadSpec, WorkerSpec, read_spec
@@ -91,21 +92,22 @@ class Worker:
         self._activity = Activity(self._interrupt)
         self._asked = AskedInTurn()
         self._spout: Spout | None = None
+        api = WorkerApi(settings.name, self._activity, self._asked if spec.batching else None)
+        self._server = Server(settings.listen, api.handlers())
         self._cancel_lease: Callable[[], object] = lambda: None
 
     def run(self, told: threading.Event) -> int:
-        settings = self._settings
         adopt_orphans()
-        api = WorkerApi(settings.name, self._activity, self._asked if self._spec.batching else None)
-        with serving(api, settings.listen) as port:
-            working = threading.Thread(target=self._work, args=(port, told), name="work", daemon=True)
-            working.start()
-            log.info("serving on 127.0.0.1:%d", port)
-            told.wait()
-            self._stopping.set()
-            self._cancel_lease()
-            self._interrupt.lose("the worker is stopping")
-            working.join(DRAIN_SECONDS)
+        self._server.start()
+        working = threading.Thread(target=self._work, args=(self._server.port, told), name="work", daemon=True)
+        working.start()
+        log.info("serving on 127.0.0.1:%d", self._server.port)
+        told.wait()
+        self._stopping.set()
+        self._cancel_lease()
+        self._interrupt.lose("the worker is stopping")
+        working.join(DRAIN_SECONDS)
+        self._server.stop()
         self._peers.close()
         return int(self._failed)
 
@@ -171,6 +173,7 @@ class Worker:
             store=Store(self._peers),
             keeper=keeper,
             asked=self._asked,
+            server=self._server,
             worker=settings.name,
             keep_trying=settings.keep_trying,
             stopping=self._stopping,

@@ -2,24 +2,22 @@
 next datum for user code that handles a whole set.
 """
 
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Callable
+from typing import TypeVar
 
-import grpc
-from google.protobuf.empty_pb2 import Empty
+from google.protobuf.message import DecodeError, Message
 
 from datamill.wire import pps_v2_pb2 as pps
 from datamill.wire import worker_pb2 as wire
-from datamill.wire import worker_pb2_grpc
 from services.worker.activity import Activity
 from services.worker.batching.asked import AskedInTurn
+from services.worker.serving.http2 import INTERNAL, UNKNOWN, Call, Handler
 
-THREADS = 32  # a call of NextDatum holds one while it waits
+SERVICE = "/pachyderm.worker.Worker/"
+Request = TypeVar("Request", bound=Message)
 
 
-class WorkerApi(worker_pb2_grpc.WorkerServicer):
+class WorkerApi:
     """Answers about one worker. asked: where calls of NextDatum go; None when the pipeline does not batch."""
 
     def __init__(self, name: str, activity: Activity, asked: AskedInTurn | None) -> None:
@@ -27,36 +25,38 @@ class WorkerApi(worker_pb2_grpc.WorkerServicer):
         self._activity = activity
         self._asked = asked
 
-    def Status(self, request: Empty, context: Any) -> pps.WorkerStatus:
+    def handlers(self) -> dict[str, Handler]:
+        return {
+            f"{SERVICE}Status": self._status,
+            f"{SERVICE}Cancel": _reading(wire.CancelRequest, self._cancel),
+            f"{SERVICE}NextDatum": _reading(wire.NextDatumRequest, self._next_datum),
+        }
+
+    def _status(self, call: Call, _: bytes) -> None:
+        status = pps.WorkerStatus(worker_id=self._name)
         doing = self._activity.doing
-        if doing is None:
-            return pps.WorkerStatus(worker_id=self._name)
-        return pps.WorkerStatus(worker_id=self._name, job_id=doing.job.id, datum_status=doing.wire())
+        if doing is not None:
+            status = pps.WorkerStatus(worker_id=self._name, job_id=doing.job.id, datum_status=doing.wire())
+        call.reply(status.SerializeToString())
 
-    def Cancel(self, request: wire.CancelRequest, context: Any) -> wire.CancelResponse:
-        return wire.CancelResponse(success=self._activity.cancel(request.job_id, request.data_filters))
+    def _cancel(self, call: Call, request: wire.CancelRequest) -> None:
+        done = self._activity.cancel(request.job_id, request.data_filters)
+        call.reply(wire.CancelResponse(success=done).SerializeToString())
 
-    def NextDatum(self, request: wire.NextDatumRequest, context: Any) -> wire.NextDatumResponse:
+    def _next_datum(self, call: Call, request: wire.NextDatumRequest) -> None:
         if self._asked is None:
-            context.abort(grpc.StatusCode.UNKNOWN, "datum batching not enabled")
-            raise AssertionError  # abort does not return
-        asked = self._asked.put(request.error)
-        if not context.add_callback(asked.drop):
-            asked.drop()
-        asked.wait()
-        if asked.env is None:
-            context.abort(grpc.StatusCode.CANCELLED, "the user code that asked for a datum has been stopped")
-        return wire.NextDatumResponse(env=asked.env)
+            call.fail(UNKNOWN, "datum batching not enabled")
+        else:
+            self._asked.put(call, request.error)
 
 
-@contextmanager
-def serving(api: WorkerApi, at: str) -> Iterator[int]:
-    """Serve until the block ends. Yields the port."""
-    server = grpc.server(ThreadPoolExecutor(THREADS, "api"), options=(("grpc.so_reuseport", 0),))
-    worker_pb2_grpc.add_WorkerServicer_to_server(api, server)
-    port = server.add_insecure_port(at)
-    server.start()
-    try:
-        yield port
-    finally:
-        server.stop(0.5)
+def _reading(kind: type[Request], handle: Callable[[Call, Request], None]) -> Handler:
+    def read(call: Call, message: bytes) -> None:
+        try:
+            request = kind.FromString(message)
+        except DecodeError as error:
+            call.fail(INTERNAL, f"the request cannot be read: {error}")
+        else:
+            handle(call, request)
+
+    return read

@@ -24,6 +24,7 @@ from services.worker.inputs.sources import Store
 from services.worker.lease import LeaseKeeper
 from services.worker.outputs.entries import Entries
 from services.worker.outputs.packing import Packing
+from services.worker.serving.server import Server
 from services.worker.telemetry.spans import Attribute, LogContext, Span, SpanId, now, parent_from
 
 log = logging.getLogger(__name__)
@@ -44,6 +45,7 @@ class SetRunner:
         store: Store,
         keeper: LeaseKeeper,
         asked: AskedInTurn,
+        server: Server,
         worker: str,
         keep_trying: timedelta,
         stopping: threading.Event,
@@ -53,6 +55,7 @@ class SetRunner:
         self._store = store
         self._keeper = keeper
         self._asked = asked
+        self._server = server
         self._worker = worker
         self._keep_trying = keep_trying.total_seconds()
         self._stopping = stopping
@@ -109,7 +112,9 @@ class SetRunner:
         try:
             hand = SetInHand(datum_set, span, prefetch, packing, outputs, meta, NameBudget())
             batching = self.bench.spec.batching
-            results = Batch(self.bench, hand, self._asked).run() if batching else one_by_one(self.bench, hand)
+            results = (
+                Batch(self.bench, hand, self._asked, self._server).run() if batching else one_by_one(self.bench, hand)
+            )
             self._hand_in(hand, results)
         except Trouble as trouble:
             if lost.is_set():  # patience ended because the lease did

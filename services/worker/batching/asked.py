@@ -3,56 +3,49 @@
 A call waits until it is answered, until the user code that made it has been killed, or until its caller is gone.
 """
 
-import contextlib
-import os
 import threading
 from collections import deque
 from collections.abc import Sequence
+
+from datamill.wire import worker_pb2 as wire
+from services.worker.serving.http2 import CANCELLED, Call
 
 
 class Asked:
     """One call. error: what its caller says went wrong with the datum before."""
 
-    def __init__(self, error: str) -> None:
+    def __init__(self, call: Call, error: str) -> None:
         self.error = error
-        self.env: Sequence[str] | None = None  # once it is answered; stays None when there will be no answer
-        self._over = threading.Event()
+        self._call = call
 
     @property
     def over(self) -> bool:
-        return self._over.is_set()
+        return self._call.over
 
     def answer(self, env: Sequence[str]) -> None:
-        self.env = env
-        self._over.set()
+        self._call.reply(wire.NextDatumResponse(env=env).SerializeToString())
 
     def drop(self) -> None:
-        """There will be no answer: its caller is gone, or has been killed."""
-        self._over.set()
-
-    def wait(self) -> None:
-        self._over.wait()
+        """There will be no answer: whoever asked has been killed."""
+        self._call.fail(CANCELLED, "the user code that asked for a datum has been stopped")
 
 
 class AskedInTurn:
-    """The calls that wait, oldest first. `fd` is readable when there are some."""
+    """The calls that wait, oldest first."""
 
     def __init__(self) -> None:
-        self.fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._lock = threading.Lock()
         self._waiting: deque[Asked] = deque()
         self._open = False
 
-    def put(self, error: str) -> Asked:
-        """A new call. It is over at once when no set is being worked on."""
-        asked = Asked(error)
+    def put(self, call: Call, error: str) -> None:
+        """A new call. It is over at once when no user code is running."""
+        asked = Asked(call, error)
         with self._lock:
             if self._open:
                 self._waiting.append(asked)
-                os.eventfd_write(self.fd, 1)
-            else:
-                asked.drop()
-        return asked
+                return
+        asked.drop()
 
     def take(self) -> Asked | None:
         """The oldest call whose caller still waits."""
@@ -61,8 +54,6 @@ class AskedInTurn:
                 asked = self._waiting.popleft()
                 if not asked.over:
                     return asked
-            with contextlib.suppress(BlockingIOError):
-                os.eventfd_read(self.fd)
             return None
 
     def open(self) -> None:
@@ -73,6 +64,6 @@ class AskedInTurn:
     def drop_all(self) -> None:
         """The user code has been killed: who asked on its behalf is gone, too."""
         with self._lock:
-            while self._waiting:
-                self._waiting.popleft().drop()
-            self._open = False
+            waiting, self._waiting, self._open = self._waiting, deque(), False
+        for asked in waiting:
+            asked.drop()

@@ -19,16 +19,18 @@ from services.worker.process import environment
 from services.worker.process.lines import OutputLog
 from services.worker.process.running import End, Ended, UserProcess
 from services.worker.process.starting import Command, NotStarted, OutOfProcesses
+from services.worker.serving.server import Server
 from services.worker.telemetry.spans import LogContext
 
 
 class Batch:
     """One set in hand."""
 
-    def __init__(self, bench: Bench, hand: SetInHand, asked: AskedInTurn) -> None:
+    def __init__(self, bench: Bench, hand: SetInHand, asked: AskedInTurn, server: Server) -> None:
         self._bench = bench
         self._hand = hand
         self._asked = asked
+        self._server = server
         self._process: UserProcess | None = None
         self._call: Asked | None = None  # taken, and not answered yet
         self._between = OutputLog(self._emit, limit_bytes=bench.log_limit_bytes)
@@ -36,9 +38,11 @@ class Batch:
 
     def run(self) -> list[work.DatumResult]:
         """Raises Trouble, or Gone when the set is lost."""
+        self._server.take_over(True)
         try:
             return [self._datum(index) for index in range(len(self._hand.datum_set.datums))]
         finally:
+            self._server.take_over(False)
             self._end_process()
             self._between.end()
 
@@ -93,15 +97,19 @@ class Batch:
 
     def _next_event(self, process: UserProcess, deadline: float | None) -> Ended | None:
         """Wait for a call, which is then in `_call` (None), or for the end of the process."""
-        while True:
-            stopped = process.wait(deadline, or_for=self._asked.fd)
-            if stopped is not None:
-                return stopped
-            if process.exited():
-                return self._end_process()
-            self._call = self._asked.take()
-            if self._call is not None:
-                return None
+        self._server.watch(True)
+        try:
+            while (call := self._asked.take()) is None:
+                stopped = process.wait(deadline, or_for=self._server.fd)
+                if stopped is not None:
+                    return stopped
+                if process.exited:
+                    return self._end_process()
+                self._server.turn()
+        finally:
+            self._server.watch(False)
+        self._call = call
+        return None
 
     def _start(self) -> UserProcess:
         bench = self._bench

@@ -82,6 +82,7 @@ class UserProcess:
         self._room = room
         self._interrupt = interrupt
         self._full_since: float | None = None
+        self.exited = False
         out, err = os.pipe2(os.O_CLOEXEC), os.pipe2(os.O_CLOEXEC)
         self._streams = {out[0]: "stdout", err[0]: "stderr"}
         try:
@@ -111,6 +112,7 @@ class UserProcess:
                     if fd in self._open:
                         self._read(fd)
                 if self._pid_fd in ready:
+                    self.exited = True
                     return None
                 if stopped := self._stopped(deadline):
                     return stopped
@@ -129,9 +131,6 @@ class UserProcess:
                 break
         self._output.end_attempt()
         self._output = output
-
-    def exited(self) -> bool:
-        return bool(select.select([self._pid_fd], [], [], 0)[0])
 
     def end(self) -> Ended:
         """Kill what is left of it. Returns how it would have ended by itself, if it did."""
