@@ -27,6 +27,7 @@ from services.pps.cron_repos import CronRepos
 from services.pps.duties.groups import Groups, Tools
 from services.pps.duties.presence import Presence
 from services.pps.duties.reconciler import Reconciler
+from services.pps.duties.scaler import Scaler
 from services.pps.duties.staged import StagedVersions
 from services.pps.duties.ticker import Ticker
 from services.pps.operations.secrets import Secrets
@@ -64,11 +65,22 @@ async def main(settings: Settings) -> None:
             "WORKER_PPS": settings.for_workers or settings.listen.replace("0.0.0.0:", "127.0.0.1:"),
             "WORKER_SERVICE_TOKEN": settings.service_token,
         }  # fmt: skip
+        scaler = Scaler(jobs=jobs, bus=bus)
         groups = Groups(
-            Tools(db=db, runtime=runtime, presence=presence, clock=clock, spec_of=run_spec, env=env, secrets=secrets)
+            Tools(
+                db=db,
+                runtime=runtime,
+                presence=presence,
+                clock=clock,
+                spec_of=run_spec,
+                env=env,
+                secrets=secrets,
+                scaler=scaler,
+            )
         )
         reconciler = Reconciler(db=db, repos=repos, groups=groups, presence=presence, bus=bus, clock=clock)
         runtime.watch(reconciler.nudge)
+        scaler.changed = reconciler.nudge
         staged = StagedVersions(db=db, repos=repos, reconciler=reconciler, staging=staging, bus=bus, clock=clock)
         ticker = Ticker(db=db, repos=CronRepos(to_pfs), clock=clock)
         api = PpsApi(
@@ -81,8 +93,9 @@ async def main(settings: Settings) -> None:
             add_SecretServiceServicer_to_server(SecretService(secrets, token=settings.service_token), server)
 
         duties = await up.enter_async_context(asyncio.TaskGroup())
-        running = [duties.create_task(duty.run()) for duty in (Relay(db, bus), presence, reconciler, staged, ticker)]
-        running.append(duties.create_task(reconciler.follow()))
+        relay = Relay(db, bus)
+        loops = (relay.run, presence.run, reconciler.run, reconciler.follow, scaler.run, staged.run, ticker.run)
+        running = [duties.create_task(loop()) for loop in loops]
         await up.enter_async_context(serving([register], NAMES, at=settings.listen, drain=settings.drain))
         gc.freeze()
         await told_to_stop()

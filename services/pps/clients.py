@@ -16,12 +16,15 @@ from datamill.wire import transaction_v2_pb2 as transaction
 from datamill.wire import transaction_v2_pb2_grpc as transaction_grpc
 from datamill.wire import trees_v1_pb2 as trees
 from datamill.wire import trees_v1_pb2_grpc as trees_grpc
+from datamill.wire import work_v1_pb2 as work
+from datamill.wire import work_v1_pb2_grpc as work_grpc
 from services.kit.errors import NotFound, Problem
 from services.pps.domain import inputs
 from services.pps.domain.errors import BadSpec
 from services.pps.domain.kinds import Kind, kind_of
 from services.pps.domain.names import PipelineKey
 from services.pps.domain.pipelines import Version
+from services.pps.domain.scaling import Demand
 
 log = logging.getLogger(__name__)
 NO_COMMIT = "0" * 12 + "4" + "0" * 19
@@ -321,6 +324,14 @@ class Jobs:
     """The jobs of a pipeline, as far as a listing of pipelines shows them."""
 
     channel: grpc.aio.Channel
+
+    async def demand(self, keys: Sequence[PipelineKey]) -> dict[PipelineKey, Demand]:
+        """What work there is for the workers of pipelines. Raises AioRpcError."""
+        asked = work.CountWorkRequest(
+            pipelines=[pps.Pipeline(name=key.name, project=pfs.Project(name=key.project)) for key in keys]
+        )
+        answer = await work_grpc.WorkServiceStub(self.channel).CountWork(asked, timeout=5)
+        return {key: Demand(one.open_sets, one.unfinished_jobs) for key, one in zip(keys, answer.work, strict=True)}
 
     async def last_state(self, key: PipelineKey) -> int:
         """State of the newest job; 0 when there is none, or Jobs is away: a listing never fails for it."""

@@ -18,6 +18,7 @@ from services.jobs.domain.jobs import Job, JobKey, Stats
 from services.jobs.domain.records import Planned, Record, read_planned, record_line
 from services.jobs.domain.sets import LEASE, DatumSet, SetState
 from services.jobs.operations import activity, leasing
+from services.jobs.operations.demand import demand
 from services.jobs.operations.leasing import Leased, Refusal
 from services.jobs.operations.queue import Line, Taken
 from services.jobs.operations.running import moving, results
@@ -62,6 +63,14 @@ class WorkService(WorkServiceServicer):
             leased = await self._lease(taken, request)
             if leased is not None:
                 return work.LeaseSetResponse(set=await self._set(leased, taken.handle))
+
+    async def CountWork(self, request: work.CountWorkRequest, context: Context) -> work.CountWorkResponse:
+        require_service(context, self._token)
+        answer = work.CountWorkResponse()
+        for pipeline in request.pipelines:
+            found = await self._t.db.read(demand, *from_wire.pipeline(pipeline))
+            answer.work.add(pipeline=pipeline, open_sets=found.open_sets, unfinished_jobs=found.unfinished_jobs)
+        return answer
 
     async def _free(self, worker: str, project: str, pipeline: str) -> None:
         """A worker holds one set at a time, so one that asks has given up what it, or its predecessor, held."""

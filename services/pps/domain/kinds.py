@@ -47,3 +47,8 @@ def endpoint(spec: dict[str, Any]) -> dict[str, Any] | None:
     """The network service of a service, or of a spout that has one."""
     found: dict[str, Any] | None = (spec.get("spout") or {}).get("service") or spec.get("service")
     return found
+
+
+def autoscales(spec: dict[str, Any]) -> bool:
+    """Whether a pipeline has workers only while there is work. A service always has its one: somebody may call it."""
+    return bool(spec.get("autoscaling")) and kind_of(spec) is Kind.TRANSFORM

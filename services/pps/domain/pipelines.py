@@ -23,7 +23,7 @@ class State(IntEnum):
     CRASHING = 7
 
 
-WITH_WORKERS = frozenset({State.STARTING, State.RUNNING, State.RESTARTING, State.CRASHING})
+MAY_HAVE_WORKERS = frozenset({State.STARTING, State.RUNNING, State.RESTARTING, State.CRASHING, State.STANDBY})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

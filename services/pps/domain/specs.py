@@ -46,9 +46,7 @@ def unsupported(spec: Spec) -> list[str]:
     found: list[str] = [field for field in ("service", "specCommit") if field in spec]
     found += ["egress.sqlDatabase"] if (spec.get("egress") or {}).get("sqlDatabase") is not None else []
     found += ["spout.service"] if (spec.get("spout") or {}).get("service") is not None else []
-    found += [field for field in ("s3Out", "autoscaling") if spec.get(field)]
-    if float((spec.get("maximumExpectedUptime") or "0s").rstrip("s")) > 0:
-        found.append("maximumExpectedUptime")  # it bounds how long an autoscaling pipeline may be out of standby
+    found += [field for field in ("s3Out",) if spec.get(field)]
     for tree in _all(spec.get("input") or {}):
         leaf = tree.get("pfs") or {}
         found += [f"input.pfs.{field}" for field in ("s3",) if leaf.get(field)]

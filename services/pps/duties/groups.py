@@ -13,10 +13,12 @@ from dataclasses import dataclass
 
 from services.kit.storage.database import Database
 from services.kit.time.clock import Clock
-from services.pps.domain import specs
-from services.pps.domain.pipelines import WITH_WORKERS, Pipeline, State, set_up_mistake
+from services.pps.domain import scaling, specs
+from services.pps.domain.kinds import autoscales
+from services.pps.domain.pipelines import MAY_HAVE_WORKERS, Pipeline, State, set_up_mistake
 from services.pps.domain.secrets import folders
 from services.pps.duties.presence import Presence
+from services.pps.duties.scaler import Scaler
 from services.pps.operations import holding, intents
 from services.pps.operations.secrets import Secrets
 from services.pps.runtimes.port import Group, GroupStatus, Runtime
@@ -25,6 +27,7 @@ log = logging.getLogger(__name__)
 NO_COMMAND = "nothing to run: no transform.cmd"
 MISSING = "missing RC"
 ATTEMPTS = 3
+SPARES = 1  # workers that are kept ready for pipelines that have none
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +41,7 @@ class Tools:
     spec_of: Callable[[Pipeline], bytes]
     env: Mapping[str, str]
     secrets: Secrets
+    scaler: Scaler
 
 
 class Groups:
@@ -62,10 +66,13 @@ class Groups:
     async def reconcile(self, pipelines: Sequence[Pipeline]) -> None:
         """Start, resize and stop groups until they are as wanted, and note the pipelines' states."""
         await self.heed_loss()
-        wanted = {str(one.key): one for one in pipelines if one.state in WITH_WORKERS and not one.stopped}
+        wanted = {str(one.key): one for one in pipelines if one.state in MAY_HAVE_WORKERS and not one.stopped}
         now, replica = self._t.clock.now(), self._t.presence.replica
         held = await self._t.db.run(holding.groups, sorted(wanted), replica, now)
         await self._only(held)
+        scaled = [one.key for name, one in wanted.items() if name in held and autoscales(one.version.spec)]
+        await self._t.scaler.watch(scaled)
+        await self._runtime.prepare(min(len(scaled), SPARES), self._t.env)
         for name, pipeline in wanted.items():
             if name in held:
                 await self._settle(name, pipeline)
@@ -83,21 +90,33 @@ class Groups:
             await self._runtime.stop(name)
             await self._set(pipeline, State.CRASHING, used.trouble)
             return
+        count = self._count(name, pipeline)
+        if not count:
+            await self._runtime.stop(name)
+            await self._set(pipeline, State.STANDBY, "")
+            return
         if self._runtime.status(name) is None and pipeline.state in (State.RUNNING, State.CRASHING):
             await self._set(pipeline, State.RESTARTING, MISSING)
-        if not await self._set_up(name, pipeline, used.revision):
+        if not await self._set_up(name, pipeline, count, used.revision):
             return
         status = self._runtime.status(name)
         if status is not None:
             await self._set(pipeline, *_meaning(status), status)
 
-    async def _set_up(self, name: str, pipeline: Pipeline, secrets: str) -> bool:
+    def _count(self, name: str, pipeline: Pipeline) -> int:
+        most = specs.parallelism(pipeline.version.spec)
+        if not autoscales(pipeline.version.spec) or set_up_mistake(pipeline.version.spec):
+            return most
+        status, (demand, idle) = self._runtime.status(name), self._t.scaler.demand(pipeline.key)
+        return scaling.workers(demand, there=status.requested if status else 0, most=most, idle=idle)
+
+    async def _set_up(self, name: str, pipeline: Pipeline, count: int, secrets: str) -> bool:
         """Whether the group is there. The third attempt that fails is the last one; an update begins anew."""
         attempt = name, pipeline.version.number
         try:
             if mistake := set_up_mistake(pipeline.version.spec):
                 raise ValueError(mistake)
-            await self._runtime.ensure(self._group(name, pipeline, secrets))
+            await self._runtime.ensure(self._group(name, pipeline, count, secrets))
         except (OSError, ValueError) as error:
             self._failed[attempt] += 1
             log.warning("the workers of %s cannot be set up (%d): %s", name, self._failed[attempt], error)
@@ -110,10 +129,10 @@ class Groups:
         self._failed.pop(attempt, None)
         return True
 
-    def _group(self, name: str, pipeline: Pipeline, secrets: str) -> Group:
+    def _group(self, name: str, pipeline: Pipeline, count: int, secrets: str) -> Group:
         version = pipeline.version
         return Group(
-            name=name, version=version.number, count=specs.parallelism(version.spec), spec=self._t.spec_of(pipeline),
+            name=name, version=version.number, count=count, spec=self._t.spec_of(pipeline),
             env=self._t.env, private=folders(version.spec), secrets=secrets,
         )  # fmt: skip
 

@@ -57,6 +57,10 @@ class Runtime(Protocol):
         """The groups that are running here."""
         ...
 
+    async def prepare(self, count: int, env: Mapping[str, str]) -> None:
+        """Keep so many workers ready that belong to no group yet, so that a group's first ones start sooner."""
+        ...
+
     def watch(self, changed: Callable[[], None]) -> None:
         """Call `changed` whenever a group's status is another one."""
         ...

@@ -11,21 +11,19 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from services.pps.runtimes import sandbox
+from services.pps.runtimes import sandbox, starting
 from services.pps.runtimes.port import Group, GroupStatus
+from services.pps.runtimes.spares import Spares
 
 log = logging.getLogger(__name__)
 FIRST_PAUSE, LONGEST_PAUSE = 0.2, 10.0  # seconds
 SETTLED = 10.0  # a worker that has lived so long starts afresh in the count of deaths
 CRASHING_AFTER = 3  # quick deaths in a row
 BAD_SPEC_EXIT = 78  # EX_CONFIG of sysexits.h; the reason is the last line of the log
-STOP_SECONDS = 3.0
-LOG_BYTES = 4 << 20  # of each worker twice: what is newest, and what was before that
 MOST_WORKERS = 256  # in one group on one machine, whatever a spec asks for
 
 
@@ -62,6 +60,7 @@ class ProcessRuntime:
         self._changed: Callable[[], None] = lambda: None
         shutil.rmtree(self._dir / "workers", ignore_errors=True)  # of a process that was killed, and they with it
         (self._dir / "logs").mkdir(parents=True, exist_ok=True)
+        self._spares = Spares(self._dir / "workers", self._dir / "logs", python)
 
     async def ensure(self, group: Group) -> None:
         running = self._groups.get(group.name)
@@ -75,7 +74,7 @@ class ProcessRuntime:
         while len(running.slots) > count:
             await _ended([running.slots.pop()])
         for slot in running.slots:
-            _shorten(self._log_of(slot.name))
+            starting.shorten(self._log_of(slot.name))
         while len(running.slots) < count:
             slot = _Slot(f"{group.name.replace('/', '.')}-v{group.version}-{len(running.slots)}")
             slot.task = asyncio.create_task(self._keep(slot, group), name=slot.name)
@@ -100,12 +99,16 @@ class ProcessRuntime:
     def names(self) -> list[str]:
         return list(self._groups)
 
+    async def prepare(self, count: int, env: Mapping[str, str]) -> None:
+        await self._spares.keep(count, env)
+
     def watch(self, changed: Callable[[], None]) -> None:
         self._changed = changed
 
     async def close(self) -> None:
         for name in self.names():
             await self.stop(name)
+        await self._spares.keep(0, {})
 
     async def _keep(self, slot: _Slot, group: Group) -> None:
         """Run the worker again and again until cancelled, or until its spec turns out to be a mistake."""
@@ -135,30 +138,39 @@ class ProcessRuntime:
             await asyncio.sleep(pause)
 
     async def _run(self, slot: _Slot, group: Group) -> int:
-        home = self._home_of(slot.name)
-        await asyncio.to_thread(_fresh, home / "scratch")
-        spec = home / "spec"
-        spec.write_bytes(group.spec)
-        own_proc = await asyncio.to_thread(sandbox.proc_of_its_own)
-        words = sandbox.command(
-            home / "scratch", [self._python, "-m", "services.worker"], own_proc=own_proc, private=group.private
-        )
-        own = {"WORKER_SPEC": str(spec), "WORKER_NAME": slot.name, **group.env}
-        inherited = {key: value for key, value in os.environ.items() if not key.startswith("PPS_")}
-        log_path = self._log_of(slot.name)
-        _shorten(log_path)
-        with log_path.open("ab") as output:
-            process = await asyncio.create_subprocess_exec(
-                *words, stdin=asyncio.subprocess.DEVNULL, stdout=output, stderr=output, env={**inherited, **own},
-                start_new_session=True,
-            )  # fmt: skip
+        process, home = await self._started(slot, group)
         slot.alive = True
         self._changed()
         try:
             return await process.wait()
         finally:
             if process.returncode is None:
-                await _stopped(process)
+                await starting.stop(process)
+            if home != self._home_of(slot.name):
+                await asyncio.to_thread(shutil.rmtree, home, ignore_errors=True)
+
+    async def _started(self, slot: _Slot, group: Group) -> tuple[asyncio.subprocess.Process, Path]:
+        """A worker, a spare one if there is one that will do, and its folder."""
+        spare = None if group.private else self._spares.take()
+        home = spare.home if spare else self._home_of(slot.name)
+        home.mkdir(parents=True, exist_ok=True)
+        spec, log_path = home / "spec", self._log_of(slot.name)
+        spec.write_bytes(group.spec)
+        env = {"WORKER_SPEC": str(spec), "WORKER_NAME": slot.name, **group.env}
+        if spare is not None:
+            try:
+                await spare.become(env, log_path)
+                return spare.process, home
+            except BaseException as error:
+                await starting.stop(spare.process)
+                if not isinstance(error, OSError):  # else it has just died by itself
+                    raise
+                home = self._home_of(slot.name)
+                home.mkdir(parents=True, exist_ok=True)
+                (home / "spec").write_bytes(group.spec)
+                env["WORKER_SPEC"] = str(home / "spec")
+        words = [self._python, "-m", "services.worker"]
+        return await starting.start(home, words, log_path, env, private=group.private), home
 
     def _home_of(self, name: str) -> Path:
         return self._dir / "workers" / name
@@ -187,37 +199,6 @@ async def _ended(slots: list[_Slot]) -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
-
-
-async def _stopped(process: asyncio.subprocess.Process) -> None:
-    """Ask the worker to go, then kill its sandbox, and with it everything inside."""
-    with suppress(ProcessLookupError):
-        os.killpg(process.pid, 15)
-    try:
-        async with asyncio.timeout(STOP_SECONDS):
-            await process.wait()
-    except TimeoutError:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, 9)
-        await process.wait()
-
-
-def _fresh(folder: Path) -> None:
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True, exist_ok=True)
-
-
-def _shorten(path: Path) -> None:
-    """Keep the end of what was written so far, so that a worker that never stops writing does not fill the disk.
-
-    The file itself stays, for the worker has it open for appending.
-    """
-    with suppress(FileNotFoundError):
-        if (size := path.stat().st_size) > LOG_BYTES:
-            with path.open("rb") as file:
-                file.seek(size - LOG_BYTES)
-                path.with_suffix(".log.1").write_bytes(file.read(LOG_BYTES))
-            os.truncate(path, 0)
 
 
 if __name__ == "__main__" and sys.argv[1:] == ["--check"]:

@@ -16,7 +16,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from services.pps.runtimes import process, sandbox
+from services.pps.runtimes import sandbox, starting
 from services.pps.runtimes.port import Group, GroupStatus
 from services.pps.runtimes.process import ProcessRuntime
 from tests.support.servers import ROOT, alive
@@ -149,7 +149,7 @@ def test_a_mistake_in_the_spec_is_fatal(tmp_path: Path, shell: str) -> None:
 def test_a_worker_that_never_stops_writing_does_not_fill_the_disk(
     tmp_path: Path, shell: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(process, "LOG_BYTES", 10_000)
+    monkeypatch.setattr(starting, "LOG_BYTES", 10_000)
     one = group("while :; do echo once more the same; done")
     log = tmp_path / "logs" / "default.edges-v1-0.log"
 

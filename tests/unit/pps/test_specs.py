@@ -141,9 +141,7 @@ def test_bad_specs(fields: dict[str, Any], text: str) -> None:
     ("fields", "name"),
     [
         ({"service": {}}, "service"), (SQL, "egress.sqlDatabase"),
-        ({"autoscaling": True}, "autoscaling"), ({"s3Out": True}, "s3Out"),
-        ({"input": leaf(s3=True, glob="/")}, "input.pfs.s3"),
-        ({"maximumExpectedUptime": "60s"}, "maximumExpectedUptime"),
+        ({"s3Out": True}, "s3Out"), ({"input": leaf(s3=True, glob="/")}, "input.pfs.s3"),
     ],
 )  # fmt: skip
 def test_what_is_not_built_is_refused_by_name(fields: dict[str, Any], name: str) -> None:

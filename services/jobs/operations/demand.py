@@ -1,0 +1,27 @@
+"""How much work there is for a pipeline's workers. Elsewhere: who decides how many there are (services/pps)."""
+
+from dataclasses import dataclass
+
+from sqlalchemy.orm import Session
+
+from services.jobs.domain.jobs import JobState
+from services.jobs.storage.jobs import JobStore
+from services.jobs.storage.sets import SetStore
+
+BEFORE_WORK = frozenset({JobState.CREATED, JobState.STARTING})
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """Sets that are not done, and jobs that run or are still to run."""
+
+    open_sets: int
+    unfinished_jobs: int
+
+
+def demand(tx: Session, project: str, pipeline: str) -> Demand:
+    """What a pipeline's jobs want of its workers."""
+    states = [(job.number, job.state) for job in JobStore(tx).unclosed(project, pipeline)]
+    running = [number for number, state in states if state is JobState.RUNNING]
+    before = sum(state in BEFORE_WORK for _, state in states)
+    return Demand(sum(SetStore(tx).left(number) for number in running), len(running) + before)

@@ -1,0 +1,65 @@
+"""Starting one sandboxed worker, and stopping it. Elsewhere: keeping a group (process.py), spares (spares.py)."""
+
+import asyncio
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from services.pps.runtimes import sandbox
+
+STOP_SECONDS = 3.0
+LOG_BYTES = 4 << 20  # of each worker twice: what is newest, and what was before that
+
+
+async def start(
+    home: Path,
+    inner: list[str],
+    log: Path,
+    env: Mapping[str, str],
+    *,
+    private: Sequence[str] = (),
+    stdin: int = asyncio.subprocess.DEVNULL,
+) -> asyncio.subprocess.Process:
+    """Run `inner` in a sandbox with a scratch folder in `home`. log: where it writes. Raises NoSandbox, OSError."""
+    await asyncio.to_thread(_fresh, home / "scratch")
+    own_proc = await asyncio.to_thread(sandbox.proc_of_its_own)
+    words = sandbox.command(home / "scratch", inner, own_proc=own_proc, private=private)
+    inherited = {key: value for key, value in os.environ.items() if not key.startswith("PPS_")}
+    shorten(log)
+    with log.open("ab") as output:
+        return await asyncio.create_subprocess_exec(
+            *words, stdin=stdin, stdout=output, stderr=output, env={**inherited, **env}, start_new_session=True
+        )
+
+
+async def stop(process: asyncio.subprocess.Process) -> None:
+    """Ask the worker to go, then kill its sandbox, and with it everything inside."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, 15)
+    try:
+        async with asyncio.timeout(STOP_SECONDS):
+            await process.wait()
+    except TimeoutError:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, 9)
+        await process.wait()
+
+
+def _fresh(folder: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True, exist_ok=True)
+
+
+def shorten(path: Path) -> None:
+    """Keep the end of what was written so far, so that a worker that never stops writing does not fill the disk.
+
+    The file itself stays, for the worker has it open for appending.
+    """
+    with suppress(FileNotFoundError):
+        if (size := path.stat().st_size) > LOG_BYTES:
+            with path.open("rb") as file:
+                file.seek(size - LOG_BYTES)
+                path.with_suffix(".log.1").write_bytes(file.read(LOG_BYTES))
+            os.truncate(path, 0)
