@@ -12,7 +12,7 @@ from services.kit.errors import Invalid
 from services.kit.rpc.server import Context
 from services.kit.rpc.staging import transaction_of
 from services.pps.clients import PfsRefused
-from services.pps.domain.errors import OutputRepoTaken, PipelineExists, PipelineNotFound
+from services.pps.domain.errors import BadSpec, OutputRepoTaken, PipelineExists, PipelineNotFound
 from services.pps.domain.names import PipelineKey
 from services.pps.domain.pipelines import Pipeline, Version
 from services.pps.operations import intents, reading
@@ -72,6 +72,8 @@ class CreatingRpcs(DraftingRpcs):
         flags = {name: True for name, on in (("update", how.update), ("reprocess", how.reprocess)) if on}
         answer = {**drafted.effective, **flags}
         asked = to_request(answer)
+        if how.update and "specCommit" in drafted.effective:
+            raise BadSpec("Cannot update a pipeline and provide a spec commit at the same time")
         if not how.dry:
             await self._put(await self._draft(drafted), asked, how)
         return answer

@@ -140,6 +140,8 @@ def test_a_pipeline_stays_as_it_is_when_an_update_is_refused(side: Side, names: 
     for fields, code, sentence in BAD:
         if "pipeline" in fields:
             continue
+        if "specCommit" in fields:
+            code, sentence = UNKNOWN, "Cannot update a pipeline and provide a spec commit at the same time"
         error: Any = asked(side, spec_of(fields, NAME=names["OLD"], **names), update=True)
         said = (error.code(), error.details()) if error else (None, "it was taken")
         if said[0] is not code or sentence not in said[1]:
