@@ -5,12 +5,14 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 import grpc
 import psutil
 import pytest
 
+from datamill.wire import pfs_v2_pb2 as pfs
 from datamill.wire import pps_v2_pb2 as pps
 from services.kit.storage.database import Database
 from services.pps.domain.names import PipelineKey
@@ -101,6 +103,12 @@ def test_of_two_changes_at_once_one_wins_or_they_follow_one_another(replicas: tu
 def test_a_dead_replicas_workers_and_changes_go_on_at_the_other(replicas: tuple[Side, Side], url: str) -> None:
     one, other = replicas
     names = [made(side)[1] for side in (one, other, one, other)]
+    ticking = unique("p")
+    tree = pps.Input(cron=pps.CronInput(name="tick", spec="@every 1s"))
+    one.pps.CreatePipeline(
+        pps.CreatePipelineRequest(pipeline=named(ticking), transform=pps.Transform(cmd=["true"]), input=tree)
+    )
+    eventually(lambda: ticks(other, ticking))
     eventually(all_run_once(names, one, other))
     assert all(inspect(one, name).state == pps.PIPELINE_RUNNING for name in names)
     eventually(lambda: inspect(other, names[0]).details.workers_available == 1)
@@ -115,8 +123,23 @@ def test_a_dead_replicas_workers_and_changes_go_on_at_the_other(replicas: tuple[
         other.pps.StartPipeline(pps.StartPipelineRequest(pipeline=named(left)))
 
     one.process.kill()
-    others = names[1:]
+    before, others = len(ticks(other, ticking)), names[1:]
     eventually(all_run_once(others, other))
     eventually(lambda: not branch(other, left).direct_provenance)  # the stop that was left
     assert inspect(other, left).state == pps.PIPELINE_PAUSED
     eventually(lambda: all(inspect(other, name).state == pps.PIPELINE_RUNNING for name in others))
+    eventually(lambda: len(ticks(other, ticking)) > before + 2)  # those of its lease are made up for
+    found = ticks(other, ticking)
+    assert all(later - earlier == timedelta(seconds=1) for earlier, later in pairwise(found))
+    other.pps.DeletePipeline(pps.DeletePipelineRequest(pipeline=named(ticking)))
+
+
+def ticks(side: Side, name: str) -> list[datetime]:
+    """What each tick's commit has added, oldest first."""
+    where = pfs.Repo(name=f"{name}_tick", type="user", project=pfs.Project(name="default"))
+    commits = list(side.pfs.ListCommit(pfs.ListCommitRequest(repo=where, origin_kind=pfs.OriginKind.USER)))[::-1]
+    wait = pfs.CommitState.FINISHED
+    for info in commits:
+        side.pfs.InspectCommit(pfs.InspectCommitRequest(commit=info.commit, wait=wait), timeout=120)
+    files = [side.pfs.ListFile(pfs.ListFileRequest(file=pfs.File(commit=info.commit, path="/"))) for info in commits]
+    return [datetime.fromisoformat(max(file.file.path for file in listed).strip("/")) for listed in files]
