@@ -8,6 +8,7 @@ from services.jobs.domain.jobs import JobState
 from services.jobs.storage.jobs import JobStore
 from services.jobs.storage.sets import SetStore
 
+ENOUGH = 1000  # sets: there are never so many workers
 BEFORE_WORK = frozenset({JobState.CREATED, JobState.STARTING})
 
 
@@ -24,4 +25,4 @@ def demand(tx: Session, project: str, pipeline: str) -> Demand:
     states = [(job.number, job.state) for job in JobStore(tx).unclosed(project, pipeline)]
     running = [number for number, state in states if state is JobState.RUNNING]
     before = sum(state in BEFORE_WORK for _, state in states)
-    return Demand(sum(SetStore(tx).left(number) for number in running), len(running) + before)
+    return Demand(sum(SetStore(tx).left(number, most=ENOUGH) for number in running), len(running) + before)

@@ -52,6 +52,12 @@ class SetStore:
         rows = select(SetRow).where(SetRow.job == job, SetRow.records != "").order_by(SetRow.index)
         return [_to_domain(row) for row in self.tx.scalars(rows)]
 
+    def left(self, job: int, *, most: int) -> int:
+        """How many sets are not DONE, counted no further than to `most`."""
+        not_done = (int(SetState.OPEN), int(SetState.TAKEN))
+        some = select(SetRow.index).where(SetRow.job == job, SetRow.state.in_(not_done)).limit(most)
+        return self.tx.scalar(select(func.count()).select_from(some.subquery())) or 0
+
     def any_left(self, job: int) -> bool:
         """Whether there are sets that are not DONE."""
         left = select(SetRow.index).where(SetRow.job == job, SetRow.state < int(SetState.DONE))
