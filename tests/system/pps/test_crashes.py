@@ -161,3 +161,35 @@ def test_a_caller_that_goes_away_leaves_nothing_hanging(tmp_path: Path, nats_url
         eventually(lambda: not branch(side, name).direct_provenance, within=120)
         start = pps.StartPipelineRequest(pipeline=named(name))
         eventually(lambda: accepted(lambda: side.pps.StartPipeline(start)), within=120)
+
+
+def test_new_defaults_are_for_all_pipelines_or_none(
+    tmp_path: Path, nats_url: str, service_token: str, pfs_address: str, source: str
+) -> None:
+    """PFS has taken the versions that they make, or never heard of them; what was set is set again by who asked."""
+    names, found = [unique("p"), unique("p")], {}
+
+    async def create(db: Database, to_pfs: Repos) -> None:
+        for name in names:
+            version = await db.run(intents.begin_version, draft(name, source), update=False, now=datetime.now(UTC))
+            made = await to_pfs.make_version(version, create=True, stopped=False)
+            await db.run(intents.version_in_force, version.key, 1, made, now=datetime.now(UTC))
+        await begin(db)
+
+    async def begin(db: Database) -> list[Version]:
+        drafts = [(draft(name, source), 1) for name in names]
+        return await db.run(intents.begin_updates, drafts, now=datetime.now(UTC))
+
+    async def update(db: Database, to_pfs: Repos) -> None:
+        found["commit"] = await to_pfs.make_versions([(version, False) for version in await begin(db)])
+
+    for number, steps in enumerate((create, update), start=1):
+        crashed(tmp_path, pfs_address, service_token, steps)
+        with started(tmp_path, nats_url, service_token, pfs_address) as side:
+            for name in names:
+                eventually(lambda number=number, side=side, name=name: version_of(side, name) == number)  # type: ignore[misc]
+                stop = pps.StopPipelineRequest(pipeline=named(name))
+                assert eventually(lambda side=side, stop=stop: accepted(lambda: side.pps.StopPipeline(stop)))  # type: ignore[misc]
+                side.pps.StartPipeline(pps.StartPipelineRequest(pipeline=named(name)))
+            commits = {inspect(side, name).spec_commit.id for name in names}
+            assert len(commits) == 2 if number == 1 else commits == {found["commit"]}
