@@ -1,4 +1,4 @@
-"""What pipelines take from around them, and what is told of their work: secrets, defaults, templates, clocks, reasons."""
+"""What pipelines take from around them, and what is told of work: secrets, defaults, templates, clocks, reasons."""
 
 import json
 from pathlib import Path
