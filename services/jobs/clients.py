@@ -3,7 +3,6 @@
 Calls that users wait for are patient with a peer that is just starting again: they wait for it until their deadline.
 """
 
-import asyncio
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
 from datetime import datetime
@@ -165,6 +164,17 @@ class Pfs:
                 raise InputRefused(error.details() or "") from error
             raise
 
+    async def entries(self, ref: CommitRef) -> AsyncIterator[tuple[str, str]]:
+        """Every file of a commit, and the datum that wrote it. None when there is no such commit."""
+        request = pfs.WalkFileRequest(file=pfs.File(commit=ref.wire(), path="/"))
+        try:
+            async for info in pfs_grpc.APIStub(self.channel).WalkFile(request):
+                if info.file_type == pfs.FileType.FILE:
+                    yield info.file.path, info.file.datum
+        except grpc.aio.AioRpcError as error:
+            if error.code() is not grpc.StatusCode.NOT_FOUND:
+                raise
+
     async def diff(
         self, new: CommitRef, old: CommitRef, pattern: str
     ) -> AsyncIterator[list[tuple[Match | None, Match | None]]]:
@@ -212,17 +222,16 @@ class Pfs:
                 raise FileSetGone(file_set) from error
             raise
 
-    async def removal(self, entries: Iterable[tuple[str, str]]) -> str:
+    async def removal(self, entries: AsyncIterator[tuple[str, str]]) -> str:
         """A file set that takes away exactly these (path, datum). Returns its id."""
 
         async def messages() -> AsyncIterator[content.PutEntriesRequest]:
             batch = content.PutEntriesRequest()
-            for path, datum in entries:
+            async for path, datum in entries:
                 batch.entries.add(path=path, datum=datum, removed=True)
                 if len(batch.entries) == ENTRIES_A_MESSAGE:
                     yield batch
                     batch = content.PutEntriesRequest()
-                    await asyncio.sleep(0)
             yield batch
 
         answer = await content_grpc.ContentServiceStub(self.channel).PutEntries(messages(), timeout=600)
@@ -247,18 +256,6 @@ class Pfs:
         else:
             request.object_storage.url = wanted.object_storage.url or wanted.URL
         await pfs_grpc.APIStub(self.channel).Egress(request, timeout=EGRESS_SECONDS, wait_for_ready=True)
-
-    async def entries(self, ref: CommitRef) -> list[tuple[str, str]]:
-        """Every file of a commit, and the datum that wrote it. None when there is no such commit."""
-        request = pfs.WalkFileRequest(file=pfs.File(commit=ref.wire(), path="/"))
-        try:
-            walk = pfs_grpc.APIStub(self.channel).WalkFile(request)
-            infos = [info async for info in walk]
-        except grpc.aio.AioRpcError as error:
-            if error.code() is grpc.StatusCode.NOT_FOUND:
-                return []
-            raise
-        return [(info.file.path, info.file.datum) for info in infos if info.file_type == pfs.FileType.FILE]
 
 
 @dataclass(frozen=True)

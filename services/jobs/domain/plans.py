@@ -4,6 +4,7 @@ Works by merging the job's datums with the base job's index, both by ascending i
 Elsewhere: choosing the base (operations/running/bases.py); carrying the plan out (operations/planning.py).
 """
 
+import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import Enum
@@ -60,17 +61,28 @@ class SetRule:
     per_worker: int = 0
 
 
-def cut_sets(sizes: Iterable[int], rule: SetRule, *, to_run: int, workers: int) -> Iterator[int]:
-    """Lengths of the sets that hold the datums in order. sizes: input bytes of each datum; to_run: how many."""
-    number = rule.number
-    if not number and not rule.size_bytes:
-        number = max(1, to_run // (max(1, workers) * (rule.per_worker or 4)))
-    length = gathered = 0
-    for size in sizes:
-        if length and ((number and length >= number) or (rule.size_bytes and gathered >= rule.size_bytes)):
+MOST_BY_DEFAULT = 2_000
+"""Datums in a set when no rule is given: results are seen, and can be lost, a set at a time."""
+MOST_LINE_BYTES = 8 << 20
+"""What the datums of a set may take in a plan, more than one: a worker gets them in one message."""
+
+
+def cut_sets(sizes: Iterable[tuple[int, int]], rule: SetRule, *, to_run: int, workers: int) -> Iterator[int]:
+    """Lengths of the sets that hold the datums in order.
+
+    sizes: of each datum the bytes of its inputs, and those of its line in the plan; to_run: how many there are.
+    """
+    number = rule.number or to_run
+    if not rule.number and not rule.size_bytes:
+        number = min(max(1, to_run // (max(1, workers) * (rule.per_worker or 4))), MOST_BY_DEFAULT)
+    most = rule.size_bytes or sys.maxsize
+    length = gathered = lines = 0
+    for size, line in sizes:
+        if length and (length >= number or gathered >= most or lines + line > MOST_LINE_BYTES):
             yield length
-            length = gathered = 0
+            length = gathered = lines = 0
         length += 1
         gathered += size
+        lines += line
     if length:
         yield length

@@ -33,7 +33,7 @@ rules = st.builds(SetRule, st.integers(0, 5), st.integers(0, 50), st.integers(0,
 
 @given(st.lists(st.integers(0, 30)), rules, st.integers(1, 4))
 def test_sets_hold_every_datum_once_and_keep_to_the_rule(sizes: list[int], rule: SetRule, workers: int) -> None:
-    cut = list(cut_sets(sizes, rule, to_run=len(sizes), workers=workers))
+    cut = list(cut_sets([(size, 1) for size in sizes], rule, to_run=len(sizes), workers=workers))
     assert sum(cut) == len(sizes)
     assert all(cut)
     at = 0
@@ -47,11 +47,23 @@ def test_sets_hold_every_datum_once_and_keep_to_the_rule(sizes: list[int], rule:
 
 
 def test_without_a_rule_each_worker_gets_four_sets() -> None:
-    assert list(cut_sets([1] * 80, SetRule(), to_run=80, workers=2)) == [10] * 8
-    assert list(cut_sets([1] * 3, SetRule(), to_run=3, workers=2)) == [1, 1, 1]
-    assert list(cut_sets([1] * 80, SetRule(per_worker=1), to_run=80, workers=2)) == [40, 40]
+    assert list(cut_sets([(1, 1)] * 80, SetRule(), to_run=80, workers=2)) == [10] * 8
+    assert list(cut_sets([(1, 1)] * 3, SetRule(), to_run=3, workers=2)) == [1, 1, 1]
+    assert list(cut_sets([(1, 1)] * 80, SetRule(per_worker=1), to_run=80, workers=2)) == [40, 40]
 
 
 def test_number_and_size_cut_as_said() -> None:
-    assert list(cut_sets([1] * 7, SetRule(number=3), to_run=7, workers=1)) == [3, 3, 1]
-    assert list(cut_sets([5, 5, 5, 20, 1], SetRule(size_bytes=10), to_run=5, workers=1)) == [2, 2, 1]
+    assert list(cut_sets([(1, 1)] * 7, SetRule(number=3), to_run=7, workers=1)) == [3, 3, 1]
+    assert list(cut_sets([(5, 1), (5, 1), (5, 1), (20, 1), (1, 1)], SetRule(size_bytes=10), to_run=5, workers=1)) == [
+        2,
+        2,
+        1,
+    ]
+
+
+def test_a_set_stays_small_enough_to_be_handed_out() -> None:
+    assert list(cut_sets([(1, 1)] * 5000, SetRule(), to_run=5000, workers=1)) == [1250] * 4
+    assert list(cut_sets([(1, 1)] * 10_000, SetRule(), to_run=10_000, workers=1)) == [2000] * 5
+    assert list(cut_sets([(1, 1)] * 10_000, SetRule(number=9000), to_run=10_000, workers=1)) == [9000, 1000]
+    large = [(1, 3 << 20)] * 5 + [(1, 9 << 20)] * 2
+    assert list(cut_sets(large, SetRule(number=100), to_run=7, workers=1)) == [2, 2, 1, 1, 1]

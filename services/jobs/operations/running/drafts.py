@@ -16,8 +16,9 @@ from services.jobs.domain.origins import Origin
 from services.jobs.domain.plans import Fate, Known, cut_sets, fates
 from services.jobs.domain.records import Lines
 from services.jobs.domain.specs import PipelineSpec
+from services.jobs.operations.running.indexing import changed
+from services.jobs.operations.running.removing import Removals
 from services.jobs.storage.objects import PLANS, Indexes, key_of
-from services.kit.sortedmap.change import apply
 from services.kit.sortedmap.rows import EMPTY, Removed, Root, Row
 
 ID_BYTES = 32
@@ -37,7 +38,7 @@ class Plan:
     skipped: int
     root: Root
     packs: tuple[bytes, ...]
-    removed: tuple[Row, ...]
+    removed: Removals
     origin: Origin | None = None
 
     @property
@@ -93,27 +94,27 @@ class Draft:
 
     def plan(self, indexes: Indexes, base: Root, known: Iterable[Row], spec: PipelineSpec, order: list[int]) -> Plan:
         """Decide, and store the plan object. known: rows of the base, ascending; the rest of them stays. Blocks."""
-        rows: dict[bytes, Row] = {}
-        runs = bytearray(len(self))
-        position = iter(order)
+        removed, runs, position = Removals(), bytearray(len(self)), iter(order)
         looked_at = skipped = 0
+        row: Row | None = None
 
         def told() -> Iterator[Known]:
-            nonlocal looked_at
+            nonlocal looked_at, row
             for row in known:
-                rows[row.key] = row
                 looked_at += 1
                 yield Known(row.key, row.digest, DatumState(row.kind))
 
         wanted = ((self.id(at), self._hash(at)) for at in order)
-        for id, fate in fates(wanted, told(), every_job=spec.every_job):
+        for _, fate in fates(wanted, told(), every_job=spec.every_job):
             at = -1 if fate is Fate.GONE else next(position)
             if fate is Fate.SKIP:
                 skipped += 1
-                del rows[id]
-            elif fate is not Fate.GONE:
+                continue
+            if fate is not Fate.GONE:
                 runs[at] = 1
-        removed = tuple(rows[id] for id in sorted(rows))
+            if fate is not Fate.NEW:
+                assert row is not None
+                removed.add(row)  # the one that was told last: nothing is told ahead
         untouched = base.rows - looked_at
         skipped += untouched
         root, packs = without(indexes, base, removed) if skipped else (EMPTY, ())
@@ -128,7 +129,10 @@ class Draft:
             return "", ()
         key = key_of(PLANS, indexes.fresh().hex())
         lengths = cut_sets(
-            (self._sizes[at] for at in running), spec.sets, to_run=len(running), workers=spec.parallelism
+            ((self._sizes[at], self._begins[at + 1] - self._begins[at]) for at in running),
+            spec.sets,
+            to_run=len(running),
+            workers=spec.parallelism,
         )
         self._file.flush()
         ranges, begin, at = [], 0, 0
@@ -157,12 +161,9 @@ class Draft:
         self._file.close()
 
 
-def without(indexes: Indexes, base: Root, removed: Iterable[Row]) -> tuple[Root, tuple[bytes, ...]]:
+def without(indexes: Indexes, base: Root, removed: Removals) -> tuple[Root, tuple[bytes, ...]]:
     """An index without some of its rows, and the packs written for it. Blocks."""
-    edits = [Removed(row.key) for row in removed]
-    if not edits:
+    if not removed:
         return base, ()
-    sink = indexes.sink()
-    root = apply(indexes.reader, base, edits, sink)
-    sink.flush()
-    return root, tuple(sink.packs)
+    root, packs = changed(indexes, base, (Removed(row.key) for row in removed))
+    return root, tuple(packs)

@@ -282,10 +282,3 @@ def _file(leaf: Leaf, commit: CommitRef, match: Match) -> InputFile:
     join_on = leaf.join_on and evaluate(leaf.join_on, path, captures)
     group_by = leaf.group_by and evaluate(leaf.group_by, path, captures)
     return InputFile(leaf, commit.id, path, size, digest, join_on, group_by)
-
-
-def outputs_of(indexes: Indexes, rows: Iterable[Row]) -> Iterator[tuple[str, str]]:
-    """What datums wrote: (path, datum id). Blocks."""
-    for row in rows:
-        for path in read_record(indexes.record(row)).outputs:
-            yield path, row.key.hex()

@@ -25,7 +25,8 @@ from services.jobs.operations.running.bases import Base, find_base
 from services.jobs.operations.running.drafts import Plan
 from services.jobs.operations.running.feeding import Feeding
 from services.jobs.operations.running.indexing import index_of
-from services.jobs.operations.running.planning import Planner, outputs_of
+from services.jobs.operations.running.planning import Planner
+from services.jobs.operations.running.removing import remove_everything, remove_outputs
 from services.jobs.operations.running.results import attach, commits_of
 from services.jobs.operations.wakes import Wakes, waited
 from services.jobs.spec_reader import read_document
@@ -153,16 +154,9 @@ class JobSteps:
         self._fresh = False
         if base.unknown:
             for ref in (output, meta):
-                await self._remove_entries(ref, await self._t.pfs.entries(replace(ref, id=base.unknown)))
+                await remove_everything(self._t.pfs, ref, replace(ref, id=base.unknown))
         if plan.removed:
-            entries = await asyncio.to_thread(lambda: list(outputs_of(self._t.indexes, plan.removed)))
-            await self._remove_entries(output, entries)
-            ids = [row.key.hex() for row in plan.removed]
-            await self._t.pfs.delete_below(meta, [(f"/{top}/{id}/", id) for id in ids for top in ("meta", "pfs")])
-
-    async def _remove_entries(self, ref: CommitRef, entries: list[tuple[str, str]]) -> None:
-        if entries:
-            await self._t.pfs.add_file_set(ref, await self._t.pfs.removal(entries))
+            await remove_outputs(self._t.pfs, self._t.indexes, output, meta, plan.removed)
 
     async def _work(self, job: Job) -> None:
         """Wait until every set is DONE; carry on with those that were TAKEN when a process died."""

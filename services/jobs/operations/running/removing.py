@@ -1,0 +1,75 @@
+"""What a job takes away from its commits before anything is put on them: outputs of datums that are gone or run again.
+
+Rows of such datums stay in memory in 92 bytes each; what they wrote is read and sent on some at a time.
+Elsewhere: which datums these are (drafts.py).
+"""
+
+import asyncio
+import struct
+from collections.abc import AsyncIterator, Iterator
+from itertools import islice
+
+from services.jobs.clients import CommitRef, Pfs
+from services.jobs.domain.records import read_record
+from services.jobs.storage.objects import Indexes
+from services.kit.sortedmap.rows import Place, Row
+
+_ROW = struct.Struct(">32s32s16sQI")
+AT_ONCE = 1_000
+
+
+class Removals:
+    """Rows of the base, by ascending id, with the places of their records."""
+
+    def __init__(self) -> None:
+        self._rows = bytearray()
+
+    def __len__(self) -> int:
+        return len(self._rows) // _ROW.size
+
+    def add(self, row: Row) -> None:
+        assert row.place is not None
+        self._rows += _ROW.pack(row.key, row.digest, *row.place[:3])
+
+    def __iter__(self) -> Iterator[Row]:
+        for at in range(0, len(self._rows), _ROW.size):
+            key, digest, pack, offset, stored = _ROW.unpack_from(self._rows, at)
+            yield Row(key, 0, 0, digest, Place(pack, offset, stored))
+
+
+async def remove_outputs(pfs: Pfs, indexes: Indexes, output: CommitRef, meta: CommitRef, removed: Removals) -> None:
+    """Take away exactly what these datums have written."""
+
+    rows = iter(removed)
+
+    def some() -> list[tuple[str, str]]:
+        found = islice(rows, AT_ONCE)
+        return [(path, row.key.hex()) for row in found for path in read_record(indexes.record(row)).outputs]
+
+    first = await asyncio.to_thread(some)
+
+    async def entries() -> AsyncIterator[tuple[str, str]]:
+        for entry in first:
+            yield entry
+        for _ in range(AT_ONCE, len(removed), AT_ONCE):
+            for entry in await asyncio.to_thread(some):
+                yield entry
+
+    if first or len(removed) > AT_ONCE:
+        await pfs.add_file_set(output, await pfs.removal(entries()))
+    ids = (row.key.hex() for row in removed)
+    await pfs.delete_below(meta, ((f"/{top}/{id}/", id) for id in ids for top in ("meta", "pfs")))
+
+
+async def remove_everything(pfs: Pfs, to: CommitRef, of: CommitRef) -> None:
+    """Take away from one commit every file of another one. of: one that need not be there."""
+    entries = pfs.entries(of)
+    first = await anext(entries, None)
+    if first is not None:
+        await pfs.add_file_set(to, await pfs.removal(_with(first, entries)))
+
+
+async def _with(first: tuple[str, str], others: AsyncIterator[tuple[str, str]]) -> AsyncIterator[tuple[str, str]]:
+    yield first
+    async for other in others:
+        yield other
