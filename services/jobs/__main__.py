@@ -12,6 +12,7 @@ import grpc
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2_grpc import add_TraceServiceServicer_to_server
 
 from datamill.wire.explain_v1_pb2_grpc import add_ExplainServiceServicer_to_server
+from datamill.wire.logs_pb2_grpc import add_APIServicer_to_server as add_logs_to_server
 from datamill.wire.pps_v2_pb2_grpc import add_APIServicer_to_server
 from datamill.wire.upkeep_v1_pb2_grpc import add_JobUpkeepServiceServicer_to_server
 from datamill.wire.work_v1_pb2_grpc import add_WorkServiceServicer_to_server
@@ -21,6 +22,7 @@ from services.jobs.duties.driver import Driver
 from services.jobs.duties.follower import Follower
 from services.jobs.duties.sealer import Sealer
 from services.jobs.duties.staged import StagedStops
+from services.jobs.operations.history.reading import LogReader
 from services.jobs.operations.history.sealing import Sealing
 from services.jobs.operations.logs import Logs
 from services.jobs.operations.naming import Names
@@ -32,6 +34,7 @@ from services.jobs.operations.wakes import Wakes
 from services.jobs.servicers.api import JobsApi
 from services.jobs.servicers.explain import ExplainService
 from services.jobs.servicers.jobs import Parts
+from services.jobs.servicers.log_service import LogService
 from services.jobs.servicers.traces import Forwarder, TraceIntake
 from services.jobs.servicers.upkeep import JobUpkeepService
 from services.jobs.servicers.work import WorkService
@@ -51,7 +54,7 @@ from services.kit.storage.outbox import Relay
 from services.kit.time.clock import SystemClock
 
 NAMES = (
-    "pps_v2.API", "datamill.work.v1.WorkService", "datamill.upkeep.v1.JobUpkeepService",
+    "pps_v2.API", "logs.API", "datamill.work.v1.WorkService", "datamill.upkeep.v1.JobUpkeepService",
     "datamill.explain.v1.ExplainService", "opentelemetry.proto.collector.trace.v1.TraceService",
 )  # fmt: skip
 WAITING = 32  # threads, where they wait for a store far away and not for a core
@@ -90,6 +93,7 @@ async def main(settings: Settings) -> None:
 
         def register(server: grpc.aio.Server) -> None:
             add_APIServicer_to_server(api, server)
+            add_logs_to_server(LogService(LogReader(db, logs, objects)), server)
             add_ExplainServiceServicer_to_server(explain, server)
             add_WorkServiceServicer_to_server(work, server)
             add_JobUpkeepServiceServicer_to_server(upkeep, server)

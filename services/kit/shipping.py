@@ -42,7 +42,9 @@ class Shipping(logging.Handler):
                 some = [self._lines.popleft() for _ in range(min(AT_A_TIME, len(self._lines)))]
                 payload = {"w": platform.node(), "u": False, "m": False, "l": some}
                 with suppress(NatsError, OSError):
-                    await client.publish(self._subject, json.dumps(payload, ensure_ascii=False).encode())
+                    await client.publish(
+                        self._subject, json.dumps(payload, ensure_ascii=False).encode("utf-8", "replace")
+                    )
 
 
 @asynccontextmanager

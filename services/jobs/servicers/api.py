@@ -1,7 +1,5 @@
 """pps_v2.API as far as Jobs owns it; the gateway sends the other methods to PPS."""
 
-from collections.abc import AsyncIterator
-
 from google.protobuf.empty_pb2 import Empty
 
 from datamill.wire import pps_v2_pb2 as pps
@@ -11,10 +9,11 @@ from services.jobs.servicers.datums import DatumRpcs
 from services.jobs.servicers.jobs import Parts
 from services.jobs.servicers.listing import JobListRpcs
 from services.jobs.servicers.logs import LogRpcs
+from services.jobs.servicers.looking import LookingRpcs
 from services.kit.rpc.server import Context
 
 
-class JobsApi(JobListRpcs, DatumRpcs, LogRpcs, APIServicer):
+class JobsApi(JobListRpcs, DatumRpcs, LogRpcs, LookingRpcs, APIServicer):
     """All nouns together."""
 
     def __init__(self, parts: Parts) -> None:
@@ -22,9 +21,3 @@ class JobsApi(JobListRpcs, DatumRpcs, LogRpcs, APIServicer):
 
     async def RunPipeline(self, request: pps.RunPipelineRequest, context: Context) -> Empty:
         raise Wrong("unimplemented")
-
-    async def GetKubeEvents(self, request: pps.LokiRequest, context: Context) -> AsyncIterator[pps.LokiLogMessage]:
-        """The runtimes of this instance have no such events."""
-        nothing: tuple[pps.LokiLogMessage, ...] = ()
-        for message in nothing:
-            yield message

@@ -5,6 +5,8 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
 
+from google.protobuf.duration_pb2 import Duration
+
 from datamill.wire import pps_v2_pb2 as pps
 from services.jobs.domain.errors import PipelineNotFound, Wrong
 from services.jobs.domain.jobs import JobKey
@@ -48,7 +50,7 @@ class LogRpcs:
     async def _query(self, request: pps.GetLogsRequest) -> LogQuery:
         """Which lines. Raises Wrong, NotFound."""
         now = self._p.tools.clock.now()
-        since = now - min(max(span_of(request.since), NO_TIME) or DAY, now - EPOCH)
+        since = since_of(request.since, now)
         has_job = request.HasField("job") and bool(request.job.id)
         if not has_job and not request.pipeline.name:
             if request.datum.id or request.data_filters:
@@ -81,6 +83,11 @@ class LogRpcs:
             await self._p.pps.pipeline(project, name)
         except PipelineNotFound as error:
             raise NotFound(f"could not get pipeline information for {name}: {error}") from error
+
+
+def since_of(span: Duration, now: datetime) -> datetime:
+    """So long ago; a day when nothing is said. Raises Invalid."""
+    return now - min(max(span_of(span), NO_TIME) or DAY, now - EPOCH)
 
 
 def nanoseconds(time: datetime) -> int:

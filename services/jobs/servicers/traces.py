@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 LOG_SPAN, LINE = "log", "line"
 USER_STREAMS = ("stdout", "stderr")
 FORWARD_BOUND = 1000
+LATEST = (1 << 63) - 1  # nanoseconds since 1970 that databases can hold
 FORWARD_SECONDS = 10.0
 
 
@@ -110,7 +111,7 @@ def _batches(span: Span, common: Mapping[str, Any]) -> Iterator[LogBatch]:
             yield _batch(span, facts, scope, paths, hashes, user, run, part)
             run, part = [], part + 1
         user = is_user
-        run.append((event.time_unix_nano, str(line.get("message", ""))))
+        run.append((min(event.time_unix_nano, LATEST), str(line.get("message", ""))))
     if run:
         yield _batch(span, facts, scope, paths, hashes, user, run, part)
 

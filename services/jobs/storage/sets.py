@@ -48,9 +48,15 @@ class SetStore:
         rows = select(SetRow).where(SetRow.job == job, SetRow.state == int(state)).order_by(SetRow.index)
         return [_to_domain(row) for row in self.tx.scalars(rows)]
 
-    def with_records(self, job: int) -> list[DatumSet]:
-        rows = select(SetRow).where(SetRow.job == job, SetRow.records != "").order_by(SetRow.index)
+    def above(self, job: int, index: int, limit: int) -> list[DatumSet]:
+        """The sets that come after one, so many at most."""
+        rows = select(SetRow).where(SetRow.job == job, SetRow.index > index).order_by(SetRow.index).limit(limit)
         return [_to_domain(row) for row in self.tx.scalars(rows)]
+
+    def records(self, job: int) -> list[str]:
+        """The records objects of a job's sets, in their order."""
+        rows = select(SetRow.records).where(SetRow.job == job, SetRow.records != "").order_by(SetRow.index)
+        return list(self.tx.scalars(rows))
 
     def left(self, job: int, *, most: int) -> int:
         """How many sets are not DONE, counted no further than to `most`."""
