@@ -36,6 +36,7 @@ def read_spec(info: pps.PipelineInfo) -> PipelineSpec:
         failed=info.reason or "the pipeline has failed" if info.state == pps.PIPELINE_FAILURE else "",
         document=info.SerializeToString(),
         egress=details.egress.SerializeToString(),
+        service=info.type == pps.PipelineInfo.PIPELINE_TYPE_SERVICE,
     )
 
 

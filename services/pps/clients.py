@@ -290,7 +290,9 @@ def _closed(output: pfs.Branch) -> transaction.TransactionRequest:
 
 def _provenance(version: Version) -> tuple[list[pfs.Branch], list[pfs.Branch]]:
     """The branches that the output is made from, and those of them whose commits alone start no job."""
-    wanted = [(_branch(one), one.never) for one in inputs.reads(version.spec.get("input"))]
+    spout = kind_of(version.spec) is Kind.SPOUT  # it commits by itself, at any time
+    tree = None if spout else version.spec.get("input")
+    wanted = [(_branch(one), one.never) for one in inputs.reads(tree)]
     spec = pfs.Branch(repo=_repo(*version.key, "spec"), name="master")
     return [*(branch for branch, _ in wanted), spec], [branch for branch, never in wanted if never]
 

@@ -34,6 +34,7 @@ from services.worker.serving.server import Server
 from services.worker.sets import SetRunner
 from services.worker.settings import Settings
 from services.worker.spec import BadSpec, WorkerSpec, read_spec
+from services.worker.standing.services import Forwarder
 from services.worker.standing.spouts import Spout
 from services.worker.telemetry.exporter import Exporter
 
@@ -157,6 +158,9 @@ class Worker:
             {**environment.base(os.environ, spec, worker=settings.name, port=port), **secrets.variables},
             settings.log_limit_bytes,
         )
+        external, internal = spec.ports
+        if external and internal and external != internal:
+            Forwarder(external, internal).start()
         if spec.spout:
             self._spout = Spout(bench, self._stopping)
         keeper = LeaseKeeper(

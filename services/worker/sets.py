@@ -25,6 +25,7 @@ from services.worker.lease import LeaseKeeper
 from services.worker.outputs.entries import Entries
 from services.worker.outputs.packing import Packing
 from services.worker.serving.server import Server
+from services.worker.standing.services import stand
 from services.worker.telemetry.spans import Attribute, LogContext, Span, SpanId, now, parent_from
 
 log = logging.getLogger(__name__)
@@ -112,6 +113,8 @@ class SetRunner:
         try:
             hand = SetInHand(datum_set, span, prefetch, packing, outputs, meta, NameBudget())
             batching = self.bench.spec.batching
+            if self.bench.spec.service:
+                stand(self.bench, hand)
             results = (
                 Batch(self.bench, hand, self._asked, self._server).run() if batching else one_by_one(self.bench, hand)
             )

@@ -50,6 +50,9 @@ class WorkerSpec:
     batching: bool
     inputs: dict[str, pps.PFSInput]
     spout: bool = False
+    service: bool = False
+    ports: tuple[int, int] = (0, 0)
+    """Of a service, or of a spout that has one: where others connect to, and where user code listens."""
 
     def wire_pipeline(self) -> pps.Pipeline:
         pipeline = pps.Pipeline(name=self.pipeline)
@@ -86,8 +89,15 @@ def read_spec(path: Path, *, workdir: str = "/") -> WorkerSpec:
         s3_out=details.s3_out,
         batching=transform.datum_batching,
         spout=details.HasField("spout"),
+        service=details.HasField("service") and not details.HasField("spout"),
+        ports=_ports(details),
         inputs=dict(_inputs(details.input)),
     )
+
+
+def _ports(details: pps.PipelineInfo.Details) -> tuple[int, int]:
+    service = details.spout.service if details.HasField("spout") else details.service
+    return service.external_port, service.internal_port
 
 
 def who(user: str) -> RunAs | None:

@@ -30,6 +30,8 @@ class PipelineSpec:
     document: bytes
     egress: bytes = b""
     """Where the outputs of a job are copied to, as PPS sends it; empty: nowhere."""
+    service: bool = False
+    """Its jobs stay RUNNING until the next one, and have no meta commits."""
 
     @property
     def full_name(self) -> str:

@@ -39,6 +39,7 @@ SAME_NAME = (
     "autoscaling",
     "s3_out",
 )
+HERE = "127.0.0.1"  # where the ports of services are
 NOBODY = GroupStatus(requested=0, available=0)
 
 
@@ -96,6 +97,10 @@ def _details(pipeline: Pipeline, workers: GroupStatus) -> pps.PipelineInfo.Detai
             setattr(details, name, value)
         elif request.HasField(name):  # type: ignore[arg-type]  # names of fields, all of them known
             getattr(details, name).CopyFrom(value)
+    if details.HasField("service"):
+        details.service.ip = HERE
+    if details.spout.HasField("service"):
+        details.spout.service.ip = HERE
     details.salt = version.salt
     details.reason = pipeline.reason
     details.created_at.FromDatetime(pipeline.created_at)

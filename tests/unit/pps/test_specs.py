@@ -140,7 +140,7 @@ def test_bad_specs(fields: dict[str, Any], text: str) -> None:
 @pytest.mark.parametrize(
     ("fields", "name"),
     [
-        ({"service": {}}, "service"), (SQL, "egress.sqlDatabase"),
+        (SQL, "egress.sqlDatabase"),
         ({"s3Out": True}, "s3Out"), ({"input": leaf(s3=True, glob="/")}, "input.pfs.s3"),
     ],
 )  # fmt: skip

@@ -28,12 +28,13 @@ from services.jobs.operations.running.indexing import index_of
 from services.jobs.operations.running.planning import Planner
 from services.jobs.operations.running.removing import remove_everything, remove_outputs
 from services.jobs.operations.running.results import attach, commits_of
+from services.jobs.operations.running.standing import SINGLE_DATUM, Standing
 from services.jobs.operations.wakes import Wakes, waited
 from services.jobs.spec_reader import read_document
 from services.jobs.storage.jobs import JobStore
 from services.jobs.storage.objects import Indexes, read_directory, records_key
 from services.jobs.storage.sets import SetStore
-from services.kit.sortedmap.rows import Row
+from services.kit.sortedmap.rows import EMPTY, Row
 from services.kit.storage.database import Database
 from services.kit.time.clock import Clock
 
@@ -107,16 +108,20 @@ class JobSteps:
         if failed:
             await self._move(JobState.UNRUNNABLE, of=JobState.STARTING, reason=unrunnable(failed))
             return
-        base = await find_base(self._t.db, self._t.pfs, job)
+        base = Base(EMPTY) if spec.service else await find_base(self._t.db, self._t.pfs, job)
         try:
             plan = await self._t.planner.plan(spec, {leaf: facts.ref for leaf, facts in inputs.items()}, base)
         except InputRefused as refused:
             await self._move(JobState.FAILURE, of=JobState.STARTING, reason=str(refused))
             return
-        await self._prepare(job, base, plan)
+        if not spec.service:
+            await self._prepare(job, base, plan)
         job = await self._run(plan, base)
-        self._feeding = self._feeding_of(job)
-        await self._feeding.begin(anew=False)
+        if spec.service and job.counters.total != 1:
+            self._say(job, SINGLE_DATUM)
+        else:
+            self._feeding = self._feeding_of(job)
+            await self._feeding.begin(anew=False)
         self._say(job, f"job is RUNNING: {plan.to_run} datums in {len(plan.ranges)} sets, {plan.skipped} skipped")
 
     async def _run(self, plan: Plan, base: Base) -> Job:
@@ -160,6 +165,9 @@ class JobSteps:
 
     async def _work(self, job: Job) -> None:
         """Wait until every set is DONE; carry on with those that were TAKEN when a process died."""
+        if (await self._spec(job)).service:
+            await self._stand(job)
+            return
         async with self._t.wakes.listening(str(job.key)) as changed:
             await self._resume(job)
             if self._feeding is None:
@@ -183,6 +191,13 @@ class JobSteps:
         else:
             to = JobState.EGRESSING if (await self._spec(job)).egress else JobState.FINISHING
             await self._move(to, of=JobState.RUNNING)
+
+    async def _stand(self, job: Job) -> None:
+        if self._feeding is None and job.counters.total == 1:
+            self._feeding = self._feeding_of(job)
+            await self._feeding.begin(anew=True)
+        if await Standing(self._t, job, self._feeding).until_next():
+            await self._move(JobState.FINISHING, of=JobState.RUNNING)
 
     async def _resume(self, job: Job) -> None:
         for one in await self._t.db.read(results.taken_sets, job.number):
@@ -215,8 +230,9 @@ class JobSteps:
         output, meta = commits_of(job)
         await self._t.pfs.finish(output)
         error = (await self._t.pfs.commit(output, finished=True)).error
-        await self._t.pfs.finish(meta, error=error)
-        error = error or (await self._t.pfs.commit(meta, finished=True)).error
+        if not (await self._spec(job)).service:
+            await self._t.pfs.finish(meta, error=error)
+            error = error or (await self._t.pfs.commit(meta, finished=True)).error
         to = JobState.FAILURE if error else JobState.SUCCESS
         await self._move(to, of=JobState.FINISHING, reason=error)
 
