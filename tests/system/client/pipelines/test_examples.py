@@ -112,3 +112,14 @@ def test_join(told: Told) -> None:
     ]
     line.ok("wait", "commit", "letters@master")
     assert "To Dora" in line.ok("get", "file", "letters@master:/dust_reader-99.txt").out
+
+
+def test_spout(told: Told) -> None:
+    example = told("spout")
+    highest = (example.folder / "told").read_text()
+    assert re.fullmatch(r"[0-3](\.[0-9])?\n", highest)
+    commits = example.line.ok("list", "commit", "buoy@master", "--raw").objects
+    assert {info["origin"]["kind"] for info in commits} == {"AUTO", "USER"}
+    files = example.line.ok("list", "file", "buoy@master:/north", "--raw").objects
+    assert all(re.fullmatch(r"/north/[-0-9]{17}\.txt", info["file"]["path"]) for info in files)
+    assert example.line.ok("list", "pipeline", "--state", "paused", "--raw").objects[0]["pipeline"]["name"] == "buoy"
