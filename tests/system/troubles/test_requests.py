@@ -131,9 +131,9 @@ def test_bad_specs_leave_nothing(dag: Patient, known: str) -> None:
     taken = pipeline(known, "true", leaf(known, "/*", name="x"))
     assert refused(lambda: dag.pps.CreatePipeline(taken))[0] is UNKNOWN
     later = pipeline(name, "true", leaf(known, "/*"))
-    later.autoscaling = True
+    later.s3_out = True
     code, text = refused(lambda: dag.pps.CreatePipeline(later))
-    assert (code, "autoscaling" in text) == (grpc.StatusCode.UNIMPLEMENTED, True)
+    assert (code, "s3Out" in text) == (grpc.StatusCode.UNIMPLEMENTED, True)
     assert state(dag) == before
 
 
@@ -146,5 +146,5 @@ def test_unknown_pipelines_and_jobs(dag: Patient) -> None:
 
 
 def test_a_method_that_is_not_built_is_named(dag: Patient) -> None:
-    code, text = refused(lambda: dag.pps.RunCron(pps.RunCronRequest(pipeline=named("x"))))
-    assert (code, "RunCron" in text) == (grpc.StatusCode.UNIMPLEMENTED, True)
+    code, text = refused(lambda: dag.pps.RunLoadTest(pps.RunLoadTestRequest()))
+    assert (code, "RunLoadTest" in text) == (grpc.StatusCode.UNIMPLEMENTED, True)
