@@ -1,4 +1,4 @@
-"""What this service asks of PFS and Jobs, in the words of this service."""
+"""What this service asks of PFS, in the words of this service. Elsewhere: what it asks of Jobs (jobs_client.py)."""
 
 import logging
 import re
@@ -10,21 +10,16 @@ from google.protobuf.json_format import ParseDict
 
 from datamill.wire import pfs_v2_pb2 as pfs
 from datamill.wire import pfs_v2_pb2_grpc as pfs_grpc
-from datamill.wire import pps_v2_pb2 as pps
-from datamill.wire import pps_v2_pb2_grpc as pps_grpc
 from datamill.wire import transaction_v2_pb2 as transaction
 from datamill.wire import transaction_v2_pb2_grpc as transaction_grpc
 from datamill.wire import trees_v1_pb2 as trees
 from datamill.wire import trees_v1_pb2_grpc as trees_grpc
-from datamill.wire import work_v1_pb2 as work
-from datamill.wire import work_v1_pb2_grpc as work_grpc
 from services.kit.errors import NotFound, Problem
 from services.pps.domain import inputs
 from services.pps.domain.errors import BadSpec
 from services.pps.domain.kinds import Kind, kind_of
 from services.pps.domain.names import PipelineKey
 from services.pps.domain.pipelines import Version
-from services.pps.domain.scaling import Demand
 
 log = logging.getLogger(__name__)
 NO_COMMIT = "0" * 12 + "4" + "0" * 19
@@ -319,30 +314,3 @@ def _triggers(version: Version) -> list[transaction.TransactionRequest]:
             request = pfs.CreateBranchRequest(branch=branch, trigger=ParseDict(leaf["trigger"], pfs.Trigger()))
             requests.append(transaction.TransactionRequest(create_branch=request))
     return requests
-
-
-@dataclass(frozen=True)
-class Jobs:
-    """The jobs of a pipeline, as far as a listing of pipelines shows them."""
-
-    channel: grpc.aio.Channel
-
-    async def demand(self, keys: Sequence[PipelineKey]) -> dict[PipelineKey, Demand]:
-        """What work there is for the workers of pipelines. Raises AioRpcError."""
-        asked = work.CountWorkRequest(
-            pipelines=[pps.Pipeline(name=key.name, project=pfs.Project(name=key.project)) for key in keys]
-        )
-        answer = await work_grpc.WorkServiceStub(self.channel).CountWork(asked, timeout=5)
-        return {key: Demand(one.open_sets, one.unfinished_jobs) for key, one in zip(keys, answer.work, strict=True)}
-
-    async def last_state(self, key: PipelineKey) -> int:
-        """State of the newest job; 0 when there is none, or Jobs is away: a listing never fails for it."""
-        asked = pps.ListJobRequest(
-            pipeline=pps.Pipeline(name=key.name, project=pfs.Project(name=key.project)), number=1
-        )
-        try:
-            async for info in pps_grpc.APIStub(self.channel).ListJob(asked, timeout=2):
-                return int(info.state)
-        except grpc.aio.AioRpcError as error:
-            log.info("the newest job of %s is not known: %s", key, error.details())
-        return 0

@@ -1,5 +1,9 @@
-"""How much work there is for a pipeline's workers. Elsewhere: who decides how many there are (services/pps)."""
+"""How much work there is for pipelines' workers, and how their newest jobs are.
 
+Elsewhere: who decides how many workers there are (services/pps).
+"""
+
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from sqlalchemy.orm import Session
@@ -26,3 +30,8 @@ def demand(tx: Session, project: str, pipeline: str) -> Demand:
     running = [number for number, state in states if state is JobState.RUNNING]
     before = sum(state in BEFORE_WORK for _, state in states)
     return Demand(sum(SetStore(tx).left(number, most=ENOUGH) for number in running), len(running) + before)
+
+
+def last_states(tx: Session, pipelines: Iterable[tuple[str, str]]) -> list[int]:
+    """Of the newest job of each; 0 for those that have none."""
+    return [JobStore(tx).last_state(project, name) for project, name in pipelines]

@@ -18,7 +18,7 @@ from services.jobs.domain.jobs import Job, JobKey, Stats
 from services.jobs.domain.records import Planned, Record, read_planned, record_line
 from services.jobs.domain.sets import LEASE, DatumSet, SetState
 from services.jobs.operations import activity, leasing
-from services.jobs.operations.demand import demand
+from services.jobs.operations.demand import demand, last_states
 from services.jobs.operations.leasing import Leased, Refusal
 from services.jobs.operations.queue import Line, Taken
 from services.jobs.operations.running import moving, results
@@ -71,6 +71,13 @@ class WorkService(WorkServiceServicer):
             found = await self._t.db.read(demand, *from_wire.pipeline(pipeline))
             answer.work.add(pipeline=pipeline, open_sets=found.open_sets, unfinished_jobs=found.unfinished_jobs)
         return answer
+
+    async def ListLastStates(
+        self, request: work.ListLastStatesRequest, context: Context
+    ) -> work.ListLastStatesResponse:
+        require_service(context, self._token)
+        found = await self._t.db.read(last_states, [from_wire.pipeline(one) for one in request.pipelines])
+        return work.ListLastStatesResponse(states=[pps.JobState.ValueType(state) for state in found])
 
     async def _free(self, worker: str, project: str, pipeline: str) -> None:
         """A worker holds one set at a time, so one that asks has given up what it, or its predecessor, held."""

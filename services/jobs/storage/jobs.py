@@ -88,6 +88,15 @@ class JobStore:
         of_it = (JobRow.closed.is_(False), JobRow.project == project, JobRow.pipeline == pipeline)
         return [to_domain(row) for row in self.tx.scalars(select(JobRow).where(*of_it).order_by(JobRow.number))]
 
+    def last_state(self, project: str, pipeline: str) -> int:
+        """Of a pipeline's newest job; 0 if it has none. The index begins with whether jobs are over: two looks."""
+        found = list[tuple[int, int]]()
+        for closed in (True, False):
+            of_it = (JobRow.closed.is_(closed), JobRow.project == project, JobRow.pipeline == pipeline)
+            newest = select(JobRow.number, JobRow.state).where(*of_it).order_by(JobRow.number.desc()).limit(1)
+            found += [(row.number, row.state) for row in self.tx.execute(newest)]
+        return max(found)[1] if found else 0
+
     def select(
         self, *conditions: ColumnElement[bool], newest_first: bool = True, number: int = 0, after: int | None = None
     ) -> list[Job]:

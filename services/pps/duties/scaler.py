@@ -11,9 +11,9 @@ from datetime import timedelta
 import grpc
 
 from services.kit.bus import Bus
-from services.pps.clients import Jobs
 from services.pps.domain.names import PipelineKey
 from services.pps.domain.scaling import Demand
+from services.pps.jobs_client import Jobs
 
 log = logging.getLogger(__name__)
 NEWS = "jobs.job.changed"

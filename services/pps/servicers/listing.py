@@ -1,7 +1,6 @@
 """Looking at pipelines: one, many, how those of each project are, and which of them run for too long."""
 
-import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 
 from datamill.wire import pfs_v2_pb2 as pfs
 from datamill.wire import pps_v2_pb2 as pps
@@ -24,11 +23,12 @@ class LookingRpcs(PipelineRpcs):
     async def InspectPipeline(self, request: pps.InspectPipelineRequest, context: Context) -> pps.PipelineInfo:
         pipeline = await self.db.read(reading.pipeline, key_of(self.named(request)))
         asked_by_service = is_service(context, self.service_token)  # Jobs asks here; asking it back would go in circles
-        last = 0 if asked_by_service else await self.jobs.last_state(pipeline.key)
+        last = {} if asked_by_service else await self.jobs.last_states([pipeline.key])
         pairs = {} if asked_by_service else await self.repos.pairs([pipeline.key])
         workers = self.groups.status(pipeline)
+        key, details = pipeline.key, request.details
         return pipeline_info(
-            pipeline, details=request.details, workers=workers, last_job=last, pairs=pairs.get(pipeline.key)
+            pipeline, details=details, workers=workers, last_job=last.get(key, 0), pairs=pairs.get(key)
         )
 
     async def ListPipeline(self, request: pps.ListPipelineRequest, context: Context) -> AsyncIterator[pps.PipelineInfo]:
@@ -43,7 +43,7 @@ class LookingRpcs(PipelineRpcs):
                 if await chosen.keeps(info):
                     infos.append((one.key, info))
         shown = infos[size * index : size * (index + 1)] if size else infos
-        last = await self._last_states([key for key, _ in shown]) if ask else {}
+        last = await self.jobs.last_states(list(dict.fromkeys(key for key, _ in shown))) if ask else {}
         for key, info in shown:
             info.last_job_state = pps.JobState.ValueType(last.get(key, 0))
             yield info
@@ -57,11 +57,6 @@ class LookingRpcs(PipelineRpcs):
             return [one for one in found if only in (None, one.key) and (not projects or one.key.project in projects)]
         return await self.db.read(reading.listing, only=only, projects=projects, history=request.history)
 
-    async def _last_states(self, keys: Sequence[PipelineKey]) -> dict[PipelineKey, int]:
-        distinct = list(dict.fromkeys(keys))
-        states = await asyncio.gather(*(self.jobs.last_state(key) for key in distinct))
-        return dict(zip(distinct, states, strict=True))
-
     async def PipelinesSummary(
         self, request: pps.PipelinesSummaryRequest, context: Context
     ) -> pps.PipelinesSummaryResponse:
@@ -70,8 +65,8 @@ class LookingRpcs(PipelineRpcs):
             await self.repos.project(project)
         found = await self.db.read(reading.everything)
         chosen = [one for one in found if not wanted or one.key.project in wanted]
-        last = await self._last_states([one.key for one in chosen])
-        summaries = health.summaries((one.key.project, one.state, last[one.key]) for one in chosen)
+        last = await self.jobs.last_states([one.key for one in chosen])
+        summaries = health.summaries((one.key.project, one.state, last.get(one.key, 0)) for one in chosen)
         order = wanted or sorted(summaries)
         return pps.PipelinesSummaryResponse(
             summaries=[_summary(project, summaries[project]) for project in order if project in summaries]

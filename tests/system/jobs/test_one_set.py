@@ -52,6 +52,15 @@ def test_pipelines_of_one_transaction(bench: Bench, instance: Instance) -> None:
     members = bench.jobs.InspectJobSet(pps.InspectJobSetRequest(job_set=pps.JobSet(id=opened.id), wait=True))
     assert sorted(info.job.pipeline.name for info in members) == sorted(names)
     assert [len(jobs(bench, name)) for name in names] == [2, 2]
+    listed = {info.pipeline.name: info for info in bench.pipelines.ListPipeline(pps.ListPipelineRequest())}
+    assert [listed[name].last_job_state for name in names] == [pps.JOB_SUCCESS] * 2
+    bench.commit({"/a": b"1"}, error="no")
+    assert eventually(lambda: unhealthy(bench) == 2)
+
+
+def unhealthy(bench: Bench) -> int:
+    (summary,) = bench.pipelines.PipelinesSummary(pps.PipelinesSummaryRequest()).summaries
+    return summary.unhealthy_pipelines
 
 
 def test_pipelines_that_new_defaults_change(bench: Bench) -> None:

@@ -1,0 +1,47 @@
+"""What this service asks of Jobs, in the words of this service."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import grpc
+
+from datamill.wire import pfs_v2_pb2 as pfs
+from datamill.wire import pps_v2_pb2 as pps
+from datamill.wire import work_v1_pb2 as work
+from datamill.wire import work_v1_pb2_grpc as work_grpc
+from services.pps.domain.names import PipelineKey
+from services.pps.domain.scaling import Demand
+
+log = logging.getLogger(__name__)
+AT_ONCE = 1000
+
+
+@dataclass(frozen=True)
+class Jobs:
+    """The jobs of pipelines, as far as this service needs to know them."""
+
+    channel: grpc.aio.Channel
+
+    async def demand(self, keys: Sequence[PipelineKey]) -> dict[PipelineKey, Demand]:
+        """What work there is for the workers of pipelines. Raises AioRpcError."""
+        asked = work.CountWorkRequest(pipelines=map(_message, keys))
+        answer = await work_grpc.WorkServiceStub(self.channel).CountWork(asked, timeout=5)
+        return {key: Demand(one.open_sets, one.unfinished_jobs) for key, one in zip(keys, answer.work, strict=True)}
+
+    async def last_states(self, keys: Sequence[PipelineKey]) -> dict[PipelineKey, int]:
+        """States of the newest jobs; none of those that have none, or of any while Jobs is away: a list never fails."""
+        stub, found = work_grpc.WorkServiceStub(self.channel), dict[PipelineKey, int]()
+        for start in range(0, len(keys), AT_ONCE):
+            some = keys[start : start + AT_ONCE]
+            try:
+                answer = await stub.ListLastStates(work.ListLastStatesRequest(pipelines=map(_message, some)), timeout=2)
+            except grpc.aio.AioRpcError as error:
+                log.info("the newest jobs of pipelines are not known: %s", error.details())
+                return found
+            found.update(zip(some, map(int, answer.states), strict=True))
+        return found
+
+
+def _message(key: PipelineKey) -> pps.Pipeline:
+    return pps.Pipeline(name=key.name, project=pfs.Project(name=key.project))
