@@ -13,6 +13,7 @@ from deploy.envoy.render import Gateway, render, split_address
 
 JOBS_METHODS = {
     *("InspectJob", "InspectJobSet", "ListJob", "ListJobSet", "SubscribeJob", "StopJob", "DeleteJob", "UpdateJobState"),
+    "RunPipeline",
     *("InspectDatum", "ListDatum", "CreateDatum", "RestartDatum", "GetLogs", "QueryLoki", "GetKubeEvents", "ListTask"),
 }
 OWNERS = {
