@@ -83,7 +83,7 @@ def datum_view(tx: Session, number: int) -> DatumView:
     jobs = JobStore(tx)
     if jobs.is_indexed(number):
         return DatumView(jobs.root(number), ())
-    return DatumView(jobs.root(number), tuple(one.records for one in SetStore(tx).with_records(number)))
+    return DatumView(jobs.root(number), tuple(SetStore(tx).records(number)))
 
 
 def find_record(indexes: Indexes, view: DatumView, id: bytes) -> Record | None:

@@ -53,10 +53,6 @@ class SetStore:
         rows = select(SetRow).where(SetRow.job == job, SetRow.index > index).order_by(SetRow.index).limit(limit)
         return [_to_domain(row) for row in self.tx.scalars(rows)]
 
-    def with_records(self, job: int) -> list[DatumSet]:
-        rows = select(SetRow).where(SetRow.job == job, SetRow.records != "").order_by(SetRow.index)
-        return [_to_domain(row) for row in self.tx.scalars(rows)]
-
     def records(self, job: int) -> list[str]:
         """The records objects of a job's sets, in their order."""
         rows = select(SetRow.records).where(SetRow.job == job, SetRow.records != "").order_by(SetRow.index)

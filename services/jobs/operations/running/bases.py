@@ -53,12 +53,12 @@ def _good(tx: Session, key: JobKey) -> Base | None:
     found = jobs.find(key)
     if found is None or found.state is not JobState.SUCCESS:
         return None
-    recovered = SetStore(tx).with_records(found.number) if found.counters.recovered else []
+    recovered = SetStore(tx).records(found.number) if found.counters.recovered else []
     return Base(
         jobs.root(found.number),
         found.number,
         origin=Origins(tx).find(found.number),
-        recovered_in=tuple(one.records for one in recovered),
+        recovered_in=tuple(recovered),
     )
 
 

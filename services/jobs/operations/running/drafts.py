@@ -6,10 +6,14 @@ Elsewhere: who finds them (planning.py); what runs (domain/plans.py).
 """
 
 from array import array
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain, islice
+from operator import eq
 from pathlib import Path
 from tempfile import NamedTemporaryFile
+from typing import IO, overload
 
 from services.jobs.domain.datums import Datum, DatumState, datum_hash, datum_id
 from services.jobs.domain.origins import Origin
@@ -24,6 +28,28 @@ from services.kit.sortedmap.rows import EMPTY, Removed, Root, Row
 ID_BYTES = 32
 
 
+class Ranges(Sequence[tuple[int, int, int]]):
+    """Of each set (begin, length, datums), in 24 bytes: there may be as many sets as datums."""
+
+    def __init__(self, ranges: Iterable[tuple[int, int, int]] = ()) -> None:
+        self._numbers = array("Q", chain.from_iterable(ranges))
+
+    def __len__(self) -> int:
+        return len(self._numbers) // 3
+
+    @overload
+    def __getitem__(self, at: int) -> tuple[int, int, int]: ...
+    @overload
+    def __getitem__(self, at: slice) -> list[tuple[int, int, int]]: ...
+    def __getitem__(self, at: int | slice) -> tuple[int, int, int] | list[tuple[int, int, int]]:
+        if isinstance(at, slice):
+            return [self[index] for index in range(*at.indices(len(self)))]
+        if not 0 <= at < len(self):
+            raise IndexError(at)
+        begin, length, datums = self._numbers[3 * at : 3 * at + 3]
+        return begin, length, datums
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """What a job does. ranges: (begin, length, datums) of each set in the object `key`.
@@ -33,7 +59,7 @@ class Plan:
     """
 
     key: str
-    ranges: tuple[tuple[int, int, int], ...]
+    ranges: "Ranges"
     total: int
     skipped: int
     root: Root
@@ -80,20 +106,31 @@ class Draft:
 
     def by_id(self) -> tuple[list[int], dict[bytes, int]]:
         """Where each datum is, by ascending id, of equal ids the first; and how often those came that came again."""
-        every = sorted(range(len(self)), key=self.id)
-        order, again = list[int](), dict[bytes, int]()
-        before = b""
-        for at in every:
-            id = self.id(at)
-            if id == before:
-                again[id] = again.get(id, 0) + 1
-            else:
-                order.append(at)
-                before = id
-        return order, again
+        every = bytes(self._ids)
+        ids = [every[begin : begin + ID_BYTES] for begin in range(0, len(every), ID_BYTES)]
+        order = sorted(range(len(ids)), key=ids.__getitem__)
+        if not any(map(eq, map(ids.__getitem__, order), map(ids.__getitem__, islice(order, 1, None)))):
+            return order, {}
+        counts = Counter(ids)
+        firsts = [at for place, at in enumerate(order) if place == 0 or ids[order[place - 1]] != ids[at]]
+        return firsts, {id: count - 1 for id, count in counts.items() if count > 1}
 
     def plan(self, indexes: Indexes, base: Root, known: Iterable[Row], spec: PipelineSpec, order: list[int]) -> Plan:
         """Decide, and store the plan object. known: rows of the base, ascending; the rest of them stays. Blocks."""
+        if base.rows:
+            removed, running, skipped, looked_at = self._decided(known, order, every_job=spec.every_job)
+        else:
+            removed, running, skipped, looked_at = Removals(), array("Q", sorted(order)), 0, 0
+        untouched = base.rows - looked_at
+        skipped += untouched
+        root, packs = without(indexes, base, removed) if skipped else (EMPTY, ())
+        key, ranges = self._store(indexes, running, spec)
+        return Plan(key, ranges, untouched + len(order), skipped, root, packs, removed)
+
+    def _decided(
+        self, known: Iterable[Row], order: Sequence[int], *, every_job: bool
+    ) -> tuple[Removals, Sequence[int], int, int]:
+        """What is removed, what runs in the order found, how many are skipped, and how many of the base were known."""
         removed, runs, position = Removals(), bytearray(len(self)), iter(order)
         looked_at = skipped = 0
         row: Row | None = None
@@ -105,7 +142,7 @@ class Draft:
                 yield Known(row.key, row.digest, DatumState(row.kind))
 
         wanted = ((self.id(at), self._hash(at)) for at in order)
-        for _, fate in fates(wanted, told(), every_job=spec.every_job):
+        for _, fate in fates(wanted, told(), every_job=every_job):
             at = -1 if fate is Fate.GONE else next(position)
             if fate is Fate.SKIP:
                 skipped += 1
@@ -115,39 +152,31 @@ class Draft:
             if fate is not Fate.NEW:
                 assert row is not None
                 removed.add(row)  # the one that was told last: nothing is told ahead
-        untouched = base.rows - looked_at
-        skipped += untouched
-        root, packs = without(indexes, base, removed) if skipped else (EMPTY, ())
-        running = [at for at in range(len(self)) if runs[at]]
-        key, ranges = self._store(indexes, running, spec)
-        return Plan(key, ranges, untouched + len(order), skipped, root, packs, removed)
+        running = array("Q", (at for at in range(len(self)) if runs[at]))
+        return removed, running, skipped, looked_at
 
-    def _store(
-        self, indexes: Indexes, running: list[int], spec: PipelineSpec
-    ) -> tuple[str, tuple[tuple[int, int, int], ...]]:
+    def _store(self, indexes: Indexes, running: Sequence[int], spec: PipelineSpec) -> tuple[str, Ranges]:
         if not running:
-            return "", ()
+            return "", Ranges()
         key = key_of(PLANS, indexes.fresh().hex())
-        lengths = cut_sets(
-            ((self._sizes[at], self._begins[at + 1] - self._begins[at]) for at in running),
-            spec.sets,
-            to_run=len(running),
-            workers=spec.parallelism,
-        )
+        sizes = ((self._sizes[at], self._begins[at + 1] - self._begins[at]) for at in running)
+        lengths = cut_sets(sizes, spec.sets, to_run=len(running), workers=spec.parallelism)
         self._file.flush()
-        ranges, begin, at = [], 0, 0
         with NamedTemporaryFile(dir=Path(self._file.name).parent, suffix=".plan", delete=False) as out:
-            for count in lengths:
-                part = running[at : at + count]
-                size = 0
-                for piece in self._pieces(part):
-                    size += out.write(piece)
-                ranges.append((begin, size, count))
-                begin, at = begin + size, at + count
+            ranges = Ranges(self._written(out, running, lengths))
         indexes.objects.adopt(key, Path(out.name))
-        return key, tuple(ranges)
+        return key, ranges
 
-    def _pieces(self, part: list[int]) -> Iterator[bytes]:
+    def _written(
+        self, out: IO[bytes], running: Sequence[int], lengths: Iterable[int]
+    ) -> Iterator[tuple[int, int, int]]:
+        begin = at = 0
+        for count in lengths:
+            size = sum(map(out.write, self._pieces(running[at : at + count])))
+            yield begin, size, count
+            begin, at = begin + size, at + count
+
+    def _pieces(self, part: Sequence[int]) -> Iterator[bytes]:
         """The lines of some datums; neighbours are read in one go."""
         start = 0
         for place in range(1, len(part) + 1):

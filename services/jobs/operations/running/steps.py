@@ -208,8 +208,7 @@ class JobSteps:
         if await self._t.db.read(lambda tx: JobStore(tx).is_indexed(job.number)):
             return
         start = await self._t.db.read(lambda tx: JobStore(tx).root(job.number))
-        sets = await self._t.db.read(lambda tx: SetStore(tx).with_records(job.number))
-        names = [one.records for one in sets]
+        names = await self._t.db.read(lambda tx: SetStore(tx).records(job.number))
         root, packs = await asyncio.to_thread(index_of, self._t.indexes, start, names, self._t.planner.scratch)
         await self._t.db.run(moving.indexed, job.number, root, packs, now=self._t.clock.now())
 
