@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
+from urllib.parse import quote, urlsplit
 
 import grpc
 
@@ -16,9 +17,12 @@ from datamill.wire import pfs_v2_pb2 as pfs
 from datamill.wire import pfs_v2_pb2_grpc as pfs_grpc
 from datamill.wire import pps_v2_pb2 as pps
 from datamill.wire import pps_v2_pb2_grpc as pps_grpc
+from datamill.wire import secrets_v1_pb2 as secrets
 from datamill.wire import trees_v1_pb2 as trees
 from datamill.wire import trees_v1_pb2_grpc as trees_grpc
-from services.jobs.domain.errors import CommitGone, InputRefused, PipelineNotFound
+from datamill.wire.secrets_v1_pb2_grpc import SecretServiceStub
+from services.jobs.domain.errors import CommitGone, InputRefused, PasswordMissing, PipelineNotFound
+from services.jobs.domain.jobs import JobKey
 from services.jobs.domain.specs import PipelineSpec
 from services.jobs.spec_reader import read_spec
 from services.kit.rpc.server import PROBLEM_HEADER
@@ -247,12 +251,16 @@ class Pfs:
 
         await pfs_grpc.APIStub(self.channel).ModifyFile(messages(), timeout=600)
 
-    async def egress(self, ref: CommitRef, target: bytes) -> None:
-        """Copy the files of a commit out. target: a pipeline's egress. Raises AioRpcError as PFS does."""
+    async def egress(self, ref: CommitRef, target: bytes, password: str = "") -> None:
+        """Copy the files of a commit out. target: a pipeline's egress; password: for its database.
+
+        Raises AioRpcError as PFS does.
+        """
         wanted = pps.Egress.FromString(target)
         request = pfs.EgressRequest(commit=ref.wire())
         if wanted.HasField("sql_database"):
             request.sql_database.CopyFrom(wanted.sql_database)
+            request.sql_database.url = with_password(wanted.sql_database.url, password)
         else:
             request.object_storage.url = wanted.object_storage.url or wanted.URL
         await pfs_grpc.APIStub(self.channel).Egress(request, timeout=EGRESS_SECONDS, wait_for_ready=True)
@@ -289,6 +297,19 @@ class Pps:
         state = pps.PipelineState.Name(info.state).removeprefix("PIPELINE_")
         return Health(state, info.reason, info.details.workers_requested, info.details.workers_available)
 
+    async def secret(self, key: JobKey, version: int, name: str, entry: str) -> str:
+        """A value of a secret that a version of a pipeline names. Raises AioRpcError; PasswordMissing without it."""
+        request = secrets.FetchSecretsRequest(
+            pipeline=pps.Pipeline(name=key.pipeline, project=pfs.Project(name=key.project)),
+            pipeline_version=version,
+            names=[name],
+        )
+        answer = await SecretServiceStub(self.channel).FetchSecrets(request, timeout=30, wait_for_ready=True)
+        for one in answer.secrets:
+            if entry in one.values:
+                return one.values[entry].decode("utf-8", "replace")
+        raise PasswordMissing()
+
     async def versions(self, project: str, name: str) -> list[PipelineSpec]:
         """All versions, newest first; none when there is no such pipeline."""
         wanted = pps.Pipeline(name=name, project=pfs.Project(name=project))
@@ -311,6 +332,15 @@ class Pps:
 
 def _match(entry: trees.TreeEntry) -> Match:
     return Match(entry.path, entry.size_bytes, entry.digest, tuple(entry.captures))
+
+
+def with_password(url: str, password: str) -> str:
+    """The address of a database, with the password in it unless it has one."""
+    parts = urlsplit(url)
+    user, _, host = parts.netloc.rpartition("@")
+    if not password or ":" in user:
+        return url
+    return parts._replace(netloc=f"{user}:{quote(password, safe='')}@{host}").geturl()
 
 
 def _ref(commit: pfs.Commit) -> CommitRef:

@@ -36,6 +36,7 @@ def read_spec(info: pps.PipelineInfo) -> PipelineSpec:
         failed=info.reason or "the pipeline has failed" if info.state == pps.PIPELINE_FAILURE else "",
         document=info.SerializeToString(),
         egress=details.egress.SerializeToString(),
+        egress_secret=(details.egress.sql_database.secret.name, details.egress.sql_database.secret.key),
         service=info.type == pps.PipelineInfo.PIPELINE_TYPE_SERVICE,
     )
 

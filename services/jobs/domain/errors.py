@@ -75,3 +75,8 @@ class NotPlanned(Refused):
 
     def __init__(self, key: JobKey) -> None:
         super().__init__(f"job {key} has not found its datums yet; `why job` says what it is waiting for")
+
+
+class PasswordMissing(Problem):
+    def __init__(self) -> None:
+        super().__init__("must set PACHYDERM_SQL_PASSWORD")

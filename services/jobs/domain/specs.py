@@ -30,6 +30,8 @@ class PipelineSpec:
     document: bytes
     egress: bytes = b""
     """Where the outputs of a job are copied to, as PPS sends it; empty: nowhere."""
+    egress_secret: tuple[str, str] = ("", "")
+    """Name and key of the secret that has the password of the database there."""
     service: bool = False
     """Its jobs stay RUNNING until the next one, and have no meta commits."""
 

@@ -44,7 +44,6 @@ def check(spec: Spec, key: PipelineKey) -> None:
 def unsupported(spec: Spec) -> list[str]:
     """The parts of the spec that this version does not do, by name."""
     found: list[str] = [field for field in ("specCommit",) if field in spec]
-    found += ["egress.sqlDatabase"] if (spec.get("egress") or {}).get("sqlDatabase") is not None else []
     found += [field for field in ("s3Out",) if spec.get(field)]
     for tree in _all(spec.get("input") or {}):
         leaf = tree.get("pfs") or {}

@@ -16,12 +16,6 @@ from services.pps.domain.pipelines import Pipeline, State, Version, readers_firs
 KEY = PipelineKey("default", "edges")
 NAME_RULE = "only alphanumeric characters, underscores, and dashes are allowed"
 
-SQL = {
-    "egress": {
-        "sqlDatabase": {"url": "postgres://h/d", "fileFormat": {"type": "CSV"}, "secret": {"name": "s", "key": "k"}}
-    }
-}
-
 
 def leaf(**fields: Any) -> dict[str, Any]:
     return {"pfs": {"repo": "images", "glob": "/*", **fields}}
@@ -140,7 +134,6 @@ def test_bad_specs(fields: dict[str, Any], text: str) -> None:
 @pytest.mark.parametrize(
     ("fields", "name"),
     [
-        (SQL, "egress.sqlDatabase"),
         ({"s3Out": True}, "s3Out"), ({"input": leaf(s3=True, glob="/")}, "input.pfs.s3"),
     ],
 )  # fmt: skip

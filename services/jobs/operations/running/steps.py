@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 
 import grpc
 
-from services.jobs.clients import CommitFacts, CommitRef, Pfs
+from services.jobs.clients import CommitFacts, CommitRef, Pfs, Pps
 from services.jobs.domain.datums import Leaf
-from services.jobs.domain.errors import InputRefused
+from services.jobs.domain.errors import InputRefused, PasswordMissing
 from services.jobs.domain.inputs import leaves
 from services.jobs.domain.jobs import Job, JobKey, JobState, datum_failed, unrunnable
 from services.jobs.domain.records import read_record
@@ -49,6 +49,7 @@ class Tools:
 
     db: Database
     pfs: Pfs
+    pps: Pps
     planner: Planner
     indexes: Indexes
     queue: Queue
@@ -214,13 +215,16 @@ class JobSteps:
 
     async def _egress(self, job: Job) -> None:
         """Copy the outputs out, trying for ever: who has had enough stops the job."""
-        target, pause = (await self._spec(job)).egress, EGRESS_AGAIN
+        spec, pause = await self._spec(job), EGRESS_AGAIN
+        name, entry = spec.egress_secret
         while True:
             try:
-                await self._t.pfs.egress(commits_of(job)[0], target)
+                password = await self._t.pps.secret(job.key, job.version, name, entry) if name else ""
+                await self._t.pfs.egress(commits_of(job)[0], spec.egress, password)
                 break
-            except grpc.aio.AioRpcError as error:
-                self._say(job, f"egress failed and is tried again in {pause:g} s: {error.details()}")
+            except (grpc.aio.AioRpcError, PasswordMissing) as error:
+                why = error.details() if isinstance(error, grpc.aio.AioRpcError) else error
+                self._say(job, f"egress failed and is tried again in {pause:g} s: {why}")
             await asyncio.sleep(pause)
             pause = min(pause * 2, EGRESS_AT_LEAST_EVERY)
         await self._move(JobState.FINISHING, of=JobState.EGRESSING)
