@@ -152,7 +152,25 @@ class Repos:
             removal = pfs.DeleteRepoRequest(repo=_repo(*key, "meta"), force=True)
             gone.append(transaction.TransactionRequest(delete_repo=removal))
         sources = await self.sources_to_make(version)
-        return [*gone, *version_requests(version, create=create, stopped=stopped, sources=sources)]
+        left = (
+            []
+            if create
+            else [*await self._left(version, "user"), *([] if other else await self._left(version, "meta"))]
+        )
+        cut = [_create_branch(branch.repo, branch.name) for branch in left]
+        return [*gone, *cut, *version_requests(version, create=create, stopped=stopped, sources=sources)]
+
+    async def _left(self, version: Version, kind: str) -> list[pfs.Branch]:
+        """Branches that earlier versions wrote to: no job would finish the commits that inputs make on them."""
+        asked, spec = pfs.ListBranchRequest(repo=_repo(*version.key, kind)), _repo(*version.key, "spec")
+        try:
+            listed = [info async for info in pfs_grpc.APIStub(self.channel).ListBranch(asked)]
+        except grpc.aio.AioRpcError as error:
+            if error.code() is grpc.StatusCode.NOT_FOUND:
+                return []
+            raise
+        others = [info for info in listed if info.branch.name != version.spec["outputBranch"]]
+        return [info.branch for info in others if any(one.repo == spec for one in info.direct_provenance)]
 
     async def made_version(self, version: Version) -> str:
         """The spec commit that this very version made, or "" when it never came to that."""
