@@ -31,6 +31,8 @@ class Server:
         self._lock = threading.Lock()
         self._epoll = select.epoll()
         self._epoll.register(self._listener, select.EPOLLIN)
+        self._nudge = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._epoll.register(self._nudge, select.EPOLLIN)
         self._stop = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._taken_over = False
         self._watched = False
@@ -52,6 +54,7 @@ class Server:
         self._listener.close()
         self._epoll.close()
         os.close(self._stop)
+        os.close(self._nudge)
 
     def take_over(self, taken: bool) -> None:
         """From now on, or no longer, the caller calls `turn`."""
@@ -67,6 +70,8 @@ class Server:
             for fd, events in self._epoll.poll(0):
                 if fd == self._listener.fileno():
                     self._accept()
+                elif fd == self._nudge:
+                    os.eventfd_read(fd)
                 else:
                     self._attend(fd, events)
 
@@ -81,6 +86,7 @@ class Server:
                 ready = poll.poll(LATE_SECONDS * 1000)
                 if not ready and not self._watched:
                     self.turn()
+                    os.eventfd_write(self._nudge, 1)  # who took over may have begun to watch meanwhile
             else:
                 ready = [each for each in both.poll() if each[0] == self._stop]
                 if not ready and not self._taken_over:

@@ -1,6 +1,7 @@
 """The worker's own small gRPC server, asked by real gRPC clients and by whoever speaks nonsense."""
 
 import asyncio
+import select
 import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -108,6 +109,7 @@ def test_another_thread_takes_over_and_gives_back(server: Server) -> None:
         assert call(b"1", timeout=120) == b"111"
         server.take_over(True)
         assert call(b"2", timeout=120) == b"222"  # nobody watches: a little later, the server's own thread does
+        assert select.select([server.fd], [], [], 120)[0], "who took over is not told what was done in its place"
         server.watch(True)
         waiting = call.future(b"3", timeout=120)
 
