@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from math import ceil
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from google.protobuf import json_format
 
 from datamill.wire import pfs_v2_pb2 as pfs
 from datamill.wire import pps_v2_pb2 as pps
+from services.jobs.operations.running.moving import SETS_AT_ONCE
 from tests.support.servers import eventually, unique
 from tests.system.jobs.hands import Bench, job, repo
 
@@ -23,6 +25,7 @@ def joined(source: str, **more: Any) -> Tree:
     return leaf(source, "/(?)*", joinOn="$1", **more)
 
 
+ONE_EACH = {"datumSetSpec": {"number": 1}}
 KINDS: Mapping[str, Callable[[str, str], Tree]] = {
     "whole": lambda a, b: leaf(a, "/"),
     "everything": lambda a, b: leaf(a, "/**"),
@@ -90,3 +93,20 @@ def work(bench: Bench, id: str) -> set[str]:
 
     eventually(ended, f"job {id} succeeded", seconds=120)
     return done
+
+
+def test_a_job_of_more_sets_than_fit_in_a_transaction_is_laid_out_and_stopped(bench: Bench) -> None:
+    many = 2 * SETS_AT_ONCE + 1
+    folders = leaf(bench.source, "/*")
+    bench.ended(bench.create(input={"cross": [folders, {"pfs": {**folders["pfs"], "name": "again"}}]}, **ONE_EACH))
+    id = bench.commit({f"/{number}": b"x" for number in range(ceil(many**0.5))})
+    hands = bench.hands()
+    done = [hands.do_one(lambda _: {}) for _ in range(3)]
+    assert [(held.index, len(held.datums)) for held in done] == [(0, 1), (1, 1), (2, 1)]
+    info = bench.inspect(id)
+    assert (info.state, info.data_total, info.data_processed) == (pps.JOB_RUNNING, ceil(many**0.5) ** 2, 3)
+    bench.jobs.StopJob(pps.StopJobRequest(job=job(bench.name, id), reason="enough"))
+    assert (bench.ended(id).state, bench.output_error(id)) == (pps.JOB_KILLED, "enough")
+    after = bench.commit({f"/{number}": None for number in range(1, ceil(many**0.5))})
+    assert len(hands.do_one(lambda _: {}).datums) == 1
+    assert bench.ended(after).data_processed == 1

@@ -77,6 +77,7 @@ class Draft:
 
     def __init__(self, folder: Path, salt: str) -> None:
         self._file = NamedTemporaryFile(dir=folder, suffix=".plan")  # noqa: SIM115 - closed by `close`
+        self._write = self._file.file.write  # the file itself: its wrapper costs more than a line
         self._salt, self._lines = salt, Lines()
         self._ids, self._hashes = bytearray(), bytearray()
         self._begins, self._sizes = array("Q", [0]), array("Q")
@@ -92,7 +93,7 @@ class Draft:
         """Add a datum whose id is known."""
         hash = datum_hash(id, inputs, self._salt)
         line = self._lines.line(id, hash, inputs)
-        self._file.write(line)
+        self._write(line)
         self._ids += id
         self._hashes += hash
         self._begins.append(self._begins[-1] + len(line))

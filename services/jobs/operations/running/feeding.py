@@ -41,25 +41,25 @@ class Feeding:
 
     async def look(self) -> None:
         """To be called now and then: the queue needs more, or has lost some."""
+        waiting = await self.queue.waiting(self.line, self.job)  # first: a set is done before its message is
         unfinished = await self.db.read(lambda tx: SetStore(tx).open_up_to(self.job, self._fed))
-        waiting = await self.queue.waiting(self.line, self.job)
         self._short = 0 if waiting >= unfinished else self._short + 1
         if self._short == LOST_AFTER:
             self._short = 0
-            again, _ = await self._open(after=-1, up_to=self._fed)
+            again, _ = await self._open(after=-1, up_to=self._fed, most=2 * QUEUED_AT_ONCE)
             log.warning("the queue lost sets of job %d: %d are queued again", self.job, len(again))
             await self.queue.put(self.line, self.job, again)
-        elif self._more and waiting < QUEUED_AT_ONCE // 2:
+        elif self._more and not self._short and waiting < QUEUED_AT_ONCE // 2:
             await self._feed()
 
     async def _feed(self) -> None:
-        some, last = await self._open(after=self._fed)
+        some, last = await self._open(after=self._fed, most=QUEUED_AT_ONCE)
         self._more = last is not None
         if last is not None:
             await self.queue.put(self.line, self.job, some)
             self._fed = last
 
-    async def _open(self, *, after: int, up_to: int | None = None) -> tuple[list[int], int | None]:
+    async def _open(self, *, after: int, most: int, up_to: int | None = None) -> tuple[list[int], int | None]:
         """The next OPEN sets that nobody holds, and the last one that was looked at, if any."""
         now = self.clock.now()
-        return await self.db.read(lambda tx: SetStore(tx).open_after(self.job, after, up_to, QUEUED_AT_ONCE, now))
+        return await self.db.read(lambda tx: SetStore(tx).open_after(self.job, after, up_to, most, now))

@@ -9,6 +9,7 @@ a plan while it is made (drafts.py); the base (bases.py); joins and groups by ke
 """
 
 import asyncio
+import heapq
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -219,18 +220,20 @@ class Planner:
         """Plan from what has changed. Blocks."""
         assert base.origin is not None
         reader = self.indexes.reader
-        counts, left = Counter[bytes](), set[bytes]()
+        counts, left, counting = Counter[bytes](), set[bytes](), may_repeat(now.tree)
         for datum, is_new in come(now.tree, changes):
             id = datum_id(datum)
             draft.put(id, datum)
-            counts[id] += is_new
+            if counting:
+                counts[id] += is_new
         for datum in gone(now.tree, changes):
             id = datum_id(datum)
             left.add(id)
-            counts[id] -= 1
+            if counting:
+                counts[id] -= 1
         sink = self.indexes.sink()
         repeats = base.origin.repeats
-        if may_repeat(now.tree):
+        if counting:
             extra = self._extra(base, counts)
             left = {id for id in left if extra[id] < 0}
             repeats = apply(reader, repeats, _repeated(extra), sink)
@@ -238,9 +241,10 @@ class Planner:
         edits = [edit for leaf in now.leaves for edit in matching.edits(leaf, changes.changed[leaf])]
         matches = apply(reader, base.origin.matches, sorted(edits, key=by_key), sink)
         sink.flush()
-        self._add_recovered(now, base, draft, left)
+        if base.recovered_in:
+            self._add_recovered(now, base, draft, left)
         order, _ = draft.by_id()
-        touched = sorted(left.union(map(draft.id, order)))
+        touched = heapq.merge(sorted(left), map(draft.id, order))  # nothing is in both
         known = (row for row in get_many(reader, base.root, touched) if row is not None)
         plan = draft.plan(self.indexes, base.root, known, now.spec, order)
         origin = replace(now.origin(), matches=matches, repeats=repeats)
