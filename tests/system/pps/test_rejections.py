@@ -136,8 +136,11 @@ def test_nothing_stays_of_what_cannot_be_created(side: Side, names: dict[str, st
 
 
 def test_a_pipeline_stays_as_it_is_when_an_update_is_refused(side: Side, names: dict[str, str]) -> None:
+    below = unique("below")
+    side.pps.CreatePipeline(pipeline(below, "true", leaf(names["OLD"], "/*")))
+    circle = (pfs_input(repo=below), grpc.StatusCode.INTERNAL, "cycle detected")
     before, wrong = vars(Kept(side)), []
-    for fields, code, sentence in BAD:
+    for fields, code, sentence in [*BAD, circle]:
         if "pipeline" in fields:
             continue
         if "specCommit" in fields:
