@@ -4,8 +4,6 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 
-from google.protobuf.struct_pb2 import Struct
-
 from datamill.wire import logs_pb2 as logs
 from datamill.wire.logs_pb2_grpc import APIServicer
 from services.jobs.domain.log_queries import LogQuery
@@ -14,9 +12,12 @@ from services.jobs.operations.history import paging
 from services.jobs.operations.history.choosing import Choice
 from services.jobs.operations.history.paging import Range
 from services.jobs.operations.history.reading import LogReader
-from services.jobs.servicers import log_queries, to_wire
+from services.jobs.servicers import log_queries
+from services.jobs.servicers.log_encoding import Records
 from services.jobs.servicers.log_queries import Asked
-from services.kit.rpc.server import Context
+from services.kit.rpc.server import Answers, Context, Encoded
+
+AT_A_TIME = 256
 
 
 class LogService(APIServicer):
@@ -25,23 +26,26 @@ class LogService(APIServicer):
     def __init__(self, reader: LogReader) -> None:
         self._reader = reader
 
-    async def GetLogs(self, request: logs.GetLogsRequest, context: Context) -> AsyncIterator[logs.GetLogsResponse]:
+    async def GetLogs(self, request: logs.GetLogsRequest, context: Context) -> Answers:
+        """Messages are logs.GetLogsResponse."""
+        encoded = Records()
         asked = log_queries.asked(request)
         if asked is None:
             return
         if request.tail and not asked.range.backwards:
             following = records(self._reader, asked.queries, asked.choice, follow=True)
             async for record in paging.in_order(following, asked.range):
-                yield logs.GetLogsResponse(log=_message(record))
+                yield Encoded([encoded(record)])
             return
         left, first = asked.range, list[Record]()
         async for page, after in self._pages(asked):
             left, first = after, first or page
-            for record in page:
-                yield logs.GetLogsResponse(log=_message(record))
+            for start in range(0, len(page), AT_A_TIME):
+                yield Encoded(map(encoded, page[start : start + AT_A_TIME]))
         if request.want_paging_hint:
             before = paging.before(asked.range, first, await self._of_one_time(asked, first))
-            yield logs.GetLogsResponse(paging_hint=log_queries.hint(request, asked.range, left, before))
+            hint = log_queries.hint(request, asked.range, left, before)
+            yield Encoded([logs.GetLogsResponse(paging_hint=hint).SerializeToString()])
 
     async def _pages(self, asked: Asked) -> AsyncIterator[tuple[list[Record], Range]]:
         """What is asked for, in pieces that fit into memory, and after each what comes after it."""
@@ -87,15 +91,3 @@ async def records(
                     record = Record(batch, at, text)
                     if choice(record):
                         yield record
-
-
-def _message(record: Record) -> logs.LogMessage:
-    message = logs.LogMessage(object=Struct())
-    message.verbatim.line = record.raw.encode("utf-8", "replace")
-    message.verbatim.timestamp.FromNanoseconds(record.at)
-    message.native_timestamp.FromNanoseconds(record.at)
-    message.object.update({**record.fields, **{f"#{name}": value for name, value in record.labels.items()}})
-    if record.batch.scope.project:
-        (line,) = to_wire.log_messages(replace(record.batch, lines=((record.at, record.text),)))
-        message.pps_log_message.CopyFrom(line)
-    return message

@@ -1,7 +1,6 @@
 """GetLogs of pps_v2.API. Elsewhere: reading lines (operations/history/reading.py); where they come from (traces.py)."""
 
 from collections import deque
-from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
 
@@ -10,13 +9,13 @@ from google.protobuf.duration_pb2 import Duration
 from datamill.wire import pps_v2_pb2 as pps
 from services.jobs.domain.errors import PipelineNotFound, Wrong
 from services.jobs.domain.jobs import JobKey
-from services.jobs.domain.log_lines import LogBatch
 from services.jobs.domain.log_queries import LogQuery
 from services.jobs.operations.history.reading import LogReader
-from services.jobs.servicers import from_wire, to_wire
+from services.jobs.servicers import from_wire
 from services.jobs.servicers.jobs import Parts
+from services.jobs.servicers.log_encoding import lines_of
 from services.kit.errors import NotFound
-from services.kit.rpc.server import Context
+from services.kit.rpc.server import Answers, Context, Encoded
 from services.kit.time.times import span_of
 
 DAY, NO_TIME = timedelta(hours=24), timedelta(0)
@@ -30,22 +29,21 @@ class LogRpcs:
 
     _p: Parts
 
-    async def GetLogs(self, request: pps.GetLogsRequest, context: Context) -> AsyncIterator[pps.LogMessage]:
+    async def GetLogs(self, request: pps.GetLogsRequest, context: Context) -> Answers:
+        """Messages are pps_v2.LogMessage."""
         query = await self._query(request)
         tools = self._p.tools
         reader = LogReader(tools.db, tools.logs, tools.indexes.objects)
-        last: deque[pps.LogMessage] | None = deque(maxlen=request.tail) if request.tail > 0 else None
+        last: deque[bytes] | None = deque(maxlen=request.tail) if request.tail > 0 else None
         async with aclosing(reader.read(query, follow=request.follow)) as batches:
             async for batch in batches:
                 if batch is None:
-                    for message in last or ():
-                        yield message
+                    yield Encoded(last or ())
                     last = None
                 elif last is None:
-                    for message in _messages(batch):
-                        yield message
+                    yield lines_of(batch)
                 else:
-                    last.extend(_messages(batch))
+                    last.extend(lines_of(batch))
 
     async def _query(self, request: pps.GetLogsRequest) -> LogQuery:
         """Which lines. Raises Wrong, NotFound."""
@@ -93,11 +91,3 @@ def since_of(span: Duration, now: datetime) -> datetime:
 def nanoseconds(time: datetime) -> int:
     """Since 1970."""
     return (time - EPOCH) // timedelta(microseconds=1) * 1000
-
-
-def _messages(batch: LogBatch) -> Iterator[pps.LogMessage]:
-    """Lines of the services are bare."""
-    if batch.scope.project:
-        yield from to_wire.log_messages(batch)
-    else:
-        yield from (pps.LogMessage(message=text) for _, text in batch.lines)

@@ -10,7 +10,6 @@ from datamill.wire import pps_v2_pb2 as pps
 from datamill.wire import work_v1_pb2 as work
 from services.jobs.domain.datums import Datum, InputFile
 from services.jobs.domain.jobs import Job, JobKey, Stats
-from services.jobs.domain.log_lines import LogBatch
 from services.jobs.domain.records import Planned
 from services.jobs.operations.activity import Activity
 
@@ -150,25 +149,3 @@ def work_datum(planned: Planned) -> work.Datum:
             for file in planned.inputs
         ],
     )
-
-
-def log_messages(batch: LogBatch) -> list[pps.LogMessage]:
-    data = [
-        pps.InputFile(path=path, hash=bytes.fromhex(hash)) for path, hash in zip(batch.paths, batch.hashes, strict=True)
-    ]
-    found = []
-    for at, text in batch.lines:
-        message = pps.LogMessage(
-            project_name=batch.scope.project,
-            pipeline_name=batch.scope.pipeline,
-            job_id=batch.scope.job,
-            datum_id=batch.scope.datum,
-            worker_id=batch.worker,
-            master=batch.master,
-            user=batch.user,
-            data=data,
-            message=text.rstrip("\n"),
-        )
-        message.ts.FromNanoseconds(at)
-        found.append(message)
-    return found

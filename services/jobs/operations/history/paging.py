@@ -12,7 +12,7 @@ from services.jobs.domain.log_records import Record
 
 WINDOW = 2_000_000_000
 HELD = 20_000
-PAGE = 20_000
+PAGE = 100_000
 
 
 @dataclass(frozen=True, slots=True)
