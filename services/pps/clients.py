@@ -207,7 +207,8 @@ class Repos:
     async def _removal(self, version: Version, keep_repo: bool, force: bool) -> list[transaction.TransactionRequest]:
         key, requests = version.key, list[transaction.TransactionRequest]()
         if keep_repo:
-            requests += _branches(version, stopped=True, meta=False)
+            if await self.exists(key):
+                requests += _branches(version, stopped=True, meta=False)
             kinds = ["meta", "spec"]
         else:
             kinds = ["user"] if await self.exists(key) else ["meta", "spec"]

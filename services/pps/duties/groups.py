@@ -17,6 +17,7 @@ from services.pps.domain import scaling, specs
 from services.pps.domain.kinds import autoscales
 from services.pps.domain.pipelines import MAY_HAVE_WORKERS, Pipeline, State, set_up_mistake
 from services.pps.domain.secrets import folders
+from services.pps.duties.containers import container_of
 from services.pps.duties.presence import Presence
 from services.pps.duties.scaler import Scaler
 from services.pps.operations import holding, intents
@@ -68,17 +69,26 @@ class Groups:
         await self.heed_loss()
         wanted = {str(one.key): one for one in pipelines if one.state in MAY_HAVE_WORKERS and not one.stopped}
         now, replica = self._t.clock.now(), self._t.presence.replica
-        held = await self._t.db.run(holding.groups, sorted(wanted), replica, now)
+        held = await self._t.db.read(holding.held, replica)
+        if held != set(wanted):  # most of the time there is nothing to take, and nothing to write
+            held = await self._t.db.run(holding.groups, sorted(wanted), replica, now)
         await self._only(held)
         scaled = [one.key for name, one in wanted.items() if name in held and autoscales(one.version.spec)]
         await self._t.scaler.watch(scaled)
         await self._runtime.prepare(min(len(scaled), SPARES), self._t.env)
-        for name, pipeline in wanted.items():
-            if name in held:
-                await self._settle(name, pipeline)
+        async with asyncio.TaskGroup() as settling:  # one that is slow to stop does not hold up the others
+            for name, pipeline in wanted.items():
+                if name in held:
+                    settling.create_task(self._settled(name, pipeline))
 
     async def _only(self, names: "frozenset[str] | set[str]") -> None:
         await asyncio.gather(*(self._runtime.stop(name) for name in self._runtime.names() if name not in names))
+
+    async def _settled(self, name: str, pipeline: Pipeline) -> None:
+        try:
+            await self._settle(name, pipeline)
+        except Exception:
+            log.exception("the workers of %s could not be looked after; it is tried again", name)
 
     async def _settle(self, name: str, pipeline: Pipeline) -> None:
         spec = pipeline.version.spec
@@ -134,6 +144,7 @@ class Groups:
         return Group(
             name=name, version=version.number, count=count, spec=self._t.spec_of(pipeline),
             env=self._t.env, private=folders(version.spec), secrets=secrets,
+            container=container_of(version.spec),
         )  # fmt: skip
 
     async def _set(self, pipeline: Pipeline, state: State, reason: str, status: GroupStatus | None = None) -> None:

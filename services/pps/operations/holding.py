@@ -21,6 +21,11 @@ def leave(tx: Session, replica: str) -> None:
     Holders(tx).leave(replica)
 
 
+def held(tx: Session, replica: str) -> set[str]:
+    """The worker groups that this replica runs."""
+    return {duty.removeprefix(GROUP) for duty in Holders(tx).held(GROUP, replica)}
+
+
 def groups(tx: Session, wanted: Iterable[str], replica: str, now: datetime) -> set[str]:
     """The worker groups, among those that there should be, that this replica is to run. Others are given up."""
     holders, duties = Holders(tx), [GROUP + name for name in wanted]

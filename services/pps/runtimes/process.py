@@ -69,6 +69,7 @@ class ProcessRuntime:
             running = None
         if running is None:
             running = self._groups[group.name] = _Running(group)
+            log.info("image %s of %s is not used: workers are processes here", group.container.image, group.name)
         running.group = group
         count = min(group.count, MOST_WORKERS)
         while len(running.slots) > count:
