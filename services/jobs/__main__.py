@@ -26,9 +26,9 @@ from services.jobs.operations.history.reading import LogReader
 from services.jobs.operations.history.sealing import Sealing
 from services.jobs.operations.logs import Logs
 from services.jobs.operations.naming import Names
+from services.jobs.operations.planning.planner import Planner
 from services.jobs.operations.queue import Queue
 from services.jobs.operations.running.creating import Creator
-from services.jobs.operations.running.planning import Planner
 from services.jobs.operations.running.steps import Tools
 from services.jobs.operations.wakes import Wakes
 from services.jobs.servicers.api import JobsApi

@@ -3,7 +3,7 @@
 A pfs input gives one datum per match, in path order. cross is the product in child order, union the concatenation.
 join and group take the inputs of their children one by one, each with its own key: join makes the product of the
 children per key, group one datum per key. Ids repeat when alternatives coincide; whoever makes a job keeps the first.
-Elsewhere: where the files come from (operations/running/planning.py); ids and hashes (datums.py).
+Elsewhere: where the files come from (operations/planning/planner.py); ids and hashes (datums.py).
 """
 
 from collections.abc import Callable, Iterable, Iterator

@@ -1,7 +1,7 @@
 """What a plan was made from, so that the next one can be told from what has changed since.
 
 Kept with a job as long as the job. A plan whose tree or salt is another one is not comparable: nothing is told from it.
-Elsewhere: the maps named here (operations/running/matching.py); changes of datums (changes.py).
+Elsewhere: the maps named here (operations/planning/matching.py); changes of datums (changes.py).
 """
 
 import hashlib

@@ -1,7 +1,7 @@
 """Which datums of a job run, which are skipped, and which are gone; and how those that run are cut into sets.
 
 Works by merging the job's datums with the base job's index, both by ascending id, so memory does not grow with them.
-Elsewhere: choosing the base (operations/running/bases.py); carrying the plan out (operations/planning.py).
+Elsewhere: choosing the base (operations/running/bases.py); carrying the plan out (operations/planning/drafts.py).
 """
 
 import sys

@@ -18,9 +18,9 @@ from services.jobs.domain.jobs import Stats
 from services.jobs.domain.plans import SetRule
 from services.jobs.domain.records import Planned, Record, read_planned, record_line
 from services.jobs.domain.specs import PipelineSpec
+from services.jobs.operations.planning.drafts import Plan
+from services.jobs.operations.planning.planner import Planner
 from services.jobs.operations.running.bases import Base
-from services.jobs.operations.running.drafts import Plan
-from services.jobs.operations.running.planning import Planner
 from services.jobs.storage.objects import Indexes, read_directory, write_records
 from services.kit.objects.local import LocalObjects
 from services.kit.sortedmap.change import apply

@@ -1,7 +1,7 @@
 """Why a datum ran in a job, was skipped, or went away: its record held against that of the base job.
 
 Elsewhere: what may be a reason (domain/explaining.py); what is held against what when a job is planned
-(running/planning.py).
+(planning/planner.py).
 """
 
 import asyncio

@@ -1,1 +1,1 @@
-"""A job from its commit to its end: making, planning, moving, killing."""
+"""A job from its commit to its end: making, moving, feeding the queue, killing."""

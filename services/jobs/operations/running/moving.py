@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from services.jobs.domain.errors import Superseded
 from services.jobs.domain.jobs import Counters, Job, JobKey, JobState, Stats
-from services.jobs.operations.running.drafts import Plan
+from services.jobs.operations.planning.drafts import Plan
 from services.jobs.storage.jobs import JobStore
 from services.jobs.storage.ledger import Ledger
 from services.jobs.storage.objects import INDEX, PLANS, name_of

@@ -1,7 +1,7 @@
 """What a job takes away from its commits before anything is put on them: outputs of datums that are gone or run again.
 
 Rows of such datums stay in memory in 92 bytes each; what they wrote is read and sent on some at a time.
-Elsewhere: which datums these are (drafts.py).
+Elsewhere: which datums these are (planning/drafts.py).
 """
 
 import asyncio

@@ -1,6 +1,6 @@
 """The steps of a job: each looks where the job stands, does its part, and can be repeated.
 
-Elsewhere: who runs them, and kills (duties/driver.py); planning (planning.py); results of sets (results.py).
+Elsewhere: who runs them, and kills (duties/driver.py); planning (../planning/); results of sets (results.py).
 """
 
 import asyncio
@@ -19,13 +19,13 @@ from services.jobs.domain.records import read_record
 from services.jobs.domain.sets import DatumSet
 from services.jobs.domain.specs import PipelineSpec
 from services.jobs.operations.logs import Logs
+from services.jobs.operations.planning.drafts import Plan
+from services.jobs.operations.planning.indexing import index_of
+from services.jobs.operations.planning.planner import Planner
 from services.jobs.operations.queue import Line, Queue
 from services.jobs.operations.running import moving, results
 from services.jobs.operations.running.bases import Base, find_base
-from services.jobs.operations.running.drafts import Plan
 from services.jobs.operations.running.feeding import Feeding
-from services.jobs.operations.running.indexing import index_of
-from services.jobs.operations.running.planning import Planner
 from services.jobs.operations.running.removing import remove_everything, remove_outputs
 from services.jobs.operations.running.results import attach, commits_of
 from services.jobs.operations.running.standing import SINGLE_DATUM, Standing

@@ -2,7 +2,7 @@
 
 Datums stream into a file as they are found; in memory stay 80 bytes each. The plan object holds the lines of those
 that run, in the order they are found, and a set is a range of it.
-Elsewhere: who finds them (planning.py); what runs (domain/plans.py).
+Elsewhere: who finds them (planner.py); what runs (domain/plans.py).
 """
 
 from array import array
@@ -20,7 +20,7 @@ from services.jobs.domain.origins import Origin
 from services.jobs.domain.plans import Fate, Known, cut_sets, fates
 from services.jobs.domain.records import Lines
 from services.jobs.domain.specs import PipelineSpec
-from services.jobs.operations.running.indexing import changed
+from services.jobs.operations.planning.indexing import changed
 from services.jobs.operations.running.removing import Removals
 from services.jobs.storage.objects import PLANS, Indexes, key_of
 from services.kit.sortedmap.rows import EMPTY, Removed, Root, Row

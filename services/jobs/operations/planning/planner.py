@@ -25,10 +25,10 @@ from services.jobs.domain.origins import Origin, fingerprint
 from services.jobs.domain.records import read_record
 from services.jobs.domain.specs import PipelineSpec
 from services.jobs.domain.templates import evaluate
+from services.jobs.operations.planning.drafts import Draft, Plan
+from services.jobs.operations.planning.matching import Matching
+from services.jobs.operations.planning.sorting import Sorting, by_key
 from services.jobs.operations.running.bases import Base
-from services.jobs.operations.running.drafts import Draft, Plan
-from services.jobs.operations.running.matching import Matching
-from services.jobs.operations.running.sorting import Sorting, by_key
 from services.jobs.storage.objects import Indexes, read_directory
 from services.kit.sortedmap.change import apply
 from services.kit.sortedmap.packs import Reader

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
-from services.jobs.operations.running.sorting import Sorting
+from services.jobs.operations.planning.sorting import Sorting
 from services.jobs.storage.objects import Indexes, read_directory
 from services.kit.sortedmap.change import apply
 from services.kit.sortedmap.rows import Edit, Root, Row

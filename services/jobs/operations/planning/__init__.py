@@ -1,0 +1,1 @@
+"""From input trees and base jobs to plans."""
