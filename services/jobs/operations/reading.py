@@ -11,13 +11,14 @@ from sqlalchemy.orm import Session
 from services.jobs.domain.jobs import Job
 from services.jobs.domain.records import Record, read_record
 from services.jobs.storage.jobs import JobStore, in_projects
-from services.jobs.storage.objects import Indexes, read_directory
+from services.jobs.storage.objects import Indexes, read_directory, read_entries, row_of
 from services.jobs.storage.sets import SetStore
 from services.jobs.storage.tables import JobRow
 from services.kit.sortedmap.rows import Root, Row
 from services.kit.sortedmap.tree import get, scan
 
 PAGE = 200
+ID_BYTES = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,12 +112,9 @@ def rows_of(indexes: Indexes, view: DatumView, marker: bytes, *, reverse: bool) 
     low = marker + b"\x00" if marker and not reverse else b""
     high = marker if marker and reverse else None
     rows = scan(indexes.reader, view.root, low, high, reverse=reverse)
-    more = (
-        (
-            row
-            for row in read_directory(indexes.objects, name, reverse=reverse)
-            if low <= row.key and (high is None or row.key < high)
-        )
-        for name in view.added
+    found = (entry for name in view.added for entry in read_entries(indexes.objects, name))
+    more = sorted(
+        (entry for entry in found if low <= entry[:ID_BYTES] and (high is None or entry[:ID_BYTES] < high)),
+        reverse=reverse,
     )
-    return heapq.merge(rows, *more, key=lambda row: row.key, reverse=reverse)
+    return heapq.merge(rows, map(row_of, more), key=lambda row: row.key, reverse=reverse)

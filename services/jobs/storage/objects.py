@@ -56,14 +56,23 @@ def write_records(objects: Objects, name: bytes, records: Iterable[tuple[bytes, 
     return name.hex()
 
 
-def read_directory(objects: Objects, name: str, *, reverse: bool = False) -> Iterator[Row]:
+def read_directory(objects: Objects, name: str) -> Iterator[Row]:
     """The rows that a records object adds to an index, by id. Keeps nothing but them in memory. Raises Corrupt."""
+    return map(row_of, read_entries(objects, name))
+
+
+def read_entries(objects: Objects, name: str) -> Iterator[bytes]:
+    """These rows as bytes that begin with the id, for those who keep many. Raises Corrupt."""
     pack = bytes.fromhex(name)
     directory = _directory(objects, records_key(pack))
-    places = range(0, len(directory), _ENTRY.size)
-    for at in reversed(places) if reverse else places:
-        id, hash, state, offset, length = _ENTRY.unpack_from(directory, at)
-        yield Row(id, state, 0, hash, Place(pack, offset, length))
+    for at in range(0, len(directory), _ENTRY.size):
+        yield directory[at : at + _ENTRY.size] + pack
+
+
+def row_of(entry: bytes) -> Row:
+    """An entry as a row of an index."""
+    id, hash, state, offset, length = _ENTRY.unpack_from(entry)
+    return Row(id, state, 0, hash, Place(entry[_ENTRY.size :], offset, length))
 
 
 def _directory(objects: Objects, key: str) -> bytes:
