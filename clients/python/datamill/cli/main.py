@@ -8,6 +8,7 @@ import gc
 import os
 import re
 import sys
+from collections.abc import Iterable
 from contextlib import suppress
 
 import click
@@ -99,21 +100,25 @@ def run(args: list[str]) -> int:
     except (Unavailable, Timeout) as error:
         return _say(told(error), NO_ANSWER)
     except Mistaken as error:
-        for text in error.lines:
-            _say(text, WRONG_USE)
-        return WRONG_USE
+        return _say_all(error.lines, WRONG_USE)
     except DatamillError as error:
         asked = isinstance(error.__cause__, grpc.RpcError)
         local = isinstance(error, Invalid) and not asked
         return _say(told(error), WRONG_USE if local else FAILED)
     except Unsuccessful as error:
-        return _say(str(error), FAILED)
+        return _say_all(error.args, FAILED)
     except OSError as error:
         return _say(f"{error.filename}: {error.strerror}" if error.filename else str(error), FAILED)
     except Exception as error:  # a mistake of ours
         if os.environ.get("DATAMILL_TRACEBACK"):
             raise
         return _say(f"unexpected {type(error).__name__}: {error} (DATAMILL_TRACEBACK=1 shows where)", FAILED)
+
+
+def _say_all(texts: Iterable[str], code: int) -> int:
+    for text in texts:
+        _say(text, code)
+    return code
 
 
 def _say(text: str, code: int) -> int:

@@ -42,7 +42,7 @@ def address(given: str | None) -> str:
 
 
 class Unsuccessful(Exception):
-    """What was waited for or needed ended badly. The text says what."""
+    """What was waited for or needed ended badly. Its texts say what, a line each."""
 
 
 class ReaderLeft(Exception):

@@ -49,7 +49,7 @@ NOUNS = {  # the modules that hold a verb's commands
     "create": "data.projects data.repos work.specs work.secrets work.defaults",
     "update": "data.projects data.repos work.specs work.defaults",
     "inspect": f"{DATA} {WORK} work.datums work.defaults",
-    "list": f"{DATA} {WORK} work.datums",
+    "list": f"{DATA} {WORK} work.datums whole",
     "delete": f"{DATA} {WORK} work.defaults whole",
     "start": "data.commits data.transactions work.pipelines",
     "finish": "data.commits data.transactions",
@@ -73,6 +73,7 @@ NOUNS = {  # the modules that hold a verb's commands
     "explain": "work.datums",
     "why": "work.jobs",
     "next": "work.datums",
+    "draw": "work.graph",
 }
 
 
@@ -171,3 +172,4 @@ check = verb("check", "Look for pipelines that need somebody to look at them.")
 explain = verb("explain", "Say why a datum ran, was skipped or failed.")
 why = verb("why", "Say what a job is waiting for.")
 next_ = verb("next", "For the code of a pipeline: what it asks of its worker.")
+draw = verb("draw", "Draw which pipelines lead to which.")

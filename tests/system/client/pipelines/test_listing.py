@@ -84,6 +84,15 @@ def test_jobs_of_one_change_are_stopped_together(line: CommandLine, repo: str) -
     line.ok("put", "file", f"{repo}@master:/a", stdin="x")
     id = line.ok("inspect", "commit", f"{repo}@master", "--raw").objects[0]["commit"]["id"]
     eventually(lambda: len(line.ok("list", "job", id, "--raw").objects) == 2, "two jobs")
+
+    def of_change() -> list[str]:
+        return [
+            task["state"] for task in line.ok("list", "task", "pps", "--raw").objects if task["group"]["group"] == id
+        ]
+
+    eventually(lambda: of_change() == ["CLAIMED"] * 2, "work in flight")
+    drawn = line.ok("draw", "pipeline").out
+    assert f"{repo}\n├─ {first} [running]\n└─ {second} [running]\n" in drawn
     line.ok("stop", "job", id)
     waited = line.run("wait", "job", id)
     assert waited.code == 1

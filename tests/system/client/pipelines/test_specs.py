@@ -115,3 +115,21 @@ def test_a_spec_is_edited(line: CommandLine, repo: str, tmp_path: Path) -> None:
     missing = line.run("edit", "pipeline", name, "--editor", "no-such-editor")
     assert (missing.code, "cannot start the editor no-such-editor" in missing.err) == (1, True)
     line.ok("delete", "pipeline", name)
+
+
+def test_all_that_the_server_finds_wrong_is_told_line_by_line(line: CommandLine, repo: str) -> None:
+    name = unique("wrong").replace("-", "_")
+    spec = {
+        "pipeline": {"name": name},
+        "input": {"pfs": {"repo": repo, "glob": ""}},
+        "transform": {"image": "none:1", "cmd": ["true"]},
+        "reprocessSpec": "sometimes",
+        "service": {"type": "Foo"},
+    }
+    refused = line.run("create", "pipeline", stdin=json.dumps(spec))
+    assert refused.code == 1
+    assert sorted(refused.err.splitlines()) == [
+        f"datamill: {name}: ReprocessSpec must be one of 'until_success' or 'every_job'",
+        f"datamill: {name}: input must specify a glob",
+        f"datamill: {name}: the following service type Foo is not allowed",
+    ]

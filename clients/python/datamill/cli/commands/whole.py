@@ -1,11 +1,12 @@
-"""Commands about everything there is: `fsck` and `delete all`."""
+"""Commands about everything there is: `fsck`, `delete all` and `list task`."""
 
 import click
 
 from datamill import names
 from datamill.cli import verbs
-from datamill.cli.output import emit
-from datamill.cli.session import Session, Unsuccessful, command
+from datamill.cli.output import Raw, emit, listing
+from datamill.cli.session import RAW, Session, Unsuccessful, command
+from datamill.wire import taskapi_pb2 as tasks
 
 
 @command(verbs.root, "fsck")
@@ -37,3 +38,18 @@ def delete_all(session: Session, yes: bool) -> None:
         client.delete_pipeline(pipeline.pipeline, force=True)
     client.delete_all_data()
     emit(f"deleted {what}")
+
+
+@command(verbs.list_, "task")
+@click.argument("service", type=click.Choice(["pps", "pfs"]))
+@click.option("-n", "--namespace", default="", help="Only of this kind of work, for example preprocessing.")
+@click.option("-g", "--group", default="", help="Only of this group in it, for example a job's id.")
+@RAW
+def list_task(session: Session, service: str, namespace: str, group: str, raw: Raw) -> None:
+    """List the pieces of work in flight: of jobs (pps), or of merging and compacting files (pfs)."""
+    found = session.client.list_tasks(service, namespace=namespace, group=group)
+    listing(found, ("ID", "NAMESPACE", "GROUP", "STATE"), _task_row, raw=raw)
+
+
+def _task_row(info: tasks.TaskInfo) -> tuple[str, ...]:
+    return info.id, info.group.namespace, info.group.group, tasks.State.Name(info.state).lower()

@@ -91,12 +91,13 @@ def _documents(text: str, source: str, mistakes: list[Mistake]) -> list[Placed]:
     if LIKE_JSON.match(text):  # tabs are fine in JSON, and not in YAML
         text = TEXT_OR_TAB.sub(lambda found: " " if found[0] == "\t" else found[0], text)
     try:
+        aliases: list[Mistake] = []
         for event in yaml.parse(text, Loader=yaml.SafeLoader):
             if isinstance(event, yaml.AliasEvent) and event.start_mark is not None:
                 words = f"{MALFORMED}: aliases (*{event.anchor}) are not supported"
-                mistakes.append(Mistake(event.start_mark.line + 1, words))
-        if mistakes:
-            raise Mistaken(source, mistakes)
+                aliases.append(Mistake(event.start_mark.line + 1, words))
+        if aliases:
+            raise Mistaken(source, mistakes + aliases)
         nodes = list(yaml.compose_all(text, Loader=yaml.SafeLoader))
         return [_value(node, mistakes) for node in nodes if node is not None]
     except yaml.YAMLError as error:

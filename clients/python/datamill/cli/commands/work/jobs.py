@@ -238,7 +238,7 @@ def _wait_row(wait: explain.JobWait) -> tuple[str, ...]:
         names.shown_commit(wait.commit) if wait.HasField("commit") else "",
         names.shown_job(wait.job) if wait.HasField("job") else "",
         f"worker {wait.worker}" if wait.worker else "",
-        f"{wait.datums} datums in {wait.sets} sets" if wait.sets else "",
+        f"datums: {wait.datums}, in sets: {wait.sets}" if wait.sets else "",
         wait.reason,
     ]
     return (words, ", ".join(part for part in parts if part) or "-", when(wait.since))

@@ -17,7 +17,7 @@ from datamill.cli.output import as_yaml, emit
 from datamill.cli.session import Session, Unsuccessful, command
 from datamill.cli.specs import reading, sources
 from datamill.cli.specs.reading import Read
-from datamill.errors import DatamillError
+from datamill.errors import DatamillError, Failed, Invalid
 
 SPEC = click.option("-f", "--file", "source", metavar="PATH|URL|-", help="JSON or YAML. [standard input]")
 JSONNET = click.option("--jsonnet", "template", metavar="PATH|URL|-", help="A template of specs, instead of --file.")
@@ -170,10 +170,15 @@ def _apply(
                 reprocess=reprocess if read.reprocess is None else read.reprocess,
                 dry_run=dry,
             )
-        except DatamillError:
+        except DatamillError as error:
             if len(wanted) > 1:
                 done = f"{', '.join(made)} {'is' if len(made) == 1 else 'are'} done, " if made else ""
                 sys.stderr.write(f"datamill: {done}{read.name} is refused, and what follows it was not tried:\n")
+            texts = error.message.split("\n")
+            if (
+                isinstance(error, (Invalid, Failed)) and len(texts) > 1 and "(id=0" not in error.message
+            ):  # all that is wrong with it
+                raise Unsuccessful(*(f"{read.name}: {text}" for text in texts)) from error
             raise
         made += [] if dry else [read.name]
         for text in reading.warnings(read.spec):  # a spec that is refused has worse trouble
