@@ -10,7 +10,9 @@ import pytest
 
 from datamill.wire import pps_v2_pb2 as pps
 from services.kit.errors import NotFound
+from services.kit.programs import confined as programs
 from services.kit.programs import jq, jsonnet
+from services.kit.programs.confined import TooMany
 from services.kit.programs.jq import BadFilter, FilterFailed, FilterTooSlow, filtering
 from services.kit.programs.jsonnet import TemplateFailed, TemplateTooSlow
 
@@ -90,6 +92,19 @@ async def test_a_caller_that_goes_away() -> None:
     with nobody_left(), pytest.raises(TimeoutError):
         async with asyncio.timeout(0.5):
             await kept("last(repeat(1))")
+
+
+async def test_more_callers_than_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They wait for one to end, and are told when that takes too long."""
+    monkeypatch.setattr(programs, "AT_ONCE", asyncio.Semaphore(1))
+    async with filtering("true"):
+        waiting = asyncio.create_task(kept(".version"))
+    assert await waiting
+    monkeypatch.setattr(programs, "WAIT_SECONDS", 0.1)
+    async with filtering("true"):
+        with pytest.raises(TooMany):
+            await kept(".version")
+    assert await kept(".version")
 
 
 PAGES = {"http://pages/two": "2", "http://pages/deep": "{four: 2 * import 'http://pages/two'}"}

@@ -14,9 +14,12 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from services.kit.errors import Exhausted
+
 CHILD = Path(__file__).with_name("child.py")
 LONGEST_LINE = 64 << 20
-AT_ONCE = asyncio.Semaphore(16)  # processes of this server; further callers wait for one to end
+AT_ONCE = asyncio.Semaphore(32)  # processes of this server, which last as long as their callers go on reading
+WAIT_SECONDS = 10.0  # for one of them to end
 
 
 class Ended(Exception):
@@ -25,6 +28,11 @@ class Ended(Exception):
 
 class TooSlow(Exception):
     """The program did not answer in its time."""
+
+
+class TooMany(Exhausted):
+    def __init__(self) -> None:
+        super().__init__("too many filters and templates are being evaluated; try again in a moment")
 
 
 class Confined:
@@ -54,8 +62,13 @@ class Confined:
 
 @asynccontextmanager
 async def confined(kind: str) -> AsyncIterator[Confined]:
-    """A process for "jq" or "jsonnet", which is gone when the block is left."""
-    async with AT_ONCE:
+    """A process for "jq" or "jsonnet", which is gone when the block is left. Raises TooMany."""
+    try:
+        async with asyncio.timeout(WAIT_SECONDS):
+            await AT_ONCE.acquire()
+    except TimeoutError:
+        raise TooMany() from None
+    try:
         command = (sys.executable, "-I", "-X", "utf8", str(CHILD), kind)
         process = await asyncio.create_subprocess_exec(
             *command, stdin=PIPE, stdout=PIPE, stderr=DEVNULL, env={}, cwd="/", limit=LONGEST_LINE
@@ -66,3 +79,5 @@ async def confined(kind: str) -> AsyncIterator[Confined]:
             if process.returncode is None:
                 process.kill()
             await process.wait()
+    finally:
+        AT_ONCE.release()
