@@ -1,10 +1,16 @@
-"""From a finished commit to running user code; and many small datums against GNU parallel on the same files."""
+"""From a finished commit to running user code; many small datums against GNU parallel and Dask; and batched ones.
+
+Elsewhere: the tasks of Dask (dask_tasks.py), in the environment of the peers.
+"""
 
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
 
@@ -14,8 +20,18 @@ from datamill.wire import pfs_v2_pb2 as pfs
 from datamill.wire import pps_v2_pb2 as pps
 
 DATUMS = int(os.environ.get("BENCH_DATUMS", "2000"))
+BATCHED = int(os.environ.get("BENCH_BATCHED_DATUMS", "20000"))
 ROUNDS = 20
 GOAL_SECONDS = 0.150
+GOAL_BATCHED = 3000
+PEERS = Path(__file__).parents[1] / ".venv-peers/bin/python"
+COPY = 'exec cp "$small" /pfs/out/'  # a shell becomes `cp`, as the one of GNU parallel does
+BATCHED_CODE = """
+import shutil
+from datamill.batching import OUT, datums
+for datum in datums():
+    shutil.copy(datum.path("small"), OUT)
+"""
 
 
 def pipeline(name: str, source: str, glob: str, script: str, *, workers: int = 1) -> pps.CreatePipelineRequest:
@@ -51,49 +67,112 @@ def latency(up: Instance) -> list[Figure]:
     ]
 
 
-def rate(up: Instance) -> list[Figure]:
-    """The job's own started → finished times, so that it includes planning, results and validation."""
-    up.repo("small")
-    up.pipeline(pipeline("copy", "small", "/*", 'cp "$small" /pfs/out/', workers=2))
-    up.idle("copy")
-    contents = {f"/f{number:05d}": b"%d\n" % number for number in range(DATUMS)}
-    started = up.pfs.StartCommit(pfs.StartCommitRequest(branch=pfs.Branch(repo=repo("small"), name="master")))
-    up.pfs.ModifyFile(changes(started, contents))
-    up.pfs.FinishCommit(pfs.FinishCommitRequest(commit=started))
-    info = up.job("copy", started.id)
-    ours = (info.finished.ToNanoseconds() - info.started.ToNanoseconds()) / 1e9
-    theirs = parallel_seconds(contents)
+def rates(up: Instance) -> list[Figure]:
+    """One small file a datum, by 1, 2 and 4 workers; each peer with as many over the same files."""
+    contents = small_files(DATUMS)
+    figures = []
+    with laid_out(contents) as (source, target):
+        for workers in (1, 2, 4):
+            ours = job_seconds(up, f"copy-{workers}", COPY, contents, workers=workers)
+            what = f"{DATUMS:,} datums of one small file, user code `sh -c 'exec cp'`, {workers} workers, whole job"
+            for peer, theirs, goal in (
+                ("GNU parallel", parallel_seconds(source, target, workers), 2.0 if workers == 2 else 0.0),
+                ("Dask", dask_seconds(source, target, workers), 0.0),
+            ):
+                ratio = theirs / ours
+                figures.append(
+                    Figure(
+                        what=what,
+                        ours=f"{DATUMS / ours:.0f} datums/s ({ours:.2f} s)",
+                        peer=f"{peer} {DATUMS / theirs:.0f} tasks/s ({theirs:.2f} s)",
+                        ratio=f"{ratio:.2f}×",
+                        goal=f"≥ {goal:g}×" if goal else "–",
+                        reached=ratio >= goal if goal else None,
+                    )
+                )
+    return figures
+
+
+def batched(up: Instance) -> list[Figure]:
+    """User code asks for each datum by NextDatum; Python, through the client's own loop."""
+    script = f"exec {sys.executable} -c '{BATCHED_CODE}'"
+    seconds = job_seconds(up, "batched", script, small_files(BATCHED), workers=2, batching=True)
+    rate = BATCHED / seconds
     return [
         Figure(
-            what=f"{DATUMS:,} datums of one small file, user code `sh -c cp`, 2 workers, whole job",
-            ours=f"{DATUMS / ours:.0f} datums/s ({ours:.2f} s)",
-            peer=f"GNU parallel -j2 {DATUMS / theirs:.0f} files/s ({theirs:.2f} s)",
-            ratio=f"{theirs / ours:.2f}×",
-            goal="≥ 1×",
-            reached=theirs / ours >= 1,
+            what=f"{BATCHED:,} datums of one small file, batched, copied by Python user code, 2 workers, whole job",
+            ours=f"{rate:.0f} datums/s ({seconds:.2f} s)",
+            goal=f"≥ {GOAL_BATCHED:,}/s",
+            reached=rate >= GOAL_BATCHED,
         )
     ]
 
 
-def parallel_seconds(contents: dict[str, bytes]) -> float:
+def job_seconds(
+    up: Instance, name: str, script: str, contents: dict[str, bytes], *, workers: int, batching: bool = False
+) -> float:
+    """The job's own started → finished times, so that it includes planning, results and validation."""
+    request = pipeline(name, "small", "/*", script, workers=workers)
+    request.transform.datum_batching = batching
+    if not any(info.repo.name == "small" for info in up.pfs.ListRepo(pfs.ListRepoRequest())):
+        up.repo("small")
+    up.commit("small", {"/f": b""})
+    up.pipeline(request)
+    up.idle(name)
+    started = up.pfs.StartCommit(pfs.StartCommitRequest(branch=pfs.Branch(repo=repo("small"), name="master")))
+    up.pfs.ModifyFile(changes(started, contents))
+    up.pfs.FinishCommit(pfs.FinishCommitRequest(commit=started))
+    info = up.job(name, started.id)
+    up.pps.DeletePipeline(pps.DeletePipelineRequest(pipeline=named(name)))
+    up.pfs.DeleteRepo(pfs.DeleteRepoRequest(repo=repo("small")))
+    assert info.data_processed + info.data_skipped >= len(contents), info
+    return float(info.finished.ToNanoseconds() - info.started.ToNanoseconds()) / 1e9
+
+
+def small_files(count: int) -> dict[str, bytes]:
+    return {f"/f{number:06d}": b"%d\n" % number for number in range(count)}
+
+
+@contextmanager
+def laid_out(contents: dict[str, bytes]) -> Iterator[tuple[Path, Path]]:
+    """The same files in a folder, and an empty one beside it."""
+    with tempfile.TemporaryDirectory(prefix="datamill-bench-") as name:
+        source, target = Path(name) / "in", Path(name) / "out"
+        source.mkdir()
+        for path, content in contents.items():
+            (source / path[1:]).write_bytes(content)
+        yield source, target
+
+
+def parallel_seconds(source: Path, target: Path, workers: int) -> float:
     """GNU parallel over the same files; it runs `cp` through a shell too."""
     tool = shutil.which("parallel")
     if tool is None:
         raise SystemExit("GNU parallel is the peer of this benchmark: install it (Debian: apt-get install parallel)")
-    with tempfile.TemporaryDirectory(prefix="datamill-bench-") as name:
-        source, target = Path(name) / "in", Path(name) / "out"
-        source.mkdir()
-        target.mkdir()
-        for path, content in contents.items():
-            (source / path[1:]).write_bytes(content)
-        names = "\n".join(str(source / path[1:]) for path in contents)
-        begun = time.perf_counter()
-        subprocess.run([tool, "--will-cite", "-j2", "cp", "{}", str(target)], input=names, text=True, check=True)
-        seconds = time.perf_counter() - begun
-        assert len(list(target.iterdir())) == len(contents)
+    command = [tool, "--will-cite", f"-j{workers}", "cp", "{}", str(target)]
+    names = "\n".join(map(str, source.iterdir()))
+    target.mkdir()
+    begun = time.perf_counter()
+    subprocess.run(command, input=names, text=True, check=True)
+    return _done(source, target, time.perf_counter() - begun)
+
+
+def dask_seconds(source: Path, target: Path, workers: int) -> float:
+    """A task for each file on a cluster of processes that is up already; each runs the same shell command."""
+    if not PEERS.exists():
+        raise SystemExit("the peer is missing: run `make peers`")
+    target.mkdir()
+    command = [str(PEERS), str(Path(__file__).parent / "dask_tasks.py"), str(workers), str(source), str(target)]
+    said = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
+    return _done(source, target, float(said))
+
+
+def _done(source: Path, target: Path, seconds: float) -> float:
+    assert len(list(target.iterdir())) == len(list(source.iterdir()))
+    shutil.rmtree(target)
     return seconds
 
 
 def run() -> list[Figure]:
     with instance() as up:
-        return latency(up) + rate(up)
+        return latency(up) + rates(up) + batched(up)
