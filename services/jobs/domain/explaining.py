@@ -134,6 +134,7 @@ class Waits(IntEnum):
     SET_LEASED = 7
     EGRESS = 8
     VALIDATION = 9
+    NEXT_JOB = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +175,7 @@ def _waits_for(wait: Wait, now: datetime) -> str:
         Waits.WORKERS: f"a worker: {wait.reason}",
         Waits.SETS_OPEN: f"{_count(wait.sets, 'set')} of {_count(wait.datums, 'datum')} to be taken by a worker",
         Waits.SET_LEASED: f"worker {wait.worker} with {_count(wait.datums, 'datum')}",
+        Waits.NEXT_JOB: f"the next job to take the place of its service, which worker {wait.worker} runs",
         Waits.EGRESS: "its outputs to be sent to where egress says",
         Waits.VALIDATION: f"PFS to merge and validate its output {commit}",
     }[wait.what]

@@ -122,3 +122,15 @@ def test_whose_commit_a_job_waits_for(bench: Bench) -> None:
     bench.hands().do_one()
     below.hands().do_one()
     assert below.ended(id).state == pps.JobState.JOB_SUCCESS
+
+
+def test_the_job_of_a_service_waits_for_the_next(bench: Bench) -> None:
+    tree = {"pfs": {"name": "in", "repo": bench.source, "glob": "/"}}
+    bench.commit({"/a": b"a"})
+    id = bench.create(input=tree, service={"internalPort": 8080})
+    held = bench.hands().lease()
+    assert held is not None
+    assert held.job.id == id
+    found = why(bench, id)
+    assert (kinds(found), found.waits[0].sets) == (["NEXT_JOB"], 1)
+    bench.jobs.StopJob(pps.StopJobRequest(job=job(bench.name, id)))

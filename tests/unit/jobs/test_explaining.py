@@ -141,6 +141,11 @@ def job(state: JobState, **more: Any) -> Job:
             f"input commit default/images@c1 to be finished, which job {NOW} (RUNNING) writes, for 3 min now",
         ),
         (
+            job(JobState.RUNNING),
+            [Wait(Waits.NEXT_JOB, AT, worker="w-0", sets=1, datums=1)],
+            "waits for the next job to take the place of its service, which worker w-0 runs, for 3 min now",
+        ),
+        (
             job(JobState.FINISHING),
             [Wait(Waits.VALIDATION, None, ("default", "edges", "meta", "c1"))],
             "PFS to merge and validate its output default/edges.meta@c1",

@@ -8,6 +8,7 @@ from services.jobs.domain.errors import CommitGone, PipelineNotFound
 from services.jobs.domain.explaining import Wait, Waits
 from services.jobs.domain.inputs import leaves
 from services.jobs.domain.jobs import Job, JobKey, JobState
+from services.jobs.domain.specs import PipelineSpec
 from services.jobs.operations import activity, reading
 from services.jobs.operations.running import moving
 from services.jobs.operations.running.results import commits_of
@@ -45,13 +46,16 @@ class Looking:
         return [Wait(Waits.JOB_BEFORE, one.started or one.created, job=one) for one in older[-1:]]
 
     async def _inputs(self, job: Job) -> list[Wait]:
-        document = await self.tools.db.read(reading.document_of, job)
-        tree = None if document is None else read_document(document).tree
-        if tree is None:
+        spec = await self._spec(job)
+        if spec is None or spec.tree is None:
             return []
-        repos = dict.fromkeys((leaf.project, leaf.repo) for leaf in leaves(tree))
+        repos = dict.fromkeys((leaf.project, leaf.repo) for leaf in leaves(spec.tree))
         found = [await self._input(CommitRef(*repo, "user", job.key.id)) for repo in repos]
         return [wait for wait in found if wait is not None]
+
+    async def _spec(self, job: Job) -> PipelineSpec | None:
+        document = await self.tools.db.read(reading.document_of, job)
+        return None if document is None else read_document(document)
 
     async def _input(self, wanted: CommitRef) -> Wait | None:
         """The commit that the job reads, while it is not finished."""
@@ -67,11 +71,12 @@ class Looking:
         return Wait(what, _since(facts), _named(ref), writer)
 
     async def _sets(self, job: Job) -> list[Wait]:
-        now = self.tools.clock.now()
+        now, spec = self.tools.clock.now(), await self._spec(job)
+        what = Waits.NEXT_JOB if spec is not None and spec.service else Waits.SET_LEASED
         sets, datums = await self.tools.db.read(lambda tx: SetStore(tx).free_of(job.number, now))
         held = await self.tools.db.read(activity.of_job, job.number)
         leased = [
-            Wait(Waits.SET_LEASED, one.started, worker=one.worker, sets=1, datums=one.set.datums)
+            Wait(what, one.started, worker=one.worker, sets=1, datums=one.set.datums)
             for one in held
             if one.set.held(now)
         ]
