@@ -61,6 +61,7 @@ soak: setup ## kill PFS 200 times on each kind of database and store, run its mo
 	SOAK_KILLS=$(KILLS) SOAK_SEED=$(SEED) $(BIN)/python -m pytest -s tests/system/soak
 	MODEL_EXAMPLES=$(EXAMPLES) MODEL_SEED=$(SEED) $(BIN)/python -m pytest -s --timeout 7200 tests/system/model
 	DATAMILL_AWAY=60 $(BIN)/python -m pytest tests/system/outages tests/system/jobs/test_crashes.py
+	DATAMILL_KILL_DATUMS=5000 $(BIN)/python -m pytest -s --timeout 7200 tests/system/chaos/test_size.py
 
 bench: setup peers ## measure against peers in the same run
 	$(BIN)/python -m benchmarks

@@ -76,7 +76,7 @@ async def main(settings: Settings) -> None:
         indexes = Indexes.over(objects, Names(db, clock).fresh)
         logs = Logs(bus, keep=settings.keep_logs, keep_bytes=settings.keep_log_bytes)
         planner = Planner(pfs, indexes, up.enter_context(plans_folder(objects)))
-        tools = Tools(db, pfs, pps, planner, indexes, Queue(bus), logs, Wakes(), clock)
+        tools = Tools(db, pfs, pps, planner, indexes, Queue(bus, lease=settings.set_lease), logs, Wakes(), clock)
         creator = Creator(db, pfs, pps, clock)
         driver = Driver(tools, replica=_replica(settings))
         follower = Follower(tools, creator, pps, driver, bus)

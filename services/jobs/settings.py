@@ -14,6 +14,7 @@ class Settings:
 
     keep_logs, keep_log_bytes: of lines in the stream, all pipelines together. seal_logs_after: how long after a job's
     end its lines go into the store. keep_sealed_logs: how long they stay there at most; 0s for as long as the job.
+    set_lease: how long a worker of whom nothing is heard keeps its datums.
 
     replica: the name of this one among those over the same database, the same after a restart, or empty.
     """
@@ -29,6 +30,7 @@ class Settings:
     otlp_collector: str = ""
     log_level: str = "INFO"
     drain: timedelta = timedelta(seconds=10)
+    set_lease: timedelta = timedelta(seconds=30)
     gc_every: timedelta = timedelta(hours=1)
     gc_hold: timedelta = timedelta(hours=6)
     keep_logs: timedelta = timedelta(days=7)

@@ -38,7 +38,7 @@ async def _queue(folder: Path) -> AsyncIterator[Queue]:
     port = free_port()
     with running(nats_command(folder / "nats", port), ready="Server is ready"):
         async with Bus.connect(f"nats://127.0.0.1:{port}", name="test") as bus:
-            yield Queue(bus)
+            yield Queue(bus, lease=timedelta(seconds=30))
 
 
 def _job(tx: Session) -> int:

@@ -1,12 +1,11 @@
 """Datum sets: what a worker leases, and where each stands."""
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import IntEnum
 
-LEASE = timedelta(seconds=30)
-RENEW_BELOW = timedelta(seconds=20)
-"""A lease with less than this left is written anew when its worker renews it."""
+RENEW_BELOW = 2 / 3
+"""A lease with less than this part of its time left is written anew when its worker renews it."""
 
 
 class SetState(IntEnum):

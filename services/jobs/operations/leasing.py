@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import Enum
 
 from sqlalchemy.orm import Session
 
 from services.jobs.domain.jobs import Job, JobState
-from services.jobs.domain.sets import LEASE, RENEW_BELOW, DatumSet, SetState
+from services.jobs.domain.sets import RENEW_BELOW, DatumSet, SetState
 from services.jobs.storage.jobs import JobStore
 from services.jobs.storage.sets import SetStore
 
@@ -32,7 +32,16 @@ class Leased:
 
 
 def lease_set(
-    tx: Session, number: int, index: int, version: int, *, worker: str, incarnation: str, handle: str, now: datetime
+    tx: Session,
+    number: int,
+    index: int,
+    version: int,
+    *,
+    worker: str,
+    incarnation: str,
+    handle: str,
+    now: datetime,
+    until: datetime,
 ) -> Leased | Refusal:
     """Give a set to a worker."""
     jobs, sets = JobStore(tx), SetStore(tx)
@@ -43,7 +52,7 @@ def lease_set(
         return Refusal.STALE
     if found.held(now):
         return Refusal.BUSY
-    sets.lease(number, index, worker=worker, incarnation=incarnation, lease=handle, until=now + LEASE)
+    sets.lease(number, index, worker=worker, incarnation=incarnation, lease=handle, until=until)
     return Leased(job, found, jobs.plan(number))
 
 
@@ -74,8 +83,8 @@ class Fate:
     """Datums whose present attempt is to be cut short."""
 
 
-def lease_fate(tx: Session, number: int, index: int, lease: str, now: datetime) -> Fate:
-    """Whether a worker still holds a set."""
+def lease_fate(tx: Session, number: int, index: int, lease: str, now: datetime, ttl: timedelta) -> Fate:
+    """Whether a worker still holds a set. ttl: for how long leases are given."""
     job, found = JobStore(tx).get(number), SetStore(tx).get(number, index)
     if job is None:
         return Fate(False, "the job was deleted")
@@ -87,7 +96,7 @@ def lease_fate(tx: Session, number: int, index: int, lease: str, now: datetime) 
         return Fate(False, "the set is done already")
     if found.lease != lease:
         return Fate(False, "the set was handed out again")
-    extend = found.lease_until is None or found.lease_until - now < RENEW_BELOW
+    extend = found.lease_until is None or found.lease_until - now < ttl * RENEW_BELOW
     return Fate(True, extend=extend, cancelled=tuple(found.cancelled.split()))
 
 
@@ -99,8 +108,8 @@ def told(tx: Session, number: int, index: int, lease: str, datums: Sequence[str]
         SetStore(tx).row(number, index).cancelled = " ".join(left)
 
 
-def extend_lease(tx: Session, number: int, index: int, lease: str, now: datetime) -> None:
+def extend_lease(tx: Session, number: int, index: int, lease: str, until: datetime) -> None:
     """Let a lease run for its whole time again, if it is still the worker's."""
     found = SetStore(tx).get(number, index)
     if found is not None and found.state is SetState.OPEN and found.lease == lease:
-        SetStore(tx).extend(number, index, now + LEASE)
+        SetStore(tx).extend(number, index, until)

@@ -2,7 +2,7 @@
 
 It only nudges: a message names a set, the database says whether it is still to be run and who holds it. So a message
 may come twice or be lost; whoever takes one checks, and the driver of a job queues again what has vanished.
-A taken message's acknowledgement handle is the lease token; unanswered for 30 s it is handed out again.
+A taken message's acknowledgement handle is the lease token; unanswered for the time of a lease it is handed out again.
 Elsewhere: leases (leasing.py).
 """
 
@@ -23,7 +23,6 @@ from nats.js.api import AckPolicy, ConsumerConfig, PubAck, RetentionPolicy, Stre
 from nats.js.client import JetStreamContext
 from nats.js.errors import NotFoundError
 
-from services.jobs.domain.sets import LEASE
 from services.kit.bus import Bus, heeding_cancellation
 
 log = logging.getLogger(__name__)
@@ -62,8 +61,10 @@ class Taken:
 class Queue:
     """All lines."""
 
-    def __init__(self, bus: Bus) -> None:
+    def __init__(self, bus: Bus, *, lease: timedelta) -> None:
         self._bus = bus
+        self.lease = lease
+        """How long a set stays with a worker of whom nothing is heard."""
         self._ready: set[str] = set()  # lines whose consumer is there
 
     async def put(self, line: Line, job: int, indexes: Iterable[int]) -> None:
@@ -184,7 +185,7 @@ class Queue:
             durable_name=line.consumer,
             filter_subject=f"{line.subject}.*",
             ack_policy=AckPolicy.EXPLICIT,
-            ack_wait=LEASE.total_seconds(),
+            ack_wait=self.lease.total_seconds(),
             max_deliver=-1,
             max_ack_pending=100_000,
             max_waiting=10_000,

@@ -16,7 +16,7 @@ from services.jobs.domain.datums import DatumState
 from services.jobs.domain.errors import BadRequest, JobNotFound
 from services.jobs.domain.jobs import Job, JobKey, Stats
 from services.jobs.domain.records import Planned, Record, read_planned, record_line
-from services.jobs.domain.sets import LEASE, DatumSet, SetState
+from services.jobs.domain.sets import DatumSet, SetState
 from services.jobs.operations import activity, leasing
 from services.jobs.operations.demand import demand, last_states
 from services.jobs.operations.leasing import Leased, Refusal
@@ -87,6 +87,7 @@ class WorkService(WorkServiceServicer):
                 await self._t.queue.give_back(handle, timedelta())
 
     async def _lease(self, taken: Taken, request: work.LeaseSetRequest) -> Leased | None:
+        now = self._t.clock.now()
         answer = await self._t.db.run(
             leasing.lease_set,
             taken.job,
@@ -95,7 +96,8 @@ class WorkService(WorkServiceServicer):
             worker=request.worker,
             incarnation=request.incarnation,
             handle=taken.handle,
-            now=self._t.clock.now(),
+            now=now,
+            until=now + self._t.queue.lease,
         )
         if isinstance(answer, Leased):
             return answer
@@ -109,7 +111,7 @@ class WorkService(WorkServiceServicer):
         datums = await self._planned(leased.plan, leased.set)
         return work.DatumSet(
             lease=handle,
-            lease_ttl=to_wire.duration(LEASE),
+            lease_ttl=to_wire.duration(self._t.queue.lease),
             job=to_wire.job(leased.job.key),
             index=leased.set.index,
             datums=map(to_wire.work_datum, datums),
@@ -128,12 +130,12 @@ class WorkService(WorkServiceServicer):
         job = await self._t.db.read(moving.find_job, key)
         if job is None:
             return work.RenewLeaseResponse(held=False, reason="the job was deleted")
-        now = self._t.clock.now()
-        fate = await self._t.db.read(leasing.lease_fate, job.number, request.index, request.lease, now)
+        now, ttl = self._t.clock.now(), self._t.queue.lease
+        fate = await self._t.db.read(leasing.lease_fate, job.number, request.index, request.lease, now, ttl)
         if fate.held:
             await self._t.queue.keep(request.lease)
         if fate.extend:
-            await self._t.db.run(leasing.extend_lease, job.number, request.index, request.lease, now)
+            await self._t.db.run(leasing.extend_lease, job.number, request.index, request.lease, now + ttl)
         if fate.cancelled:
             await self._t.db.run(leasing.told, job.number, request.index, request.lease, fate.cancelled)
         return work.RenewLeaseResponse(held=fate.held, reason=fate.reason, cancel_datum_ids=fate.cancelled)

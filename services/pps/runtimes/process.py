@@ -21,6 +21,8 @@ from services.pps.runtimes.spares import Spares
 
 log = logging.getLogger(__name__)
 FIRST_PAUSE, LONGEST_PAUSE = 0.2, 10.0  # seconds
+PAUSE_OF_KILLED = 1.0  # whoever kills a worker is not kept from it by waiting longer
+KILLED = (-9, 128 + 9)  # the sandbox by a signal, the worker inside it by a signal
 SETTLED = 10.0  # a worker that has lived so long starts afresh in the count of deaths
 CRASHING_AFTER = 3  # quick deaths in a row
 BAD_SPEC_EXIT = 78  # EX_CONFIG of sysexits.h; the reason is the last line of the log
@@ -135,6 +137,8 @@ class ProcessRuntime:
                 return
             slot.deaths = 1 if time.monotonic() - slot.begun > self._settled else slot.deaths + 1
             pause = 0.0 if slot.deaths == 1 else min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** (slot.deaths - 2))
+            if code in KILLED:
+                pause = min(pause, PAUSE_OF_KILLED)
             log.warning("worker %s ended (%s); again in %.1f s", slot.name, slot.crash, pause)
             await asyncio.sleep(pause)
 

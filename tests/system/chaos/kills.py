@@ -6,6 +6,7 @@ CHAOS_SEED and CHAOS_KILLS choose other moments and more of them, for long runs:
 
 import os
 import random
+import socket
 import subprocess
 import sys
 import threading
@@ -84,6 +85,52 @@ def killing(folder: Path) -> Iterator[Counter[str]]:
     finally:
         killer.join()
         print("killed:", *(f"{kind} {count}" for kind, count in killed.most_common()), sep="\n  ")
+
+
+@contextmanager
+def killing_at_a_pace(folder: Path, seconds: float, kinds: frozenset[str], most: int) -> Iterator[Counter[str]]:
+    """Kill a process every so many seconds until the block ends, at most so often, of any of these kinds that is there.
+
+    A service is, once it serves: on a loaded machine none would ever come up between two kills. Yields how often each
+    kind was killed.
+    """
+    draw, enough, killed = random.Random(SEED), threading.Event(), Counter[str]()
+
+    def keep_killing() -> None:
+        while killed.total() < most and not enough.wait(seconds):
+            running: dict[str, list[psutil.Process]] = {}
+            for process in processes(folder).values():
+                with suppress(psutil.Error):
+                    if (kind := _kind(process)) in kinds and _serves(process):
+                        running.setdefault(kind, []).append(process)
+            if running:
+                kind = draw.choice(sorted(running))
+                kill(draw.choice(running[kind]))
+                killed[kind] += 1
+
+    killer = threading.Thread(target=keep_killing)
+    killer.start()
+    try:
+        yield killed
+    finally:
+        enough.set()
+        killer.join()
+        print("killed:", *(f"{kind} {count}" for kind, count in killed.most_common()), sep="\n  ")
+
+
+def _serves(process: psutil.Process) -> bool:
+    """Whether a service has come up. Raises psutil.Error."""
+    listens = [
+        value for name, value in process.environ().items() if name in ("PFS_LISTEN", "PPS_LISTEN", "JOBS_LISTEN")
+    ]
+    if not listens or _kind(process) in ("services.worker", "bwrap", USER_CODE):
+        return True
+    host, _, port = listens[0].rpartition(":")
+    try:
+        with socket.create_connection((host, int(port)), 1.0):
+            return True
+    except OSError:
+        return False
 
 
 def _kill_one(folder: Path, draw: random.Random, killed: Counter[str]) -> None:

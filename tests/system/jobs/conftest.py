@@ -1,9 +1,9 @@
 """PFS, PPS and Jobs without workers: PPS starts /bin/false in their place, and the tests do the work."""
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import grpc
@@ -40,6 +40,7 @@ class Instance:
     up: dict[str, tuple[ExitStack, Running]]
     postgres: Postgres | None = None  # else SQLite
     seal_logs_after: str = "3600s"  # what is stored is only what a test has made
+    more: Mapping[str, str] = field(default_factory=dict)  # other settings
 
     def start(self, name: str) -> None:
         stack = ExitStack()
@@ -60,6 +61,7 @@ class Instance:
                 "PPS_WORKER_PYTHON": "/bin/false",
                 "PFS_URL_FOLDERS": str(self.outside),
             }
+            env |= self.more
             if self.postgres is not None:
                 env[f"{service.upper()}_DATABASE_URL"] = self.postgres.schema(f"{self.root.name}-{service}")
         self.up[name] = stack, stack.enter_context(running(command, env=env, ready=ready))

@@ -87,6 +87,27 @@ def test_each_replica_knows_what_the_other_does(bench: Bench, second: Bench) -> 
     assert said(bench, id) == dict.fromkeys(ENDED, 1), "one replica drives it"
 
 
+def test_of_many_answers_for_a_set_that_come_at_once_one_counts(bench: Bench, second: Bench) -> None:
+    bench.create()
+    id = bench.commit(files(2))
+    held = bench.hands().lease()
+    assert held is not None
+    answers = []
+    for place in range(6):
+        hands = (bench, second)[place % 2].hands()
+        request = hands.results(held, lambda datum: {f"/{place}{datum.inputs[0].file.path}": b""})  # noqa: B023 - at once
+        request.lease = f"the lease of {place}"
+        answers.append((hands, request))
+    with ThreadPoolExecutor(len(answers)) as pool:
+        counted = list(pool.map(lambda answer: answer[0].complete(answer[1]), answers))
+    assert sum(counted) == 1
+    info = second.ended(id)
+    assert (info.state, info.data_processed, info.stats.upload_bytes) == (pps.JOB_SUCCESS, 2, 4)
+    place = counted.index(True)
+    assert bench.outputs(id) == [f"/{place}/0", f"/{place}/1"]
+    assert len(bench.outputs(id, "meta")) == 2
+
+
 @pytest.mark.parametrize("killed", ["jobs", "other"])
 def test_a_killed_replica_hands_its_work_over(bench: Bench, second: Bench, instance: Instance, killed: str) -> None:
     """Whoever drives the job, and where its workers ask: with a kill of each there is every case."""
@@ -100,6 +121,7 @@ def test_a_killed_replica_hands_its_work_over(bench: Bench, second: Bench, insta
     try:
         do_all(left.hands(), SETS - 2)
         check(left, id, SETS)
+        assert left.inspect(id).restart == (drives == killed)
         print(f"{drives} drove it, {killed} was killed: over after {time.monotonic() - began:.1f} s")
     finally:
         instance.start(killed)

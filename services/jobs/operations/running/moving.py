@@ -104,6 +104,13 @@ def _publish(tx: Session, job: Job, plan: Plan, now: datetime) -> None:
     tx.flush()
 
 
+def begun_anew(tx: Session, number: int) -> None:
+    """Count that somebody took up a job in the middle, after its process died or something else was in the way."""
+    job = JobStore(tx).get(number)
+    if job is not None and not job.final:
+        JobStore(tx).save(replace(job, restart=job.restart + 1))
+
+
 def indexed(tx: Session, number: int, root: Root, packs: Sequence[bytes], *, now: datetime) -> None:
     """Record the whole datum index of a job that has run. packs: those of it that are new. Raises Superseded."""
     job = JobStore(tx).get(number)

@@ -172,6 +172,7 @@ class JobSteps:
         async with self._t.wakes.listening(str(job.key)) as changed:
             await self._resume(job)
             if self._feeding is None:
+                await self._t.db.run(moving.begun_anew, job.number)
                 self._feeding = self._feeding_of(job)
                 await self._feeding.begin(anew=True)
             while await self._t.db.read(lambda tx: SetStore(tx).any_left(job.number)):
