@@ -1,5 +1,6 @@
 """What deleted jobs leave goes from the store of Jobs; what the others need stays."""
 
+import asyncio
 from datetime import timedelta
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from datamill.wire import pps_v2_pb2 as pps
 from datamill.wire import upkeep_v1_pb2 as wire
 from datamill.wire import work_v1_pb2 as work
 from datamill.wire.upkeep_v1_pb2_grpc import JobUpkeepServiceStub
+from services.jobs import verify
+from services.jobs.domain.origins import read_origin
 from services.kit.storage.database import Database
 from tests.support.servers import eventually
 from tests.system.jobs.conftest import Instance
@@ -125,9 +128,49 @@ def handed_in(hands: Hands, answer: work.CompleteSetRequest) -> bool:
     return True
 
 
-def ledger(instance: Instance) -> set[str]:
-    url = f"sqlite:///{instance.root}/jobs/jobs.db"
+def test_maps_that_the_next_plan_is_told_from_stay_and_are_whole(instance: Instance, bench: Bench) -> None:
+    side = {"repo": bench.source, "glob": "/(?)*", "joinOn": "$1", "outerJoin": True}
+    sides = [{"pfs": side | {"name": "one"}}, {"pfs": side | {"name": "two", "glob": "/[a-z0-9](*)"}}]
+    bench.create(input={"join": sides})
+    first = bench.commit({"/a1": b"1", "/1a": b"2"})
+    bench.hands().do_one(no_files)
+    assert bench.ended(first).data_total == 2
+    second = bench.commit({"/b1": b"1"})
+    bench.hands().do_one(no_files)
+    bench.ended(second)
+    delete(bench, first)
+    collect(bench)
+    assert asyncio.run(verify.main(database_of(instance), str(instance.root / "jobs/store"))) == 0
+    third = bench.commit({"/a1": None})
+    bench.hands().do_one(no_files)
+    info = bench.ended(third)
+    assert (info.state, info.data_total) == (pps.JOB_SUCCESS, 3)
+    (damaged,) = [path for path in stored(instance) if path.name == root_of_maps(instance, third)]
+    damaged.chmod(0o600)
+    damaged.write_bytes(bytes(damaged.stat().st_size))
+    assert asyncio.run(verify.main(database_of(instance), str(instance.root / "jobs/store"))) == 1
+
+
+def no_files(_: work.Datum) -> dict[str, bytes]:
+    return {}
+
+
+def root_of_maps(instance: Instance, id: str) -> str:
+    """The pack that holds the root of what a join's plan was made from."""
+    with Database(database_of(instance)) as db:
+        row = db.run_here(lambda tx: tx.execute(ORIGIN, {"id": id}).scalar_one())
+    return read_origin(bytes(row)).matches.place.pack.hex()  # type: ignore[union-attr]
+
+
+ORIGIN = text("SELECT origin FROM origins JOIN jobs ON jobs.number = origins.job WHERE jobs.id = :id")
+
+
+def database_of(instance: Instance) -> str:
     if instance.postgres is not None:
-        url = instance.postgres.schema(f"{instance.root.name}-jobs")
-    with Database(url) as db:
+        return instance.postgres.schema(f"{instance.root.name}-jobs")
+    return f"sqlite:///{instance.root}/jobs/jobs.db"
+
+
+def ledger(instance: Instance) -> set[str]:
+    with Database(database_of(instance)) as db:
         return db.run_here(lambda tx: set(tx.execute(text("SELECT name FROM objects")).scalars()))
