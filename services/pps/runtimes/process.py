@@ -17,6 +17,7 @@ from pathlib import Path
 
 from services.pps.runtimes import sandbox, starting
 from services.pps.runtimes.port import Group, GroupStatus
+from services.pps.runtimes.reasons import why_ended
 from services.pps.runtimes.spares import Spares
 
 log = logging.getLogger(__name__)
@@ -125,7 +126,7 @@ class ProcessRuntime:
             slot.begun = time.monotonic()
             try:
                 code = await self._run(slot, group)
-                slot.crash = self._last_words(slot.name) or f"the worker ended with code {code}"
+                slot.crash = why_ended(code, self._last_words(slot.name))
             except (sandbox.NoSandbox, OSError) as error:  # OSError: no disk, no more processes; either may pass
                 code, slot.crash = 1, str(error)
                 slot.deaths = max(slot.deaths, CRASHING_AFTER)
@@ -191,7 +192,7 @@ class ProcessRuntime:
                 lines = [line for line in file.read().decode(errors="replace").splitlines() if line.strip()]
         except OSError:
             return ""
-        return lines[-1][:1000] if lines else ""
+        return lines[-1] if lines else ""
 
 
 def _same_work(one: Group, other: Group) -> bool:

@@ -1,0 +1,28 @@
+"""Why a worker ended."""
+
+import pytest
+
+from services.pps.runtimes.reasons import LONGEST, why_ended
+
+LINE = '{"at": "now", "level": "error", "message": "there is no store"}'
+
+
+@pytest.mark.parametrize(
+    ("code", "last", "wanted"),
+    [
+        (1, LINE, "there is no store"),
+        (1, "ModuleNotFoundError: No module named 'grpc'", "ModuleNotFoundError: No module named 'grpc'"),
+        (3, "", "the worker ended with code 3"),
+        (-15, "", "the worker was killed by SIGTERM"),
+        (137, LINE, "the worker was killed by SIGKILL, as the system does when memory runs out; the last it said was: "
+                    "there is no store"),
+        (255, "", "the worker ended with code 255"),
+        (1, "[]", "[]"),
+    ],
+)  # fmt: skip
+def test_reasons(code: int, last: str, wanted: str) -> None:
+    assert why_ended(code, last) == wanted
+
+
+def test_a_reason_is_no_novel() -> None:
+    assert len(why_ended(137, "x" * 5000)) == LONGEST
