@@ -18,6 +18,7 @@ from datamill.wire import (
     admin_v2_pb2,
     auth_v2_pb2,
     content_v1_pb2,
+    explain_v1_pb2,
     logs_pb2,
     metadata_pb2,
     pps_v2_pb2,
@@ -47,6 +48,7 @@ SERVICES = [
     ("jobs", pps_v2_pb2),
     ("jobs", logs_pb2),
     ("jobs", work_v1_pb2),
+    ("jobs", explain_v1_pb2),
     ("pfs", upkeep_v1_pb2),
     ("jobs", upkeep_v1_pb2),
 ]
