@@ -79,7 +79,8 @@ class _Worker:
         self._address = address
         self._channel = grpc.insecure_channel(address, options=[("grpc.enable_http_proxy", 0)])
         self._stub = worker_pb2_grpc.WorkerStub(self._channel)
-        self._mine: dict[str, str | None] = {}  # what the datum in hand has set, and what was there before
+        self._env: dict[str, str] = {}  # what the datum in hand has set
+        self._before: dict[str, str | None] = {}  # what was there instead
 
     def __enter__(self) -> "_Worker":
         return self
@@ -98,13 +99,18 @@ class _Worker:
         return Datum(env.get("PACH_DATUM_ID", ""), env)
 
     def _put(self, env: dict[str, str]) -> None:
-        for name, before in self._mine.items():
+        """Most of it is the same for every datum, and stays as it is: changing a variable costs as much as a datum."""
+        for name in self._env.keys() - env.keys():
+            before = self._before.pop(name)
             if before is None:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = before
-        self._mine = {name: os.environ.get(name) for name in env}
-        os.environ.update(env)
+        for name, value in env.items():
+            if self._env.get(name) != value:
+                self._before.setdefault(name, os.environ.get(name))
+                os.environ[name] = value
+        self._env = env
 
 
 def _worker() -> _Worker:
