@@ -16,6 +16,7 @@ ROOMS = {
     "jobs": "jobs",
     "plans": "plans",
     "chain": "chain",
+    "standby": "standby",
     "logs": "logs",
     "idle": "idle",
     "sorted_map": "sorted_map",

@@ -1,4 +1,4 @@
-"""A pipeline's outputs in the tables of a database, with the password of a secret."""
+"""A pipeline's outputs in a bucket, and in the tables of a database, with the password of a secret."""
 
 from urllib.parse import urlsplit
 
@@ -10,6 +10,7 @@ from datamill.wire import pps_v2_pb2_grpc as pps_grpc
 from services.jobs.clients import with_password
 from tests.support.patience import eventually
 from tests.support.postgres import Postgres
+from tests.support.seaweed import BUCKET, Seaweed
 from tests.support.servers import channel, unique
 from tests.system.chaos.patient import Patient
 from tests.system.pfs.files.test_sql_egress import port
@@ -29,6 +30,23 @@ __all__ = ["port"]
 )  # fmt: skip
 def test_where_a_password_goes(url: str, password: str, wanted: str) -> None:
     assert with_password(url, password) == wanted
+
+
+def test_outputs_are_copied_to_a_bucket(instance: Patient, seaweed: Seaweed) -> None:
+    source, name = unique("in"), unique("copied")
+    instance.create_repo(source)
+    instance.create_pipeline(
+        {
+            "pipeline": {"name": name},
+            "transform": {"cmd": ["sh", "-c", f"mkdir /pfs/out/deep; cp /pfs/{source}/* /pfs/out/deep"]},
+            "input": {"pfs": {"repo": source, "glob": "/*"}},
+            "egress": {"URL": f"minio://{BUCKET}/{name}"},
+        }
+    )
+    id = instance.have_commit(f"{source}@master", {"/a": b"1", "/b": b"2"})
+    assert instance.ended(name, id).state == pps.JOB_SUCCESS
+    found = seaweed.client().list_objects(BUCKET, prefix=f"{name}/", recursive=True)
+    assert {one.object_name for one in found} == {f"{name}/deep/a", f"{name}/deep/b"}
 
 
 def test_outputs_fill_tables_once_there_is_a_password(instance: Patient, postgres: Postgres, port: int) -> None:
