@@ -27,7 +27,7 @@ from services.worker.inputs.sources import Store
 from services.worker.lease import LeaseKeeper
 from services.worker.logs import log_to_stderr
 from services.worker.process import environment
-from services.worker.process.ending import adopt_orphans
+from services.worker.process.ending import adopt_orphans, keep_to_oneself
 from services.worker.process.interrupt import Interrupt
 from services.worker.secrets import fetched
 from services.worker.serving.server import Server
@@ -55,12 +55,23 @@ def main() -> int:
     told = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: told.set())
-    peers = Peers(pfs=settings.pfs, jobs=settings.jobs, token=settings.service_token)
+    keep_to_oneself()
+    peers = Peers(pfs=settings.pfs, jobs=settings.jobs, token=_token(settings))
     try:
         spec = read_spec(settings.spec, workdir=settings.workdir)
     except BadSpec as mistake:
         return _report(peers, settings, str(mistake))
     return Worker(settings, spec, peers).run(told)
+
+
+def _token(settings: Settings) -> str:
+    """From a file that is gone afterwards: an environment can be read in /proc by user code of the same user."""
+    if not settings.token_file:
+        return settings.service_token
+    with open(settings.token_file, encoding="utf-8") as file:
+        token = file.read()
+    os.unlink(settings.token_file)
+    return token
 
 
 def _report(peers: Peers, settings: Settings, mistake: str) -> int:

@@ -15,6 +15,7 @@ class Settings:
     name: str  # the worker's lasting name, for example "edges-v1-0"
     pps: str = ""  # "host:port"; secrets, asked for once, and only when the transform has some
     service_token: str = ""
+    token_file: str = ""  # holds the service token instead, and is removed once it is read
     pfs_root: Path = Path("/pfs")  # tests use a folder of their own
     log_limit_bytes: int = 64 << 20  # of one datum's output, beyond which lines are counted and dropped
     memory_bytes: int = 64 << 20  # inputs up to this size are laid out in memory, bigger ones on disk

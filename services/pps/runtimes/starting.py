@@ -10,6 +10,8 @@ from pathlib import Path
 from services.pps.runtimes import sandbox
 
 STOP_SECONDS = 3.0
+TOKEN, TOKEN_FILE = "WORKER_SERVICE_TOKEN", "WORKER_TOKEN_FILE"  # not in the environment, which user code sees in /proc
+SECRET = frozenset({"DATAMILL_DATABASE_URL", "DATAMILL_STORE", "POSTGRES_PASSWORD"})
 LOG_BYTES = 4 << 20  # of each worker twice: what is newest, and what was before that
 
 
@@ -26,11 +28,16 @@ async def start(
     await asyncio.to_thread(_fresh, home / "scratch")
     own_proc = await asyncio.to_thread(sandbox.proc_of_its_own)
     words = sandbox.command(home / "scratch", inner, own_proc=own_proc, private=private)
-    inherited = {key: value for key, value in os.environ.items() if not key.startswith("PPS_")}
+    inherited = {k: value for k, value in os.environ.items() if not k.startswith("PPS_") and k not in SECRET}
+    own = dict(env)
+    if token := own.pop(TOKEN, ""):
+        (home / "token").write_text(token)
+        (home / "token").chmod(0o600)
+        own[TOKEN_FILE] = str(home / "token")
     shorten(log)
     with log.open("ab") as output:
         return await asyncio.create_subprocess_exec(
-            *words, stdin=stdin, stdout=output, stderr=output, env={**inherited, **env}, start_new_session=True
+            *words, stdin=stdin, stdout=output, stderr=output, env={**inherited, **own}, start_new_session=True
         )
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 log = logging.getLogger(__name__)
 SWEEP_SECONDS = 5.0
-_PR_SET_CHILD_SUBREAPER = 36
+_PR_SET_CHILD_SUBREAPER, _PR_SET_DUMPABLE = 36, 4
 _adopting = threading.Event()  # set once this process adopts orphans, so that all its children are user code
 
 
@@ -24,6 +24,11 @@ def adopt_orphans() -> None:
         log.warning("orphans of user code cannot be adopted: %s", os.strerror(ctypes.get_errno()))
     else:
         _adopting.set()
+
+
+def keep_to_oneself() -> None:
+    """Let no process of the same user look into this one's memory; root can, whatever a process does."""
+    ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 
 def kill_group(pid: int) -> None:

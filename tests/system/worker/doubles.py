@@ -80,6 +80,7 @@ class Double(
         self.lines: list[Line] = []
         self.spans: list[trace_pb2.Span] = []
         self.calls: dict[str, int] = defaultdict(int)
+        self.tokens: set[str] = set()
         self.changed = threading.Condition()
         self._sets: queue.Queue[work.DatumSet] = queue.Queue()
         self._numbers = itertools.count()
@@ -169,6 +170,9 @@ class Double(
     def _enter(self, name: str, context: Any) -> None:
         with self.changed:
             self.calls[name] += 1
+            for key, value in context.invocation_metadata():
+                if key == "datamill-service-token":
+                    self.tokens.add(value)
             self.changed.notify_all()
         if self.fault.away:
             context.abort(grpc.StatusCode.UNAVAILABLE, "away on purpose")

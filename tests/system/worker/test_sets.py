@@ -106,6 +106,21 @@ def test_what_user_code_sees(double: Double, start: Start) -> None:
     assert double.read(double.files["/dir/f"]) == b"x", "user code changed the repo's own bytes"
 
 
+def test_the_service_token_is_nowhere_in_proc(double: Double, start: Start, tmp_path: Path) -> None:
+    double.put({"/f": b"x"})
+    double.give(datum(1, "/f"))
+    (tmp_path / "token").write_text("another-secret")
+    script = "cat /proc/[0-9]*/environ | tr '\\0' '\\n' > /tmp/$$; grep -c another-secret /tmp/$$ > /pfs/out/token"
+    script += "; grep -c ^WORKER_NAME= /tmp/$$ > /pfs/out/name; rm /tmp/$$"
+    with start(shell(script), service_token="", token_file=tmp_path / "token"):
+        answer = double.done()
+    assert not (tmp_path / "token").exists()
+    assert double.tokens == {"another-secret"}
+    seen = double.content_of(answer.output_file_set_id)
+    assert int(seen["/token"]) == 0
+    assert int(seen["/name"]) > 0, "nothing was to be seen at all"
+
+
 def test_a_failing_datum_uses_its_tries_and_leaves_the_others_alone(double: Double, start: Start) -> None:
     double.put({"/good": b"1", "/bad": b"2"})
     double.give(datum(1, "/bad"), datum(2, "/good"))
