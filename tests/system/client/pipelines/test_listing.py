@@ -91,8 +91,8 @@ def test_jobs_of_one_change_are_stopped_together(line: CommandLine, repo: str) -
         ]
 
     eventually(lambda: of_change() == ["CLAIMED"] * 2, "work in flight")
-    drawn = line.ok("draw", "pipeline").out
-    assert f"{repo}\n├─ {first} [running]\n└─ {second} [running]\n" in drawn
+    wanted = f"{repo}\n├─ {first} [running]\n└─ {second} [running]\n"
+    eventually(lambda: wanted in line.ok("draw", "pipeline").out, "both running")
     line.ok("stop", "job", id)
     waited = line.run("wait", "job", id)
     assert waited.code == 1
