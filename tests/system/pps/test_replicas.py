@@ -1,6 +1,7 @@
 """Two replicas over one database: workers run once, a change is one replica's, and what a dead one did goes on."""
 
 import asyncio
+import signal
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -98,6 +99,21 @@ def test_of_two_changes_at_once_one_wins_or_they_follow_one_another(replicas: tu
     assert branch(other, name).head.id == info.spec_commit.id
     assert made_once == 1
     assert inspect(other, other_source).version == 1
+
+
+def test_a_replica_that_hung_leaves_to_the_other_what_it_has_taken(replicas: tuple[Side, Side]) -> None:
+    one, other = replicas
+    _, name = made(one)
+    eventually(lambda: workers(one)[name] or workers(other)[name])
+    hung, living = (one, other) if workers(one)[name] else (other, one)
+    hung.process.kill(signal.SIGSTOP)
+    try:
+        eventually(lambda: workers(living)[name])
+    finally:
+        hung.process.kill(signal.SIGCONT)
+    eventually(lambda: not workers(hung)[name])
+    assert workers(living)[name]
+    assert inspect(hung, name).state == pps.PIPELINE_RUNNING
 
 
 def test_a_dead_replicas_workers_and_changes_go_on_at_the_other(replicas: tuple[Side, Side], url: str) -> None:
