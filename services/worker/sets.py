@@ -19,6 +19,7 @@ from services.worker.batching.batch import Batch
 from services.worker.calls import Patience, Peers, Trouble, persist
 from services.worker.datums.attempts import one_by_one
 from services.worker.datums.bench import Bench, NameBudget, SetInHand
+from services.worker.inputs.naming import name_inputs
 from services.worker.inputs.prefetch import Gone, Prefetch
 from services.worker.inputs.sources import Store
 from services.worker.lease import LeaseKeeper
@@ -111,7 +112,8 @@ class SetRunner:
         )
         outputs, meta = Entries(scratch.spool("")), Entries(scratch.spool(""))
         try:
-            hand = SetInHand(datum_set, span, prefetch, packing, outputs, meta, NameBudget())
+            named = self._named(datum_set) if self.bench.spec.names_inputs else ""
+            hand = SetInHand(datum_set, span, prefetch, packing, outputs, meta, NameBudget(), named)
             batching = self.bench.spec.batching
             if self.bench.spec.service:
                 stand(self.bench, hand)
@@ -128,6 +130,11 @@ class SetRunner:
             packing.abandon()
             outputs.close()
             meta.close()
+
+    def _named(self, datum_set: work.DatumSet) -> str:
+        patience = Patience(self._keep_trying, self.bench.interrupt.lost)
+        folder = self.bench.scratch.spool("")
+        return name_inputs(datum_set, self._peers, self._store.addresses, patience, folder=folder)
 
     def _hand_in(self, hand: SetInHand, results: list[work.DatumResult]) -> None:
         lost = self.bench.interrupt.lost

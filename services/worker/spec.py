@@ -12,6 +12,8 @@ from pathlib import Path
 
 from datamill.wire import pps_v2_pb2 as pps
 
+FILE_SET = "FILESET_ID"
+
 
 class BadSpec(Exception):
     """The pipeline's spec cannot run here, however often it is tried."""
@@ -48,6 +50,7 @@ class WorkerSpec:
     memory_volume: bool
     s3_out: bool
     batching: bool
+    names_inputs: bool  # whether user code wants a file set of its inputs
     inputs: dict[str, pps.PFSInput]
     spout: bool = False
     service: bool = False
@@ -88,6 +91,7 @@ def read_spec(path: Path, *, workdir: str = "/") -> WorkerSpec:
         memory_volume=transform.memory_volume,
         s3_out=details.s3_out,
         batching=transform.datum_batching,
+        names_inputs=not transform.datum_batching and FILE_SET in str(transform),
         spout=details.HasField("spout"),
         service=details.HasField("service") and not details.HasField("spout"),
         ports=_ports(details),

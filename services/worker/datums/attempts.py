@@ -62,7 +62,9 @@ class DatumRun:
             self._laid.remove()
             self._laid = self._hand.prefetch.again(self._index)
         self._tries += 1
-        self._env = environment.of_datum(self._datum, self._hand.datum_set, root=bench.scratch.root)
+        self._env = environment.of_datum(
+            self._datum, self._hand.datum_set, root=bench.scratch.root, file_set_id=self._hand.file_set_id
+        )
         self._effort.env_file = bench.rendered_env.file + environment.as_file(self._env)
         bench.scratch.fresh_out()
         bench.scratch.link(self._laid.place, {item.name for item in self._datum.inputs}, self._effort.env_file)

@@ -65,3 +65,4 @@ class SetInHand:
     outputs: Entries
     meta: Entries
     names: NameBudget
+    file_set_id: str = ""  # of all inputs, where user code asks for it

@@ -57,7 +57,9 @@ def of_set(datum_set: work.DatumSet) -> list[tuple[str, str]]:
     return [("PACH_JOB_ID", datum_set.job.id), ("PACH_OUTPUT_COMMIT_ID", output_commit)]
 
 
-def of_datum(datum: work.Datum, datum_set: work.DatumSet, *, root: str = "/pfs") -> list[tuple[str, str]]:
+def of_datum(
+    datum: work.Datum, datum_set: work.DatumSet, *, root: str = "/pfs", file_set_id: str = ""
+) -> list[tuple[str, str]]:
     """What a datum adds, in order; a name may come again, and then the last one counts. root: where /pfs is."""
     added: list[tuple[str, str]] = []
     for item in datum.inputs:
@@ -67,7 +69,8 @@ def of_datum(datum: work.Datum, datum_set: work.DatumSet, *, root: str = "/pfs")
             added.append((f"PACH_DATUM_{item.name}_JOIN_ON", item.join_on))
         if item.group_by:
             added.append((f"PACH_DATUM_{item.name}_GROUP_BY", item.group_by))
-    return [*added, ("PACH_DATUM_ID", datum.id), *of_set(datum_set)]
+    added += [("PACH_DATUM_ID", datum.id), *of_set(datum_set)]
+    return [*added, ("FILESET_ID", file_set_id)] if file_set_id else added
 
 
 class Unsaid(str):

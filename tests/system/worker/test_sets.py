@@ -106,6 +106,18 @@ def test_what_user_code_sees(double: Double, start: Start) -> None:
     assert double.read(double.files["/dir/f"]) == b"x", "user code changed the repo's own bytes"
 
 
+def test_user_code_that_asks_for_it_gets_a_file_set_of_its_inputs(double: Double, start: Start) -> None:
+    double.put({"/a": b"1", "/d/b": b"2", "/d/c": b"3"})
+    double.give(datum(1, "/a"), datum(2, "/d/"))
+    with start(shell('test -n "$FILESET_ID" && echo $FILESET_ID > /pfs/out/$PACH_DATUM_ID')):
+        answer = double.done()
+    outputs = double.content_of(answer.output_file_set_id)
+    assert set(outputs) == {f"/{n:064x}" for n in (1, 2)}
+    assert len(set(outputs.values())) == 1, "one file set for the whole set"
+    named = double.content_of(outputs[f"/{1:064x}"].decode().strip())
+    assert named == {f"/pfs/{1:064x}/a": b"1", f"/pfs/{2:064x}/d/b": b"2", f"/pfs/{2:064x}/d/c": b"3"}
+
+
 def test_the_service_token_is_nowhere_in_proc(double: Double, start: Start, tmp_path: Path) -> None:
     double.put({"/f": b"x"})
     double.give(datum(1, "/f"))

@@ -29,6 +29,7 @@ def spec(**env: str) -> WorkerSpec:
         memory_volume=False,
         s3_out=False,
         batching=False,
+        names_inputs=False,
         inputs={},
     )
 
@@ -68,6 +69,7 @@ def test_a_datum_names_its_inputs_and_itself() -> None:
     datum.inputs[0].join_on = "key"
     datum.inputs[1].group_by = "g"
     found = environment.of_datum(datum, datum_set)
+    assert environment.of_datum(datum, datum_set, file_set_id="f") == [*found, ("FILESET_ID", "f")]
     assert [value for key, value in found if key == "in"] == ["/pfs/in/a/b.txt", "/pfs/in/z"]
     assert dict(found) == {
         "in": "/pfs/in/z",
