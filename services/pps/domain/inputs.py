@@ -85,9 +85,10 @@ def _clean_glob(glob: str) -> str:
 def with_starts(tree: Tree | None, *, before: Tree | None, now: datetime) -> Tree | None:
     """The tree with a start for every cron: as given, else that of the version before, else now.
 
-    So an update that says nothing of a start does not disturb the schedule.
+    So an update that says nothing of a start does not disturb the schedule, and another schedule begins now: ticks that
+    it would have had are none that were missed.
     """
-    old = {(cron["project"], cron["repo"]): cron["start"] for cron in crons(before or {}) if cron.get("start")}
+    old = {_schedule_of(cron): cron["start"] for cron in crons(before or {}) if cron.get("start")}
     text = now.isoformat(timespec="microseconds").replace("+00:00", "Z")
 
     def started(one: Tree) -> Tree:
@@ -97,9 +98,13 @@ def with_starts(tree: Tree | None, *, before: Tree | None, now: datetime) -> Tre
         cron = one.get("cron")
         if not cron or cron.get("start"):
             return one
-        return {**one, "cron": {**cron, "start": old.get((cron["project"], cron["repo"]), text)}}
+        return {**one, "cron": {**cron, "start": old.get(_schedule_of(cron), text)}}
 
     return started(tree) if tree else tree
+
+
+def _schedule_of(cron: Tree) -> tuple[str, str, str]:
+    return cron["project"], cron["repo"], cron.get("spec", "")
 
 
 def _ends(tree: Tree) -> Iterator[Tree]:

@@ -57,6 +57,11 @@ def test_a_cron_has_a_repo_and_keeps_its_start_over_updates() -> None:
     assert inputs.with_starts(done, before=first, now=NOW.replace(year=2027)) == first
     moved = inputs.with_defaults(cron(start="2026-06-01T00:00:00Z"), KEY)
     assert inputs.with_starts(moved, before=first, now=NOW) == moved
+    other = inputs.with_starts(
+        inputs.with_defaults(cron(spec="@every 1s"), KEY), before=first, now=NOW.replace(year=2027)
+    )
+    assert other is not None
+    assert other["cron"]["start"] == "2027-01-02T03:04:05.000000Z"  # a year of seconds is not made up for
     assert inputs.branches(done)[1:] == [("default", "edges_tick", "master"), ("default", "ticks", "master")]
 
 
