@@ -32,7 +32,7 @@ from services.jobs.operations.running.creating import Creator
 from services.jobs.operations.running.steps import Tools
 from services.jobs.operations.wakes import Wakes
 from services.jobs.servicers.api import JobsApi
-from services.jobs.servicers.explain import ExplainService
+from services.jobs.servicers.datums.explain import ExplainService
 from services.jobs.servicers.jobs import Parts
 from services.jobs.servicers.log_service import LogService
 from services.jobs.servicers.traces import Forwarder, TraceIntake

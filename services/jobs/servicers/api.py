@@ -5,7 +5,7 @@ from google.protobuf.empty_pb2 import Empty
 from datamill.wire import pps_v2_pb2 as pps
 from datamill.wire.pps_v2_pb2_grpc import APIServicer
 from services.jobs.domain.errors import Wrong
-from services.jobs.servicers.datums import DatumRpcs
+from services.jobs.servicers.datums.of_jobs import DatumRpcs
 from services.jobs.servicers.jobs import Parts
 from services.jobs.servicers.listing import JobListRpcs
 from services.jobs.servicers.logs import LogRpcs

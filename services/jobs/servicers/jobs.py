@@ -1,6 +1,6 @@
 """The job methods of pps_v2.API.
 
-Elsewhere: lists of jobs (listing.py), datums (datums.py), logs (logs.py), what makes and moves jobs (operations/).
+Elsewhere: lists of jobs (listing.py), datums (datums/), logs (logs.py), what makes and moves jobs (operations/).
 """
 
 from collections.abc import AsyncIterator

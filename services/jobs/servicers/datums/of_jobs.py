@@ -1,6 +1,6 @@
 """The datum methods of pps_v2.API: what a job has done.
 
-Elsewhere: what an input would give (input_datums.py), the index that is read here (operations/reading.py).
+Elsewhere: what an input would give (of_inputs.py), the index that is read here (operations/reading.py).
 """
 
 import asyncio
@@ -19,7 +19,7 @@ from services.jobs.domain.records import Record, read_planned
 from services.jobs.operations import activity, reading
 from services.jobs.operations.activity import Activity
 from services.jobs.servicers import from_wire, to_wire
-from services.jobs.servicers.input_datums import InputDatumRpcs
+from services.jobs.servicers.datums.of_inputs import InputDatumRpcs
 from services.jobs.servicers.jobs import Parts
 from services.jobs.storage.jobs import JobStore
 from services.kit.rpc.server import Context

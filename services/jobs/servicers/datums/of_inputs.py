@@ -1,6 +1,6 @@
 """CreateDatum, and ListDatum of an input: datums of a tree that belongs to no pipeline yet.
 
-Elsewhere: datums of jobs (datums.py); what such a tree may be (asked_inputs.py).
+Elsewhere: datums of jobs (of_jobs.py); what such a tree may be (asked_inputs.py).
 """
 
 from collections.abc import AsyncGenerator, AsyncIterator
@@ -12,7 +12,7 @@ from services.jobs.domain.errors import BadRequest, Wrong
 from services.jobs.operations import cutting
 from services.jobs.operations.cutting import ById
 from services.jobs.servicers import to_wire
-from services.jobs.servicers.asked_inputs import asked_tree
+from services.jobs.servicers.datums.asked_inputs import asked_tree
 from services.jobs.servicers.jobs import Parts
 from services.kit.rpc.server import Context
 
