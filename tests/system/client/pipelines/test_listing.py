@@ -73,6 +73,8 @@ def test_versions_as_they_were(line: CommandLine, repo: str) -> None:
     assert [(info["version"], info["details"]["transform"]["cmd"]) for info in then] == [("1", ["true"])]
     assert len(line.ok("list", "job", "-p", name, "--history", "none", "--raw").objects) == 1
     assert len(line.ok("list", "job", "-p", name, "--history", "all", "--raw").objects) == 3
+    newest = [info["job"]["pipeline"]["name"] for info in line.ok("list", "job", "--history", "none", "--raw").objects]
+    assert newest.count(name) == 1
     line.ok("delete", "pipeline", name)
 
 

@@ -41,7 +41,7 @@ def inspect_job(session: Session, job: str, raw: Raw) -> None:
 @click.option("-i", "--input", "inputs", multiple=True, metavar="COMMIT", help="Only those that read this; repeatable.")
 @click.option("--state", "states", multiple=True, metavar="STATE", help="Only in this state; repeatable.")
 @click.option("-x", "--expand", is_flag=True, help="A line per job, not per change.")
-@click.option("--history", default="all", metavar="N|all|none", help="Versions of the pipeline to go back.")
+@click.option("--history", metavar="N|all|none", help="Versions of the pipeline to go back. [all]")
 @click.option("-n", "--number", default=0, metavar="N", help="At most so many.")
 @EVERYWHERE
 @RAW
@@ -52,7 +52,7 @@ def list_job(
     inputs: tuple[str, ...],
     states: tuple[str, ...],
     expand: bool,
-    history: str,
+    history: str | None,
     number: int,
     everywhere: bool,
     raw: Raw,
@@ -63,15 +63,15 @@ def list_job(
     if id is not None:
         if not names.is_id(id):
             raise click.UsageError(f"{id!r} is not a job id (32 hex digits); for a pipeline's jobs use -p {id}")
-        if others := _said(pipeline=pipeline, input=inputs, state=states, expand=expand):
+        if others := _said(pipeline=pipeline, input=inputs, state=states, expand=expand, history=history):
             raise click.UsageError(f"cannot specify {others} when listing the jobs of one change")
         listing(client.inspect_job_set(id.lower()), HEADERS, _row, raw=raw)
-    elif pipeline is not None or expand or inputs or states:
+    elif _said(pipeline=pipeline, input=inputs, state=states, expand=expand, history=history):
         jobs = client.list_jobs(
             pipeline=None if pipeline is None else names.pipeline(pipeline, session.project),
             projects=() if pipeline else projects,
             inputs=[names.commit(one, session.project) for one in inputs],
-            history=history_of(history),
+            history=history_of(history or "all"),
             number=number,
             filter=filter_of(states, "JOB_"),
         )
