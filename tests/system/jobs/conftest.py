@@ -40,6 +40,7 @@ class Instance:
     up: dict[str, tuple[ExitStack, Running]]
     postgres: Postgres | None = None  # else SQLite
     seal_logs_after: str = "3600s"  # what is stored is only what a test has made
+    keep_sealed_logs: str = "0s"
     more: Mapping[str, str] = field(default_factory=dict)  # other settings
 
     def start(self, name: str) -> None:
@@ -56,6 +57,7 @@ class Instance:
                 "JOBS_PPS": self.at["pps"],
                 "JOBS_REPLICA": name,
                 "JOBS_SEAL_LOGS_AFTER": self.seal_logs_after,
+                "JOBS_KEEP_SEALED_LOGS": self.keep_sealed_logs,
                 "PPS_PFS": self.at["pfs"],
                 "PPS_JOBS": self.at["jobs"],
                 "PPS_WORKER_PYTHON": "/bin/false",

@@ -110,6 +110,21 @@ def test_a_deleted_job_loses_its_log_and_damage_to_one_is_found(bench: Bench, in
     assert not newest.exists()
 
 
+def test_lines_are_kept_for_as_long_as_was_said(bench: Bench, instance: Instance) -> None:
+    id = ended(bench, instance, ["old"])
+    empty_the_stream(instance)
+    assert "old" in read(bench, job=job(bench.name, id))
+    instance.keep_sealed_logs = "0.001s"
+    instance.restart("jobs")
+    try:
+        eventually(lambda: read(bench, job=job(bench.name, id)) == [])
+        export(bench, id, D1, [("stdout", "new")])
+        assert read(bench, job=job(bench.name, id)) == ["new"], "what was not in objects is not forgotten with them"
+    finally:
+        instance.keep_sealed_logs = "0s"
+        instance.restart("jobs")
+
+
 def test_the_services_own_lines_are_bare(bench: Bench) -> None:
     eventually(lambda: any('"service": "jobs"' in line for line in read(bench)))
     messages = list(bench.jobs.GetLogs(pps.GetLogsRequest(), timeout=120))
