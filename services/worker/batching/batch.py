@@ -52,11 +52,10 @@ class Batch:
             while datum.wants_attempt:
                 why_not = self._ready()
                 env = datum.begin()
-                datum.tell_begin(USER_CODE)
                 reason = why_not or self._attempt(datum, env)
                 if reason:
                     self._end_process()
-                datum.end(reason)
+                datum.end(reason, quiet=not reason)
             return datum.result()
         finally:
             if self._process is not None:
@@ -118,6 +117,7 @@ class Batch:
         stdin = Path(bench.scratch.spool("stdin")) if bench.spec.stdin else None
         command = Command(bench.spec.cmd, stdin, bench.spec.working_dir, bench.spec.run_as)
         self._asked.open()
+        bench.exporter.say(self._log_context, f"beginning to run {USER_CODE}")
         try:
             return UserProcess(command, env, self._between, bench.exporter, bench.interrupt)
         except OutOfProcesses as error:

@@ -81,11 +81,15 @@ class DatumRun:
         spec = self._bench.spec
         return self._run(USER_CODE, spec.cmd, "stdin" if spec.stdin else "")
 
-    def end(self, reason: str) -> None:
-        """The attempt is over. reason: why it failed, or "". Runs the error handler when there is need."""
+    def end(self, reason: str, *, quiet: bool = False) -> None:
+        """The attempt is over. reason: why it failed, or "". Runs the error handler when there is need.
+
+        quiet: do not say so in the log. In a batch nothing was started for this datum, and nothing ended.
+        """
         bench = self._bench
         try:
-            self.tell_end(USER_CODE, self._clock, reason)
+            if not quiet:
+                self.tell_end(USER_CODE, self._clock, reason)
             if reason and bench.spec.err_cmd and not bench.interrupt.cancelled and self._time_left():
                 handled = self._handle()
                 self._outcome.recovered = self._outcome.recovered or handled
