@@ -7,6 +7,7 @@ import builtins
 import json
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import lru_cache
 from json.encoder import encode_basestring_ascii as quoted
 from typing import Any
 
@@ -111,21 +112,15 @@ def _leaf(leaf: Leaf, commit: str) -> list[Any]:
 
 
 def _datum(inputs: list[Any]) -> Datum:
-    found = []
-    for name, project, repo, branch, repo_type, flags, commit, path, size, digest, join_on, group_by in inputs:
-        outer_join, lazy, empty_files, s3, reference = (flag == "1" for flag in flags)
-        leaf = Leaf(
-            name,
-            project,
-            repo,
-            branch,
-            glob="",
-            repo_type=repo_type,
-            outer_join=outer_join,
-            lazy=lazy,
-            empty_files=empty_files,
-            s3=s3,
-            reference=reference,
-        )
-        found.append(InputFile(leaf, commit, path, size, bytes.fromhex(digest), join_on, group_by))
-    return tuple(found)
+    return tuple(
+        [
+            InputFile(_read_leaf(*leaf), commit, path, size, bytes.fromhex(digest), join_on, group_by)
+            for *leaf, commit, path, size, digest, join_on, group_by in inputs
+        ]
+    )
+
+
+@lru_cache(256)
+def _read_leaf(name: str, project: str, repo: str, branch: str, repo_type: str, flags: str) -> Leaf:
+    given: dict[str, Any] = {flag: digit == "1" for flag, digit in zip(_FLAGS, flags, strict=True)}
+    return Leaf(name, project, repo, branch, glob="", repo_type=repo_type, **given)
