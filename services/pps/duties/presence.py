@@ -6,7 +6,6 @@ A replica that could not say so in time must take it that others go on with its 
 import asyncio
 import logging
 import time
-from datetime import timedelta
 
 from services.kit.storage.database import Database
 from services.kit.time.clock import Clock
@@ -14,7 +13,7 @@ from services.pps.operations import holding
 from services.pps.storage.holders import ALIVE
 
 log = logging.getLogger(__name__)
-AGAIN = timedelta(seconds=2)
+AGAIN = ALIVE / 3
 
 
 class Presence:
