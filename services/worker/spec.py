@@ -21,10 +21,17 @@ class BadSpec(Exception):
 
 @dataclass(frozen=True, slots=True)
 class RunAs:
-    """Whom user code runs as."""
+    """Whom user code runs as. name, home: empty when there is nobody of that number here."""
 
     uid: int
     gid: int
+    name: str = ""
+    home: str = ""
+
+    def variables(self) -> dict[str, str]:
+        """What a login would set; else user code looks for its files in another user's home."""
+        named = {"USER": self.name, "LOGNAME": self.name} if self.name else {}
+        return {"HOME": self.home or "/", **named}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,27 +119,28 @@ def who(user: str) -> RunAs | None:
     if not user:
         return None
     name, _, group = user.partition(":")
-    uid, gid = _user(name, user)
+    uid, gid, login, home = _user(name, user)
     if group:
         gid = _group(group, user)
     if (uid, gid) == (os.getuid(), os.getgid()):
         return None
     if os.geteuid() != 0:
         raise BadSpec(f"transform.user {user!r}: this worker runs as uid {os.getuid()} and cannot become another user")
-    return RunAs(uid, gid)
+    return RunAs(uid, gid, login, home)
 
 
-def _user(name: str, whole: str) -> tuple[int, int]:
+def _user(name: str, whole: str) -> tuple[int, int, str, str]:
     if name.isdecimal():
         try:
-            return int(name), pwd.getpwuid(int(name)).pw_gid
+            entry = pwd.getpwuid(int(name))
         except KeyError:
-            return int(name), int(name)
+            return int(name), int(name), "", ""
+        return entry.pw_uid, entry.pw_gid, entry.pw_name, entry.pw_dir
     try:
         entry = pwd.getpwnam(name)
     except KeyError as error:
         raise BadSpec(f"transform.user {whole!r}: there is no user {name!r} here") from error
-    return entry.pw_uid, entry.pw_gid
+    return entry.pw_uid, entry.pw_gid, entry.pw_name, entry.pw_dir
 
 
 def _group(name: str, whole: str) -> int:

@@ -26,7 +26,8 @@ def base(environ: Mapping[str, str], spec: WorkerSpec, *, worker: str, port: int
         "PPS_PROJECT_NAME": spec.project,
         "PPS_PIPELINE_NAME": spec.pipeline,
     }
-    return kept | facts | _instance(environ) | spec.env
+    user = spec.run_as.variables() if spec.run_as is not None else {}
+    return kept | user | facts | _instance(environ) | spec.env
 
 
 def _instance(environ: Mapping[str, str]) -> dict[str, str]:

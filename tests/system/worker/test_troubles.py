@@ -1,6 +1,7 @@
 """Trouble around a worker: services away, leases lost, cancellations, shutdown, too much output, a full disk."""
 
 import os
+import pwd
 import signal
 import subprocess
 import time
@@ -149,12 +150,19 @@ def test_a_spec_that_cannot_run_is_reported_and_ends_the_worker(double: Double, 
 def test_user_code_runs_as_the_user_it_names(double: Double, start: Start) -> None:
     double.put({"/d/f": b"1"})
     double.give(datum(1, "/d/"))
-    script = ["id -u > /pfs/out/uid", "id -G > /pfs/out/groups", "echo more >> /pfs/in/d/f", "mkdir /pfs/in/d/new"]
+    script = [
+        "id -u > /pfs/out/uid",
+        "id -G > /pfs/out/groups",
+        "echo $HOME $USER > /pfs/out/home",
+        "echo more >> /pfs/in/d/f",
+        "mkdir /pfs/in/d/new",
+    ]
     with start(shell("set -e", *script, user="65534:65534")):
         answer = double.done()
     assert answer.results[0].state == SUCCESS, answer.results[0].reason
     outputs = double.content_of(answer.output_file_set_id)
-    assert outputs == {"/uid": b"65534\n", "/groups": b"65534\n"}
+    home = pwd.getpwuid(65534).pw_dir
+    assert outputs == {"/uid": b"65534\n", "/groups": b"65534\n", "/home": b"%s nobody\n" % home.encode()}
 
 
 def test_ten_thousand_lines_all_arrive_in_order(double: Double, start: Start) -> None:
