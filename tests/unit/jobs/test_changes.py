@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 
 from services.jobs.domain.changes import Changed, come, gone, identity, whole
 from services.jobs.domain.datums import Datum, InputFile, Leaf
@@ -60,6 +60,7 @@ def content(found: list[Datum]) -> dict[object, list[bytes]]:
     return {identity(datum): [file.digest for file in datum] for datum in found}
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(trees, contents, contents)
 def test_what_comes_and_goes_is_what_two_whole_plans_differ_in(tree: Input, before: Contents, after: Contents) -> None:
     both = Both(before, after, tree)

@@ -7,7 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from services.jobs.clients import CommitRef, Match
@@ -132,7 +132,7 @@ def said(pipeline: Pipeline, plan: Plan) -> dict[str, object]:
     }
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(any_trees, st.lists(contents, min_size=1, max_size=4), st.sets(st.integers(0, 20)), st.booleans())
 def test_a_plan_told_from_changes_is_the_plan_of_everything(
     tree: Input, history: Sequence[Contents], recovered: set[int], every_job: bool
