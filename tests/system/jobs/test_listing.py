@@ -40,6 +40,7 @@ def done(bench: Bench, path: str, version: int = 1) -> str:
 
 def test_jobs_by_page_version_input_and_filter(bench: Bench) -> None:
     first = bench.create()
+    bench.ended(first)
     with ThreadPoolExecutor(1) as pool:
         endless = pool.submit(
             lambda: refused(bench.jobs.ListJob(pps.ListJobRequest(jqFilter=ENDLESS, number=1), timeout=120))
