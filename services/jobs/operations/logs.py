@@ -18,6 +18,7 @@ from nats.errors import Error as NatsError
 from nats.errors import TimeoutError as NatsTimeout
 from nats.js.api import ConsumerConfig, DeliverPolicy, DiscardPolicy, StreamConfig
 from nats.js.client import JetStreamContext
+from nats.js.errors import NotFoundError
 
 from services.jobs.domain.log_lines import LogBatch, LogScope, Message, in_parts, subject_of
 from services.kit.bus import Bus, heeding_cancellation
@@ -85,26 +86,43 @@ class Logs:
 
         None comes once, when all that was there has been sent; the end unless following. Raises Unavailable.
         """
+        caught_up = False
         try:
-            await self._ensure()
-            async with self._subscribed(subject, since, after) as lines:
-                info = await lines.consumer_info()
-                caught_up = not info.num_pending and not (info.delivered and info.delivered.consumer_seq)
-                if caught_up:
-                    yield None
-                while follow or not caught_up:
-                    try:
-                        with heeding_cancellation():
-                            message = await lines.next_msg(timeout=LOOK_AGAIN)
-                    except NatsTimeout:
-                        continue
-                    yield Message(message.metadata.sequence.stream, message.subject, message.data)
-                    if not caught_up and message.metadata.num_pending == 0:
+            while follow or not caught_up:  # again when the server has lost the subscription, as a restart makes it
+                await self._ensure()
+                async with self._subscribed(subject, since, after) as lines:
+                    info = await lines.consumer_info()
+                    if not caught_up and not info.num_pending and not (info.delivered and info.delivered.consumer_seq):
                         caught_up = True
                         yield None
+                    while follow or not caught_up:
+                        try:
+                            with heeding_cancellation():
+                                message = await lines.next_msg(timeout=LOOK_AGAIN)
+                        except NatsTimeout:
+                            if await self._is_lost(lines):
+                                break
+                            continue
+                        after = message.metadata.sequence.stream
+                        yield Message(after, message.subject, message.data)
+                        if not caught_up and message.metadata.num_pending == 0:
+                            caught_up = True
+                            yield None
         except (NatsError, OSError, TimeoutError) as error:
             self._bus.look_again(STREAM)
             raise Unavailable(f"log lines cannot be read now: {error}") from error
+
+    async def _is_lost(self, lines: JetStreamContext.PushSubscription) -> bool:
+        """Whether the server knows nothing of the subscription; one that is away may know it still."""
+        try:
+            with heeding_cancellation():
+                await lines.consumer_info()
+        except NotFoundError:
+            self._bus.look_again(STREAM)
+            return True
+        except (NatsError, OSError, TimeoutError):
+            return False
+        return False
 
     async def identity(self) -> str:
         """Which stream the numbers of messages are of: one that is made anew counts anew. Raises Unavailable."""

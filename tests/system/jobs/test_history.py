@@ -110,6 +110,26 @@ def test_a_deleted_job_loses_its_log_and_damage_to_one_is_found(bench: Bench, in
     assert not newest.exists()
 
 
+def test_following_goes_on_when_nats_was_restarted(bench: Bench, instance: Instance) -> None:
+    id = bench.create()
+    export(bench, id, D1, [("stdout", "before")])
+    mine = pps.GetLogsRequest(job=job(bench.name, id), follow=True)
+    call = bench.jobs.GetLogs(mine, timeout=120)
+    assert next(call).message == "before"
+    instance.restart("nats")
+
+    def said() -> bool:
+        try:
+            export(bench, id, D1, [("stdout", "after")])
+        except grpc.RpcError:  # it is not back yet
+            return False
+        return True
+
+    eventually(said)
+    assert next(call).message == "after"
+    call.cancel()
+
+
 def test_lines_are_kept_for_as_long_as_was_said(bench: Bench, instance: Instance) -> None:
     id = ended(bench, instance, ["old"])
     empty_the_stream(instance)
