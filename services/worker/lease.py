@@ -7,8 +7,10 @@ whose it is.
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 
+from datamill.wire import pfs_v2_pb2 as pfs
 from datamill.wire import work_v1_pb2 as work
 from services.worker.activity import Activity, Doing
 from services.worker.calls import Peers, Trouble
@@ -18,6 +20,7 @@ from services.worker.spec import WorkerSpec
 log = logging.getLogger(__name__)
 RENEW_SECONDS = 1.0
 CALL_SECONDS = 10.0
+FILE_SET_SECONDS = 600
 
 
 class LeaseKeeper:
@@ -34,6 +37,8 @@ class LeaseKeeper:
         self._activity = activity
         self._set: work.DatumSet | None = None
         self._reported: Doing | None = None
+        self._file_set = ""
+        self._file_set_due = 0.0
         self._changed = threading.Condition()
         self._thread = threading.Thread(target=self._keep, name="lease", daemon=True)
         self._thread.start()
@@ -43,9 +48,15 @@ class LeaseKeeper:
             self._set = datum_set
             self._changed.notify_all()
 
+    def keep_file_set(self, id: str) -> None:
+        """Keep a file set, too, until the set ends."""
+        with self._changed:
+            self._file_set, self._file_set_due = id, time.monotonic() + FILE_SET_SECONDS / 3
+
     def end(self) -> None:
         with self._changed:
             self._set = None
+            self._file_set = ""
             self._changed.notify_all()
 
     def _keep(self) -> None:
@@ -61,6 +72,7 @@ class LeaseKeeper:
                 if not ended:
                     self._renew(held)
                 self._report()
+                self._renew_file_set()
             except Trouble as trouble:
                 log.warning("cannot renew the lease now: %s", trouble)
             except Exception:
@@ -87,6 +99,15 @@ class LeaseKeeper:
                 self._set = None
         if answer.cancel_datum_ids:
             self._activity.cancel_datums(answer.cancel_datum_ids)
+
+    def _renew_file_set(self) -> None:
+        with self._changed:
+            id, due = self._file_set, self._file_set_due
+        if id and time.monotonic() >= due:
+            request = pfs.RenewFileSetRequest(file_set_id=id, ttl_seconds=FILE_SET_SECONDS)
+            self._peers.ask(self._peers.files.RenewFileSet, request, timeout=CALL_SECONDS)
+            with self._changed:
+                self._file_set_due = time.monotonic() + FILE_SET_SECONDS / 3
 
     def _report(self) -> None:
         """Tell Jobs what is being done, when that changed since the last time; never once per datum."""

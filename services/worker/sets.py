@@ -134,7 +134,9 @@ class SetRunner:
     def _named(self, datum_set: work.DatumSet) -> str:
         patience = Patience(self._keep_trying, self.bench.interrupt.lost)
         folder = self.bench.scratch.spool("")
-        return name_inputs(datum_set, self._peers, self._store.addresses, patience, folder=folder)
+        named = name_inputs(datum_set, self._peers, self._store.addresses, patience, folder=folder)
+        self._keeper.keep_file_set(named)
+        return named
 
     def _hand_in(self, hand: SetInHand, results: list[work.DatumResult]) -> None:
         lost = self.bench.interrupt.lost

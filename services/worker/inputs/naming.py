@@ -1,17 +1,14 @@
 """A file set of all that a set's datums read, for user code that wants to read it without laying it out itself.
 
-Made only where the transform's text says FILESET_ID: it costs two calls before the first datum can run, and a few
-bytes for each file; nobody else pays for it. No content moves, the files are named.
+Made only where the transform's text says FILESET_ID: it costs a call or two before the first datum can run, and a few
+bytes for each file; nobody else pays for it. No content moves, the files are named. Who keeps the lease keeps it, too.
 """
 
-from datamill.wire import pfs_v2_pb2 as pfs
 from datamill.wire import work_v1_pb2 as work
 from services.worker.calls import Patience, Peers, persist
 from services.worker.inputs.addresses import Addresses
 from services.worker.inputs.resolving import Resolver
 from services.worker.outputs.entries import Entries
-
-KEPT_SECONDS = 24 * 3600  # a set may take long, and nobody renews for it
 
 
 def name_inputs(
@@ -30,8 +27,4 @@ def name_inputs(
             resolver.close()
             entries.close()
 
-    id = persist(attempt, patience, what="cannot name the inputs of a set")
-    if id:
-        renewal = pfs.RenewFileSetRequest(file_set_id=id, ttl_seconds=KEPT_SECONDS)
-        persist(lambda: peers.ask(peers.files.RenewFileSet, renewal), patience, what="cannot keep the inputs of a set")
-    return id
+    return persist(attempt, patience, what="cannot name the inputs of a set")

@@ -283,6 +283,8 @@ class Double(
 
     def RenewFileSet(self, request: pfs.RenewFileSetRequest, context: Any) -> Empty:
         self._enter("RenewFileSet", context)
+        if request.ttl_seconds > 1800:
+            context.abort(grpc.StatusCode.UNKNOWN, "ttl exceeds max ttl")
         return Empty()
 
     # OTLP
