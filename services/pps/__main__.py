@@ -22,16 +22,16 @@ from services.kit.storage.outbox import Relay
 from services.kit.time.clock import SystemClock, fresh_id
 from services.kit.urls.opening import Urls
 from services.kit.urls.rules import HOSTS, Rules
-from services.pps.clients import Repos
-from services.pps.cron_repos import CronRepos
 from services.pps.duties.groups import Groups, Tools
 from services.pps.duties.presence import Presence
 from services.pps.duties.reconciler import Reconciler
 from services.pps.duties.scaler import Scaler
 from services.pps.duties.staged import StagedVersions
 from services.pps.duties.ticker import Ticker
-from services.pps.jobs_client import Jobs
 from services.pps.operations.secrets import Secrets
+from services.pps.peers.cron_repos import CronRepos
+from services.pps.peers.jobs import Jobs
+from services.pps.peers.repos import Repos
 from services.pps.runtimes.process import ProcessRuntime
 from services.pps.servicers.api import PpsApi
 from services.pps.servicers.secrets import SecretService

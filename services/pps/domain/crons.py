@@ -1,7 +1,7 @@
 """When a cron input ticks: its schedule, its last tick, and what a tick's file is called.
 
 A tick is a commit with an empty file named by the scheduled time, so the repo itself says what was ticked already.
-Elsewhere: schedules (kit/time/cron.py); the repo (cron_repos.py); who ticks (duties/ticker.py).
+Elsewhere: schedules (kit/time/cron.py); the repo (peers/cron_repos.py); who ticks (duties/ticker.py).
 """
 
 from collections.abc import Iterable
@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from services.kit.time.cron import schedule
-from services.pps.domain.inputs import Tree
 from services.pps.domain.pipelines import Pipeline, State
+from services.pps.domain.spec.inputs import Tree
 
 TICKING = frozenset({State.RUNNING, State.STANDBY, State.CRASHING})
 

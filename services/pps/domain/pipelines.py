@@ -7,8 +7,8 @@ from enum import IntEnum
 from graphlib import TopologicalSorter
 from typing import Any
 
-from services.pps.domain import inputs
 from services.pps.domain.names import PipelineKey
+from services.pps.domain.spec import inputs
 
 
 class State(IntEnum):

@@ -1,13 +1,13 @@
 """What a spec wants of the containers of its workers, in the words of runtimes.
 
-Elsewhere: what may be written there (domain/resources.py, domain/spec_rules.py).
+Elsewhere: what may be written there (domain/spec/resources.py, domain/spec/rules.py).
 """
 
 from collections.abc import Mapping
 from typing import Any
 
-from services.pps.domain.kinds import endpoint
-from services.pps.domain.resources import quantity
+from services.pps.domain.spec.kinds import endpoint
+from services.pps.domain.spec.resources import quantity
 from services.pps.runtimes.port import Container, Resources
 
 

@@ -13,10 +13,11 @@ from dataclasses import dataclass
 
 from services.kit.storage.database import Database
 from services.kit.time.clock import Clock
-from services.pps.domain import scaling, specs
-from services.pps.domain.kinds import autoscales
+from services.pps.domain import scaling
 from services.pps.domain.pipelines import MAY_HAVE_WORKERS, Pipeline, State, set_up_mistake
 from services.pps.domain.secrets import folders
+from services.pps.domain.spec import specs
+from services.pps.domain.spec.kinds import autoscales
 from services.pps.duties.containers import container_of
 from services.pps.duties.presence import Presence
 from services.pps.duties.scaler import Scaler

@@ -19,13 +19,13 @@ from services.kit.bus import Bus
 from services.kit.errors import Problem
 from services.kit.storage.database import Database
 from services.kit.time.clock import Clock
-from services.pps.clients import TRY_AGAIN, PfsRefused, Repos
 from services.pps.domain.errors import Busy
 from services.pps.domain.names import PipelineKey
 from services.pps.domain.pipelines import Version
 from services.pps.duties.groups import Groups
 from services.pps.duties.presence import Presence
 from services.pps.operations import holding, intents, reading
+from services.pps.peers.repos import TRY_AGAIN, PfsRefused, Repos
 from services.pps.storage.pipelines import PipelineStore
 
 log = logging.getLogger(__name__)

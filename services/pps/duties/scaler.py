@@ -13,7 +13,7 @@ import grpc
 from services.kit.bus import Bus
 from services.pps.domain.names import PipelineKey
 from services.pps.domain.scaling import Demand
-from services.pps.jobs_client import Jobs
+from services.pps.peers.jobs import Jobs
 
 log = logging.getLogger(__name__)
 NEWS = "jobs.job.changed"

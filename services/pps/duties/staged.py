@@ -3,7 +3,7 @@
 Nothing of a staged version is kept here before that: what is needed travels with the step and comes back with the
 intent. PFS tells by the mark on the spec commit whether a version still is the pipeline's newest: one that was
 deleted or overtaken before this service heard of it is let go.
-Elsewhere: steps and intents (services/kit/rpc/staging.py); what PFS does for a version (clients.py).
+Elsewhere: steps and intents (services/kit/rpc/staging.py); what PFS does for a version (peers/version_requests.py).
 """
 
 import json
@@ -17,12 +17,13 @@ from services.kit.bus import Bus
 from services.kit.rpc.staging import Intent, Staging
 from services.kit.storage.database import Database
 from services.kit.time.clock import Clock
-from services.pps.clients import Repos, spec_head
 from services.pps.domain.errors import Busy
 from services.pps.domain.names import PipelineKey
 from services.pps.domain.pipelines import Pipeline, Version
 from services.pps.duties.reconciler import Reconciler
 from services.pps.operations import intents
+from services.pps.peers.repos import Repos
+from services.pps.peers.version_requests import spec_head
 
 log = logging.getLogger(__name__)
 

@@ -2,7 +2,7 @@
 
 Any replica may do it, one at a time (a lease); after a kill another one goes on within a lease's time. What was
 ticked already stands in the repos: these are read anew by whoever takes the lease, and before each series of ticks.
-Elsewhere: when a cron ticks (domain/crons.py); what a tick is (cron_repos.py).
+Elsewhere: when a cron ticks (domain/crons.py); what a tick is (peers/cron_repos.py).
 """
 
 import asyncio
@@ -16,10 +16,10 @@ import grpc
 from services.kit.storage.database import Database
 from services.kit.storage.leases import drop_lease, take_lease
 from services.kit.time.clock import Clock
-from services.pps.cron_repos import CronRepos
 from services.pps.domain.crons import Cron, cron_of, ticks
-from services.pps.domain.inputs import crons
+from services.pps.domain.spec.inputs import crons
 from services.pps.operations import reading
+from services.pps.peers.cron_repos import CronRepos
 
 log = logging.getLogger(__name__)
 DUTY = "tick crons"

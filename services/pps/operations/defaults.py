@@ -6,8 +6,8 @@ from datetime import datetime
 
 from sqlalchemy.orm import Session
 
-from services.pps.domain.merge import FRESH
 from services.pps.domain.names import PipelineKey
+from services.pps.domain.spec.merge import FRESH
 from services.pps.operations import intents
 from services.pps.storage.defaults import DefaultsStore
 

@@ -1,7 +1,7 @@
 """Changes that reach beyond this database: an intent is written first, then PFS is changed, then the intent is closed.
 
 Each function is one transaction. A crash between two of them leaves the intent, and duties/reconciler.py goes on from
-there. Elsewhere: what is asked of PFS (clients.py).
+there. Elsewhere: what is asked of PFS (peers/).
 """
 
 from collections.abc import Iterable

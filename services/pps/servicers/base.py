@@ -10,11 +10,11 @@ from services.kit.errors import Invalid
 from services.kit.programs.jsonnet import Fetch
 from services.kit.storage.database import Database
 from services.kit.time.clock import Clock
-from services.pps.clients import Repos
 from services.pps.domain.names import PipelineKey
 from services.pps.domain.pipelines import Pipeline, Version
-from services.pps.jobs_client import Jobs
 from services.pps.operations.secrets import Secrets
+from services.pps.peers.jobs import Jobs
+from services.pps.peers.repos import Repos
 from services.pps.runtimes.port import GroupStatus
 
 

@@ -4,11 +4,11 @@ from google.protobuf.empty_pb2 import Empty
 
 from datamill.wire import pps_v2_pb2 as pps
 from services.kit.rpc.server import Context
-from services.pps.cron_repos import CronRepos
 from services.pps.domain.crons import cron_of
 from services.pps.domain.errors import NoCron
-from services.pps.domain.inputs import crons
+from services.pps.domain.spec.inputs import crons
 from services.pps.operations import reading
+from services.pps.peers.cron_repos import CronRepos
 from services.pps.servicers.base import PipelineRpcs
 from services.pps.servicers.to_wire import key_of
 

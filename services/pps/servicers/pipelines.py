@@ -7,11 +7,11 @@ from google.protobuf.empty_pb2 import Empty
 
 from datamill.wire import pps_v2_pb2 as pps
 from services.kit.rpc.server import Context
-from services.pps.clients import PfsRefused
 from services.pps.domain.errors import PipelineNotFound, SecretNotFound
 from services.pps.domain.names import PipelineKey
 from services.pps.domain.pipelines import readers_first
 from services.pps.operations import intents, reading
+from services.pps.peers.repos import PfsRefused
 from services.pps.servicers.base import PipelineRpcs
 from services.pps.servicers.to_wire import key_of, pipeline_of
 

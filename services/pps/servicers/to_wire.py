@@ -4,12 +4,12 @@ from collections.abc import Mapping
 
 from datamill.wire import pfs_v2_pb2 as pfs
 from datamill.wire import pps_v2_pb2 as pps
-from services.pps.domain import specs
-from services.pps.domain.kinds import kind_of
 from services.pps.domain.names import DEFAULT_PROJECT, PipelineKey
 from services.pps.domain.pipelines import Pipeline, Version
+from services.pps.domain.spec import specs
+from services.pps.domain.spec.kinds import kind_of
 from services.pps.runtimes.port import GroupStatus
-from services.pps.servicers.spec_reader import to_request
+from services.pps.servicers.specs.reader import to_request
 
 SAME_NAME = (
     "transform",

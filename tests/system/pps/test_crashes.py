@@ -21,12 +21,12 @@ from services.kit.storage.database import Database
 from services.kit.storage.migrations import migrate
 from services.kit.time.clock import fresh_id
 from services.pps.__main__ import MIGRATIONS
-from services.pps.clients import Repos
-from services.pps.domain import specs
-from services.pps.domain.merge import BUILT_IN, merged
 from services.pps.domain.names import PipelineKey
 from services.pps.domain.pipelines import Version
+from services.pps.domain.spec import specs
+from services.pps.domain.spec.merge import BUILT_IN, merged
 from services.pps.operations import intents
+from services.pps.peers.repos import Repos
 from tests.support.patience import eventually
 from tests.support.servers import SERVING, running, service_command, settings, unique
 from tests.system.chaos.dag import leaf, named, pipeline

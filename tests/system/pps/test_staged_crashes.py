@@ -20,9 +20,9 @@ from datamill.wire import staging_v1_pb2_grpc as staging_grpc
 from datamill.wire import transaction_v2_pb2 as wire
 from services.kit.rpc.server import SERVICE_TOKEN_HEADER
 from services.kit.storage.database import Database
-from services.pps.clients import Repos
 from services.pps.duties import staged
 from services.pps.operations import intents
+from services.pps.peers.repos import Repos
 from tests.support.patience import eventually
 from tests.support.servers import unique
 from tests.system.chaos.dag import leaf, named, pipeline

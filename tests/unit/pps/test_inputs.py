@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from services.pps.domain import input_rules, inputs
 from services.pps.domain.errors import BadSpec
-from services.pps.domain.inputs import BranchRead
 from services.pps.domain.names import PipelineKey
+from services.pps.domain.spec import input_rules, inputs
+from services.pps.domain.spec.inputs import BranchRead
 
 KEY = PipelineKey("default", "edges")
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from services.pps.domain.kinds import Kind, endpoint, kind_of, mistakes
+from services.pps.domain.spec.kinds import Kind, endpoint, kind_of, mistakes
 
 INPUT = {"pfs": {"repo": "images", "glob": "/"}}
 

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 
 from datamill.wire import pps_v2_pb2 as pps
 from services.kit.errors import Problem
-from services.pps.domain import inputs, specs
 from services.pps.domain.errors import SpecUnreadable
-from services.pps.domain.merge import BUILT_IN, merged, without_nulls
 from services.pps.domain.names import PipelineKey
-from services.pps.servicers.spec_reader import DEEPEST, FLOATS, INTEGERS, WELL_KNOWN, WRAPPERS, read_spec, to_request
+from services.pps.domain.spec import inputs, specs
+from services.pps.domain.spec.merge import BUILT_IN, merged, without_nulls
+from services.pps.servicers.specs.reader import DEEPEST, FLOATS, INTEGERS, WELL_KNOWN, WRAPPERS, read_spec, to_request
 
 
 def test_both_spellings_give_one_spec() -> None:

@@ -4,12 +4,12 @@ from typing import Any
 
 import pytest
 
-from services.pps.domain import specs
 from services.pps.domain.errors import BadSpec
-from services.pps.domain.merge import BUILT_IN, effective, merged
 from services.pps.domain.names import PipelineKey
-from services.pps.domain.resources import quantity
-from services.pps.servicers.spec_reader import read_defaults
+from services.pps.domain.spec import specs
+from services.pps.domain.spec.merge import BUILT_IN, effective, merged
+from services.pps.domain.spec.resources import quantity
+from services.pps.servicers.specs.reader import read_defaults
 
 KEY = PipelineKey("default", "edges")
 

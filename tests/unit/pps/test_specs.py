@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.pps.domain import input_rules, inputs, specs
 from services.pps.domain.errors import BadSpec, NotBuiltYet
-from services.pps.domain.merge import BUILT_IN, merged, without_nulls
 from services.pps.domain.names import PipelineKey, ancestry, check_name
 from services.pps.domain.pipelines import Pipeline, State, Version, readers_first
+from services.pps.domain.spec import input_rules, inputs, specs
+from services.pps.domain.spec.merge import BUILT_IN, merged, without_nulls
 
 KEY = PipelineKey("default", "edges")
 NAME_RULE = "only alphanumeric characters, underscores, and dashes are allowed"

@@ -8,9 +8,9 @@ from services.kit.programs import jsonnet
 from services.kit.programs.jsonnet import TemplateFailed
 from services.kit.rpc.server import Context
 from services.pps.domain.errors import SpecUnreadable
-from services.pps.domain.merge import without_nulls
+from services.pps.domain.spec.merge import without_nulls
 from services.pps.servicers.base import PipelineRpcs
-from services.pps.servicers.spec_reader import read_spec, to_request
+from services.pps.servicers.specs.reader import read_spec, to_request
 
 
 class TemplateRpcs(PipelineRpcs):

@@ -1,6 +1,6 @@
 """What crons ask of PFS: when they ticked last, and a tick more.
 
-Elsewhere: making and removing their repos (clients.py).
+Elsewhere: making and removing their repos (version_requests.py).
 """
 
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ import grpc
 from datamill.wire import pfs_v2_pb2 as pfs
 from datamill.wire import pfs_v2_pb2_grpc as pfs_grpc
 from services.pps.domain.crons import Cron, file_name, last_tick
-from services.pps.domain.inputs import CRON_BRANCH
+from services.pps.domain.spec.inputs import CRON_BRANCH
 
 LOOK_AT = 20  # files from the end: the last tick is among them unless somebody else filled the repo
 PATIENCE = timedelta(seconds=10)

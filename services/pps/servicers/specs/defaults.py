@@ -7,14 +7,14 @@ from dataclasses import replace
 from datamill.wire import pps_v2_pb2 as pps
 from services.kit.errors import Problem
 from services.kit.rpc.server import Context
-from services.pps.clients import PfsRefused
 from services.pps.domain.errors import CannotRegenerate
 from services.pps.domain.names import DEFAULT_PROJECT, PipelineKey
 from services.pps.domain.pipelines import Pipeline, Version
 from services.pps.operations import defaults, intents, reading
 from services.pps.operations.defaults import EVERYWHERE
-from services.pps.servicers.drafting import Drafted, DraftingRpcs, Layers
-from services.pps.servicers.spec_reader import read_defaults, to_request
+from services.pps.peers.repos import PfsRefused
+from services.pps.servicers.specs.drafting import Drafted, DraftingRpcs, Layers
+from services.pps.servicers.specs.reader import read_defaults, to_request
 from services.pps.servicers.to_wire import pipeline_of
 
 Change = tuple[Pipeline, Drafted]

@@ -1,17 +1,17 @@
 """What a whole spec must be, and what of it this version does not do yet.
 
 A spec is the canonical JSON of CreatePipelineRequest (camelCase keys, known fields, right types), defaults merged.
-Elsewhere: reading a document into that form (servicers/spec_reader.py); the input tree (inputs.py); what is a mistake
-(spec_rules.py, kinds.py, input_rules.py).
+Elsewhere: reading a document into that form (servicers/specs/reader.py); the input tree (inputs.py); what is a mistake
+(rules.py, kinds.py, input_rules.py).
 """
 
 from typing import Any
 
-from services.pps.domain import input_rules, inputs, kinds, spec_rules
 from services.pps.domain.errors import NotBuiltYet, SpecMistakes
-from services.pps.domain.kinds import Kind, kind_of
-from services.pps.domain.merge import BUILT_IN
 from services.pps.domain.names import PipelineKey
+from services.pps.domain.spec import input_rules, inputs, kinds, rules
+from services.pps.domain.spec.kinds import Kind, kind_of
+from services.pps.domain.spec.merge import BUILT_IN
 
 Spec = dict[str, Any]
 
@@ -32,7 +32,7 @@ def completed(spec: Spec, key: PipelineKey) -> Spec:
 
 def check(spec: Spec, key: PipelineKey) -> None:
     """Raises SpecMistakes for what can never be, NotBuiltYet for what is not done yet. `spec` is completed."""
-    found = [*spec_rules.mistakes(spec, key), *kinds.mistakes(spec)]
+    found = [*rules.mistakes(spec, key), *kinds.mistakes(spec)]
     if spec.get("input") is not None:
         found += input_rules.mistakes(spec["input"], key)
     if found:

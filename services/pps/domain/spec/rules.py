@@ -7,9 +7,9 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from services.pps.domain import resources
 from services.pps.domain.errors import BadSpec
 from services.pps.domain.names import PipelineKey, check_name
+from services.pps.domain.spec import resources
 
 REPROCESS = ("until_success", "every_job")
 FORMATS = ("CSV", "JSON", "PARQUET")

@@ -8,13 +8,13 @@ from typing import Any
 from datamill.wire import pps_v2_pb2 as pps
 from services.kit.errors import Invalid
 from services.kit.time.clock import fresh_id
-from services.pps.domain import inputs, merge, specs
 from services.pps.domain.names import DEFAULT_PROJECT, PipelineKey
 from services.pps.domain.pipelines import Pipeline, Version
+from services.pps.domain.spec import inputs, merge, specs
 from services.pps.operations import defaults
 from services.pps.operations.defaults import EVERYWHERE
 from services.pps.servicers.base import PipelineRpcs
-from services.pps.servicers.spec_reader import read_defaults, read_spec, to_request
+from services.pps.servicers.specs.reader import read_defaults, read_spec, to_request
 
 Document = dict[str, Any]
 NOT_SPEC = ("update", "reprocess", "dryRun")  # a request's own words; in a document they mean nothing

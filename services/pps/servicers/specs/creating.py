@@ -11,13 +11,13 @@ from datamill.wire import pps_v2_pb2 as pps
 from services.kit.errors import Invalid
 from services.kit.rpc.server import Context
 from services.kit.rpc.staging import transaction_of
-from services.pps.clients import PfsRefused
 from services.pps.domain.errors import BadSpec, OutputRepoTaken, PipelineExists, PipelineNotFound
 from services.pps.domain.names import PipelineKey
 from services.pps.domain.pipelines import Pipeline, Version
 from services.pps.operations import intents, reading
-from services.pps.servicers.drafting import NOT_SPEC, Drafted, DraftingRpcs, key_in
-from services.pps.servicers.spec_reader import read_spec, to_request
+from services.pps.peers.repos import PfsRefused
+from services.pps.servicers.specs.drafting import NOT_SPEC, Drafted, DraftingRpcs, key_in
+from services.pps.servicers.specs.reader import read_spec, to_request
 from services.pps.servicers.to_wire import key_of
 
 

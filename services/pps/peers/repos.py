@@ -1,4 +1,4 @@
-"""What this service asks of PFS, in the words of this service. Elsewhere: what it asks of Jobs (jobs_client.py)."""
+"""What this service asks of PFS, in its own words. Elsewhere: what a version needs there (version_requests.py)."""
 
 import logging
 import re
@@ -6,7 +6,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import grpc
-from google.protobuf.json_format import ParseDict
 
 from datamill.wire import pfs_v2_pb2 as pfs
 from datamill.wire import pfs_v2_pb2_grpc as pfs_grpc
@@ -15,11 +14,20 @@ from datamill.wire import transaction_v2_pb2_grpc as transaction_grpc
 from datamill.wire import trees_v1_pb2 as trees
 from datamill.wire import trees_v1_pb2_grpc as trees_grpc
 from services.kit.errors import NotFound, Problem
-from services.pps.domain import inputs
 from services.pps.domain.errors import BadSpec
-from services.pps.domain.kinds import Kind, kind_of
 from services.pps.domain.names import PipelineKey
 from services.pps.domain.pipelines import Version
+from services.pps.domain.spec import inputs
+from services.pps.domain.spec.kinds import Kind, kind_of
+from services.pps.peers.version_requests import (
+    branch_request,
+    branch_requests,
+    close_request,
+    mark_of,
+    output_branch,
+    repo_of,
+    version_requests,
+)
 
 log = logging.getLogger(__name__)
 NO_COMMIT = "0" * 12 + "4" + "0" * 19
@@ -48,7 +56,7 @@ class Repos:
         stub, tree = pfs_grpc.APIStub(self.channel), version.spec.get("input") or {}
         for where in dict.fromkeys((leaf["project"], leaf["repo"], leaf["repoType"]) for leaf in inputs.leaves(tree)):
             try:
-                await stub.InspectRepo(pfs.InspectRepoRequest(repo=_repo(*where)))
+                await stub.InspectRepo(pfs.InspectRepoRequest(repo=repo_of(*where)))
             except grpc.aio.AioRpcError as error:
                 if error.code() is grpc.StatusCode.NOT_FOUND:
                     raise NotFound(error.details() or f"repo {'/'.join(where[:2])} not found") from error
@@ -59,7 +67,7 @@ class Repos:
     async def check_globs(self, version: Version) -> None:
         """Raises BadSpec when the glob of an input cannot be read; its repo need not exist."""
         for leaf in inputs.leaves(version.spec.get("input") or {}):
-            await self._check_glob(_repo(leaf["project"], leaf["repo"]), leaf["glob"])
+            await self._check_glob(repo_of(leaf["project"], leaf["repo"]), leaf["glob"])
 
     async def _check_glob(self, repo: pfs.Repo, glob: str) -> None:
         """PFS alone knows globs, and reads one before it looks for the commit: one that cannot exist will do."""
@@ -93,7 +101,7 @@ class Repos:
     async def exists(self, key: PipelineKey, kind: str = "user") -> bool:
         """Whether the pipeline's repo of that type is there."""
         try:
-            await pfs_grpc.APIStub(self.channel).InspectRepo(pfs.InspectRepoRequest(repo=_repo(*key, kind)))
+            await pfs_grpc.APIStub(self.channel).InspectRepo(pfs.InspectRepoRequest(repo=repo_of(*key, kind)))
         except grpc.aio.AioRpcError as error:
             if error.code() is grpc.StatusCode.NOT_FOUND:
                 return False
@@ -105,7 +113,7 @@ class Repos:
         stub, found = pfs_grpc.APIStub(self.channel), dict[PipelineKey, dict[str, str]]()
         try:
             if len(keys) == 1:
-                one = await stub.InspectRepo(pfs.InspectRepoRequest(repo=_repo(*keys[0], "spec")), timeout=2)
+                one = await stub.InspectRepo(pfs.InspectRepoRequest(repo=repo_of(*keys[0], "spec")), timeout=2)
                 return {keys[0]: dict(one.metadata)}
             projects = [pfs.Project(name=name) for name in sorted({key.project for key in keys})]
             async for info in stub.ListRepo(pfs.ListRepoRequest(type="spec", projects=projects), timeout=10):
@@ -135,7 +143,7 @@ class Repos:
         stub, missing = pfs_grpc.APIStub(self.channel), []
         for leaf in inputs.leaves(version.spec.get("input") or {}):
             if leaf.get("trigger"):
-                branch = pfs.Branch(repo=_repo(leaf["project"], leaf["repo"]), name=leaf["trigger"]["branch"])
+                branch = pfs.Branch(repo=repo_of(leaf["project"], leaf["repo"]), name=leaf["trigger"]["branch"])
                 try:
                     await stub.InspectBranch(pfs.InspectBranchRequest(branch=branch))
                 except grpc.aio.AioRpcError as error:
@@ -149,7 +157,7 @@ class Repos:
         key, other = version.key, not create and kind_of(version.spec) is not Kind.TRANSFORM
         gone = []
         if other and await self.exists(key, "meta"):  # it was a transform until now
-            removal = pfs.DeleteRepoRequest(repo=_repo(*key, "meta"), force=True)
+            removal = pfs.DeleteRepoRequest(repo=repo_of(*key, "meta"), force=True)
             gone.append(transaction.TransactionRequest(delete_repo=removal))
         sources = await self.sources_to_make(version)
         left = (
@@ -157,12 +165,12 @@ class Repos:
             if create
             else [*await self._left(version, "user"), *([] if other else await self._left(version, "meta"))]
         )
-        cut = [_create_branch(branch.repo, branch.name) for branch in left]
+        cut = [branch_request(branch.repo, branch.name) for branch in left]
         return [*gone, *cut, *version_requests(version, create=create, stopped=stopped, sources=sources)]
 
     async def _left(self, version: Version, kind: str) -> list[pfs.Branch]:
         """Branches that earlier versions wrote to: no job would finish the commits that inputs make on them."""
-        asked, spec = pfs.ListBranchRequest(repo=_repo(*version.key, kind)), _repo(*version.key, "spec")
+        asked, spec = pfs.ListBranchRequest(repo=repo_of(*version.key, kind)), repo_of(*version.key, "spec")
         try:
             listed = [info async for info in pfs_grpc.APIStub(self.channel).ListBranch(asked)]
         except grpc.aio.AioRpcError as error:
@@ -174,7 +182,7 @@ class Repos:
 
     async def made_version(self, version: Version) -> str:
         """The spec commit that this very version made, or "" when it never came to that."""
-        commit = pfs.Commit(repo=_repo(*version.key, "spec"), branch=pfs.Branch(name="master"))
+        commit = pfs.Commit(repo=repo_of(*version.key, "spec"), branch=pfs.Branch(name="master"))
         commit.branch.repo.CopyFrom(commit.repo)
         try:
             info = await pfs_grpc.APIStub(self.channel).InspectCommit(pfs.InspectCommitRequest(commit=commit))
@@ -182,17 +190,17 @@ class Repos:
             if error.code() is grpc.StatusCode.NOT_FOUND:
                 return ""
             raise
-        return info.commit.id if info.description == _mark(version) else ""
+        return info.commit.id if info.description == mark_of(version) else ""
 
     async def connect(self, version: Version, *, stopped: bool) -> None:
         """Give the output and meta branches their provenance, or none while the pipeline is stopped."""
-        requests = _branches(version, stopped=stopped, meta=False)
+        requests = branch_requests(version, stopped=stopped, meta=False)
         if kind_of(version.spec) is Kind.SPOUT and not stopped:
-            branch = _output(version)
+            branch = output_branch(version)
             info = await pfs_grpc.APIStub(self.channel).InspectBranch(pfs.InspectBranchRequest(branch=branch))
             if info.direct_provenance:
                 return  # else there would be another empty commit
-            requests.append(_closed(branch))
+            requests.append(close_request(branch))
         await self._run(requests)
 
     async def remove(self, versions: Iterable[Version], *, keep_repo: bool, force: bool) -> None:
@@ -208,17 +216,17 @@ class Repos:
         key, requests = version.key, list[transaction.TransactionRequest]()
         if keep_repo:
             if await self.exists(key):
-                requests += _branches(version, stopped=True, meta=False)
+                requests += branch_requests(version, stopped=True, meta=False)
             kinds = ["meta", "spec"]
         else:
             kinds = ["user"] if await self.exists(key) else ["meta", "spec"]
         for kind in kinds:
             if await self.exists(key, kind):
-                gone = pfs.DeleteRepoRequest(repo=_repo(*key, kind), force=force or kind != "user")
+                gone = pfs.DeleteRepoRequest(repo=repo_of(*key, kind), force=force or kind != "user")
                 requests.append(transaction.TransactionRequest(delete_repo=gone))
         for cron in inputs.crons(version.spec.get("input") or {}):
             if await self.exists(PipelineKey(cron["project"], cron["repo"])):
-                gone = pfs.DeleteRepoRequest(repo=_repo(cron["project"], cron["repo"]), force=force)
+                gone = pfs.DeleteRepoRequest(repo=repo_of(cron["project"], cron["repo"]), force=force)
                 requests.append(transaction.TransactionRequest(delete_repo=gone))
         return requests
 
@@ -230,106 +238,3 @@ class Repos:
             if error.code() in TRY_AGAIN:
                 raise
             raise PfsRefused(error) from error
-
-
-def version_requests(
-    version: Version, *, create: bool, stopped: bool, sources: Sequence[pfs.Branch] = ()
-) -> list[transaction.TransactionRequest]:
-    """What makes or renews a pipeline's repos and branches. sources: branches to follow that have to be made."""
-    key = version.key
-    spec_branch = pfs.Branch(repo=_repo(*key, "spec"), name="master")
-    requests = [
-        _create_repo(_repo(cron["project"], cron["repo"]), f"Cron tick repo for pipeline {key.name}.", update=True)
-        for cron in inputs.crons(version.spec.get("input") or {})
-    ]
-    if create:
-        description = f"Output repo for pipeline {key.name}."
-        requests.append(_create_repo(_repo(*key), description))
-    requests.append(_create_repo(_repo(*key, "spec"), f"Spec repo for pipeline {key.name}.", update=True))
-    started = pfs.StartCommitRequest(branch=spec_branch, description=_mark(version))
-    requests.append(transaction.TransactionRequest(start_commit=started))
-    finished = pfs.FinishCommitRequest(commit=pfs.Commit(repo=spec_branch.repo, branch=spec_branch))
-    requests.append(transaction.TransactionRequest(finish_commit=finished))
-    requests += [_create_branch(branch.repo, branch.name) for branch in sources]
-    requests += _branches(version, stopped=stopped, meta=True)
-    if kind_of(version.spec) is Kind.SPOUT and not stopped:
-        if not create:  # provenance that is new gives a branch a new commit, whatever it had before
-            requests.insert(-1, _create_branch(_repo(*key), version.spec["outputBranch"]))
-        requests.append(_closed(_output(version)))
-    return [*requests, *_triggers(version)]
-
-
-def spec_head(version: Version) -> pfs.Commit:
-    """The commit that a version in force has made, as the head of its branch."""
-    repo = _repo(*version.key, "spec")
-    return pfs.Commit(id=version.spec_commit, repo=repo, branch=pfs.Branch(repo=repo, name="master"))
-
-
-def _mark(version: Version) -> str:
-    return f"version {version.number} ({version.token})"
-
-
-def _repo(project: str, name: str, kind: str = "user") -> pfs.Repo:
-    return pfs.Repo(name=name, type=kind, project=pfs.Project(name=project))
-
-
-def _create_repo(repo: pfs.Repo, description: str, *, update: bool = False) -> transaction.TransactionRequest:
-    request = pfs.CreateRepoRequest(repo=repo, description=description, update=update)
-    return transaction.TransactionRequest(create_repo=request)
-
-
-def _branches(version: Version, *, stopped: bool, meta: bool) -> list[transaction.TransactionRequest]:
-    """Output and meta branch; meta: make the meta repo first. Only transforms have one."""
-    key, name = version.key, version.spec["outputBranch"]
-    provenance, never = _provenance(version) if not stopped else ([], [])
-    requests = [_create_branch(_repo(*key), name, provenance, never)]
-    if kind_of(version.spec) is not Kind.TRANSFORM:
-        return requests
-    if meta:
-        requests.append(_create_repo(_repo(*key, "meta"), f"Meta repo for pipeline {key.name}", update=True))
-    requests.append(_create_branch(_repo(*key, "meta"), name, provenance, never))
-    return requests
-
-
-def _output(version: Version) -> pfs.Branch:
-    return pfs.Branch(repo=_repo(*version.key), name=version.spec["outputBranch"])
-
-
-def _closed(output: pfs.Branch) -> transaction.TransactionRequest:
-    """Finish the commit that a spout's new provenance opened: no job will."""
-    commit = pfs.Commit(repo=output.repo, branch=output)
-    request = pfs.FinishCommitRequest(commit=commit, description="close spout commit")
-    return transaction.TransactionRequest(finish_commit=request)
-
-
-def _provenance(version: Version) -> tuple[list[pfs.Branch], list[pfs.Branch]]:
-    """The branches that the output is made from, and those of them whose commits alone start no job."""
-    spout = kind_of(version.spec) is Kind.SPOUT  # it commits by itself, at any time
-    tree = None if spout else version.spec.get("input")
-    wanted = [(_branch(one), one.never) for one in inputs.reads(tree)]
-    spec = pfs.Branch(repo=_repo(*version.key, "spec"), name="master")
-    return [*(branch for branch, _ in wanted), spec], [branch for branch, never in wanted if never]
-
-
-def _branch(read: inputs.BranchRead) -> pfs.Branch:
-    return pfs.Branch(repo=_repo(read.project, read.repo), name=read.branch)
-
-
-def _create_branch(
-    repo: pfs.Repo, name: str, provenance: Sequence[pfs.Branch] = (), never: Sequence[pfs.Branch] = ()
-) -> transaction.TransactionRequest:
-    request = pfs.CreateBranchRequest(branch=pfs.Branch(repo=repo, name=name), provenance=provenance)
-    for branch in never:
-        request.branch_propagation_specs.add(branch=branch).propagation_spec.never = True
-    return transaction.TransactionRequest(create_branch=request)
-
-
-def _triggers(version: Version) -> list[transaction.TransactionRequest]:
-    """Let the branches of inputs with a trigger follow; their heads stay."""
-    requests = []
-    for leaf in inputs.leaves(version.spec.get("input") or {}):
-        if leaf.get("trigger"):
-            branch = pfs.Branch(repo=_repo(leaf["project"], leaf["repo"]), name=leaf["branch"])
-            request = pfs.CreateBranchRequest(branch=branch, trigger=ParseDict(leaf["trigger"], pfs.Trigger()))
-            requests.append(transaction.TransactionRequest(create_branch=request))
-    return requests

@@ -1,14 +1,14 @@
 """What an input tree must be; every mistake of a tree is found at once.
 
-Elsewhere: defaults (inputs.py); globs, triggers and repos, which PFS alone can judge (clients.py).
+Elsewhere: defaults (inputs.py); globs, triggers and repos, which PFS alone can judge (peers/repos.py).
 """
 
 from collections.abc import Iterator
 
 from services.kit.time.cron import BadSchedule, schedule
 from services.pps.domain.errors import BadSpec
-from services.pps.domain.inputs import COMBINING, KINDS, Tree
 from services.pps.domain.names import PipelineKey, broken_rule
+from services.pps.domain.spec.inputs import COMBINING, KINDS, Tree
 
 NOT_A_NAME = frozenset({"out", ".env", ".", "..", ".scratch"})  # an input's name is that of a folder below /pfs
 LONGEST_FILE_NAME = 255  # bytes
