@@ -16,7 +16,6 @@ from datamill.wire.logs_pb2_grpc import add_APIServicer_to_server as add_logs_to
 from datamill.wire.pps_v2_pb2_grpc import add_APIServicer_to_server
 from datamill.wire.upkeep_v1_pb2_grpc import add_JobUpkeepServiceServicer_to_server
 from datamill.wire.work_v1_pb2_grpc import add_WorkServiceServicer_to_server
-from services.jobs.clients import Pfs, Pps
 from services.jobs.duties.collector import Collector
 from services.jobs.duties.driver import Driver
 from services.jobs.duties.follower import Follower
@@ -27,15 +26,17 @@ from services.jobs.operations.history.sealing import Sealing
 from services.jobs.operations.logs import Logs
 from services.jobs.operations.naming import Names
 from services.jobs.operations.planning.planner import Planner
-from services.jobs.operations.queue import Queue
 from services.jobs.operations.running.creating import Creator
 from services.jobs.operations.running.steps import Tools
 from services.jobs.operations.wakes import Wakes
+from services.jobs.operations.work.queue import Queue
+from services.jobs.peers.pfs import Pfs
+from services.jobs.peers.pps import Pps
 from services.jobs.servicers.api import JobsApi
 from services.jobs.servicers.datums.explain import ExplainService
 from services.jobs.servicers.jobs import Parts
-from services.jobs.servicers.log_service import LogService
-from services.jobs.servicers.traces import Forwarder, TraceIntake
+from services.jobs.servicers.logs.service import LogService
+from services.jobs.servicers.logs.traces import Forwarder, TraceIntake
 from services.jobs.servicers.upkeep import JobUpkeepService
 from services.jobs.servicers.work import WorkService
 from services.jobs.settings import Settings

@@ -5,8 +5,8 @@ from google.protobuf.duration_pb2 import Duration
 from datamill.wire import pps_v2_pb2 as pps
 from services.jobs.domain.datums import Leaf
 from services.jobs.domain.errors import Wrong
-from services.jobs.domain.inputs import Cross, Group, Input, Join, Union
-from services.jobs.domain.plans import SetRule
+from services.jobs.domain.planning.inputs import Cross, Group, Input, Join, Union
+from services.jobs.domain.planning.plans import SetRule
 from services.jobs.domain.specs import PipelineSpec
 
 DEFAULT_PROJECT = "default"

@@ -10,9 +10,9 @@ from sqlalchemy.orm import Session
 
 from services.jobs.domain.jobs import JobKey
 from services.jobs.domain.sets import SetState
-from services.jobs.operations.queue import Line, Queue
 from services.jobs.operations.running import feeding
 from services.jobs.operations.running.feeding import Feeding
+from services.jobs.operations.work.queue import Line, Queue
 from services.jobs.storage.jobs import JobStore
 from services.jobs.storage.sets import SetStore
 from services.jobs.storage.tables import Base

@@ -1,6 +1,6 @@
 """Why a datum ran or was skipped, and what a job waits for: as parts, and as a sentence.
 
-Elsewhere: what is run (plans.py), whose rules these are; where the facts are gathered (operations/explaining).
+Elsewhere: what is run (planning/plans.py), whose rules these are; where the facts are gathered (operations/explaining).
 """
 
 from collections.abc import Sequence

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from datetime import timedelta
 
-from services.jobs.domain.inputs import Input
-from services.jobs.domain.plans import SetRule
+from services.jobs.domain.planning.inputs import Input
+from services.jobs.domain.planning.plans import SetRule
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,12 +16,12 @@ from nats.errors import Error as NatsError
 from sqlalchemy import update
 from sqlalchemy.orm import Session
 
-from services.jobs.clients import FileSetGone
 from services.jobs.domain.errors import CommitGone, Superseded
 from services.jobs.domain.jobs import COMMIT_REMOVED, TIMED_OUT, Job, JobState
 from services.jobs.operations.running import moving
 from services.jobs.operations.running.steps import JobSteps, Tools
 from services.jobs.operations.wakes import waited
+from services.jobs.peers.pfs import FileSetGone
 from services.jobs.spec_reader import read_document
 from services.jobs.storage.jobs import JobStore
 from services.kit.errors import Exhausted, Unavailable, leaves

@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from datamill.wire.events_v1_pb2 import News
-from services.jobs.clients import Pps
 from services.jobs.domain.errors import PipelineNotFound
 from services.jobs.domain.jobs import (
     COMMIT_REMOVED,
@@ -26,6 +25,7 @@ from services.jobs.duties.driver import TROUBLE, Driver
 from services.jobs.operations.running import killing, moving
 from services.jobs.operations.running.creating import Creator
 from services.jobs.operations.running.steps import Tools
+from services.jobs.peers.pps import Pps
 from services.jobs.storage.jobs import JobStore
 from services.kit.bus import Bus
 

@@ -3,7 +3,7 @@
 One message holds lines of one datum (or of a job outside its datums) that came together. Subjects are
 logs.<project>.<pipeline>.<job>.<datum>, "_" standing for none; characters that a subject cannot hold are encoded.
 Elsewhere: where lines come from (servicers/traces.py, and the driver's own); what of them is asked for
-(domain/log_queries.py); those of jobs that ended (history/).
+(domain/logs/queries.py); those of jobs that ended (history/).
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from nats.js.api import ConsumerConfig, DeliverPolicy, DiscardPolicy, StreamConf
 from nats.js.client import JetStreamContext
 from nats.js.errors import NotFoundError
 
-from services.jobs.domain.log_lines import LogBatch, LogScope, Message, in_parts, subject_of
+from services.jobs.domain.logs.lines import LogBatch, LogScope, Message, in_parts, subject_of
 from services.kit.bus import Bus, heeding_cancellation
 from services.kit.errors import Unavailable
 

@@ -8,7 +8,7 @@ from services.jobs.domain.errors import Wrong
 from services.jobs.servicers.datums.of_jobs import DatumRpcs
 from services.jobs.servicers.jobs import Parts
 from services.jobs.servicers.listing import JobListRpcs
-from services.jobs.servicers.logs import LogRpcs
+from services.jobs.servicers.logs.getting import LogRpcs
 from services.jobs.servicers.looking import LookingRpcs
 from services.kit.rpc.server import Context
 

@@ -4,9 +4,9 @@ import re
 
 from datamill.wire import pfs_v2_pb2 as pfs
 from datamill.wire import pps_v2_pb2 as pps
-from services.jobs.clients import CommitRef
 from services.jobs.domain.errors import BadRequest, Wrong
 from services.jobs.domain.jobs import JobKey
+from services.jobs.peers.pfs import CommitRef
 
 DEFAULT_PROJECT = "default"
 HEX = re.compile("[0-9a-fA-F]{32}|[0-9a-fA-F]{64}")

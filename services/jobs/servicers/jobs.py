@@ -11,14 +11,15 @@ from google.protobuf.empty_pb2 import Empty
 
 from datamill.wire import pps_v2_pb2 as pps
 from datamill.wire import transaction_v2_pb2 as transaction
-from services.jobs.clients import Pps
 from services.jobs.domain.errors import JobDeleted, JobNotFound, NotBuilt, Wrong
 from services.jobs.domain.jobs import DELETED, STOPPED, Job, JobKey, JobState
-from services.jobs.operations import activity, reading
+from services.jobs.operations import reading
 from services.jobs.operations.running import killing, moving
 from services.jobs.operations.running.creating import Creator
 from services.jobs.operations.running.steps import Tools
 from services.jobs.operations.wakes import waited
+from services.jobs.operations.work import activity
+from services.jobs.peers.pps import Pps
 from services.jobs.servicers import from_wire, to_wire
 from services.kit.bus import Bus
 from services.kit.rpc.server import Context

@@ -1,4 +1,4 @@
-"""What operators look at: ListTask, QueryLoki, GetKubeEvents. Elsewhere: the language (domain/log_selectors.py)."""
+"""What operators look at: ListTask, QueryLoki, GetKubeEvents. Elsewhere: the language (domain/logs/selectors.py)."""
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -6,16 +6,16 @@ from dataclasses import replace
 from datamill.wire import pps_v2_pb2 as pps
 from datamill.wire import taskapi_pb2 as wire
 from services.jobs.domain.errors import Wrong
-from services.jobs.domain.log_selectors import parse
+from services.jobs.domain.logs.selectors import parse
 from services.jobs.domain.tasks import Task
 from services.jobs.operations import tasks
 from services.jobs.operations.history import choosing
 from services.jobs.operations.history.reading import LogReader
 from services.jobs.servicers import from_wire
 from services.jobs.servicers.jobs import Parts
-from services.jobs.servicers.log_queries import EVERYTHING
-from services.jobs.servicers.log_service import records
-from services.jobs.servicers.logs import nanoseconds, since_of
+from services.jobs.servicers.logs.getting import nanoseconds, since_of
+from services.jobs.servicers.logs.queries import EVERYTHING
+from services.jobs.servicers.logs.service import records
 from services.kit.rpc.server import Context
 
 

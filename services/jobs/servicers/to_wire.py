@@ -11,7 +11,7 @@ from datamill.wire import work_v1_pb2 as work
 from services.jobs.domain.datums import Datum, InputFile
 from services.jobs.domain.jobs import Job, JobKey, Stats
 from services.jobs.domain.records import Planned
-from services.jobs.operations.activity import Activity
+from services.jobs.operations.work.activity import Activity
 
 
 def duration(value: timedelta) -> Duration:

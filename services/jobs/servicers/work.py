@@ -1,6 +1,6 @@
 """datamill.work.v1: handing out datum sets and taking their results.
 
-Elsewhere: the queue (operations/queue.py), leases (operations/leasing.py), results (operations/results.py).
+Elsewhere: the queue (operations/work/queue.py), leases (operations/work/leasing.py), results (operations/running/results.py).
 """
 
 import asyncio
@@ -17,12 +17,12 @@ from services.jobs.domain.errors import BadRequest, JobNotFound
 from services.jobs.domain.jobs import Job, JobKey, Stats
 from services.jobs.domain.records import Planned, Record, read_planned, record_line
 from services.jobs.domain.sets import DatumSet, SetState
-from services.jobs.operations import activity, leasing
-from services.jobs.operations.demand import demand, last_states
-from services.jobs.operations.leasing import Leased, Refusal
-from services.jobs.operations.queue import Line, Taken
 from services.jobs.operations.running import moving, results
 from services.jobs.operations.running.steps import Tools, count, settle
+from services.jobs.operations.work import activity, leasing
+from services.jobs.operations.work.demand import demand, last_states
+from services.jobs.operations.work.leasing import Leased, Refusal
+from services.jobs.operations.work.queue import Line, Taken
 from services.jobs.servicers import from_wire, to_wire
 from services.jobs.storage.jobs import JobStore
 from services.jobs.storage.objects import write_records

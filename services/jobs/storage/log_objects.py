@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import zstandard
 
-from services.jobs.domain.log_lines import LogBatch, Message
-from services.jobs.domain.log_queries import LogQuery
+from services.jobs.domain.logs.lines import LogBatch, Message
+from services.jobs.domain.logs.queries import LogQuery
 from services.jobs.storage.objects import LOGS, key_of
 from services.kit.errors import Corrupt
 from services.kit.objects.port import Objects

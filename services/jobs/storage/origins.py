@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from sqlalchemy import ForeignKey, delete, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from services.jobs.domain.origins import Origin, read_origin, written
+from services.jobs.domain.planning.origins import Origin, read_origin, written
 from services.jobs.storage.tables import Base, JobRow
 
 

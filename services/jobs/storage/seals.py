@@ -13,7 +13,7 @@ from sqlalchemy import BigInteger, ForeignKey, Index, delete, select, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from services.jobs.domain.jobs import Job, JobKey
-from services.jobs.domain.log_queries import LogQuery
+from services.jobs.domain.logs.queries import LogQuery
 from services.jobs.storage.jobs import to_domain
 from services.jobs.storage.tables import Base, JobRow
 

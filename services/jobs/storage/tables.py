@@ -103,6 +103,6 @@ class SetRow(Base):
     output_files: Mapped[str] = mapped_column(default="")
     meta_files: Mapped[str] = mapped_column(default="")
     doing: Mapped[str] = mapped_column(default="")
-    """What the worker said last that it does with it (operations/activity.py); "" between datums."""
+    """What the worker said last that it does with it (operations/work/activity.py); "" between datums."""
     cancelled: Mapped[str] = mapped_column(default="")
     """Datums whose present attempt is to be cut short, until the worker hears of it: ids with blanks between."""

@@ -13,7 +13,7 @@ from datamill.wire import upkeep_v1_pb2 as wire
 from datamill.wire import work_v1_pb2 as work
 from datamill.wire.upkeep_v1_pb2_grpc import JobUpkeepServiceStub
 from services.jobs import verify
-from services.jobs.domain.origins import read_origin
+from services.jobs.domain.planning.origins import read_origin
 from services.kit.storage.database import Database
 from tests.support.servers import eventually
 from tests.system.jobs.conftest import Instance

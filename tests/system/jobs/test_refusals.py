@@ -3,8 +3,8 @@
 import grpc
 import pytest
 
-from services.jobs.clients import CommitRef, Pfs
 from services.jobs.domain.errors import InputRefused
+from services.jobs.peers.pfs import CommitRef, Pfs
 from services.kit.rpc import channels
 from tests.system.pfs.driver import Repo, put
 

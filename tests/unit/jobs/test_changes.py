@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from hypothesis import HealthCheck, given, settings
 
-from services.jobs.domain.changes import Changed, come, gone, identity, whole
 from services.jobs.domain.datums import Datum, InputFile, Leaf
-from services.jobs.domain.inputs import Group, Input, Join, datums, key_of, leaves
+from services.jobs.domain.planning.changes import Changed, come, gone, identity, whole
+from services.jobs.domain.planning.inputs import Group, Input, Join, datums, key_of, leaves
 from tests.unit.jobs.trees import Contents, capture, contents, matching, trees
 
 

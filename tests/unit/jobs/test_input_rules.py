@@ -7,7 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from services.jobs.domain.datums import Datum, InputFile, Leaf, datum_id
-from services.jobs.domain.inputs import Cross, Group, Input, Join, Union, datums
+from services.jobs.domain.planning.inputs import Cross, Group, Input, Join, Union, datums
 
 Names = tuple[str, ...]
 REPOS = "abc"

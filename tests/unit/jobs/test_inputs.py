@@ -3,8 +3,8 @@
 import pytest
 
 from services.jobs.domain.datums import Datum, InputFile, Leaf
-from services.jobs.domain.inputs import Cross, Group, Input, Join, Union, datums, leaves
-from services.jobs.domain.templates import evaluate
+from services.jobs.domain.planning.inputs import Cross, Group, Input, Join, Union, datums, leaves
+from services.jobs.domain.planning.templates import evaluate
 
 FILES = {
     "a": {"/1": "x", "/2": "y", "/3": "y"},

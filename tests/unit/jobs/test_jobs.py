@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from services.jobs.domain.datums import DatumState, InputFile, Leaf
 from services.jobs.domain.jobs import FINAL, MOVES, TIMED_OUT, IllegalMove, Job, JobKey, JobState, Stats, unrunnable
-from services.jobs.domain.log_lines import LogBatch, LogScope, batch_from, in_parts, subject_of, token, untoken
+from services.jobs.domain.logs.lines import LogBatch, LogScope, batch_from, in_parts, subject_of, token, untoken
 from services.jobs.domain.records import Record, planned_line, read_planned, read_record, record_line
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.jobs.domain.log_lines import LogBatch, LogScope, Message, subject_of, token, untoken
-from services.jobs.domain.log_queries import LogQuery
+from services.jobs.domain.logs.lines import LogBatch, LogScope, Message, subject_of, token, untoken
+from services.jobs.domain.logs.queries import LogQuery
 from services.jobs.storage import log_objects
 from services.jobs.storage.log_objects import LogWriter, read_frame, read_index
 from services.jobs.storage.objects import LOGS, key_of

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.jobs.domain.errors import BadRequest
-from services.jobs.domain.log_lines import LogBatch, LogScope
-from services.jobs.domain.log_records import Level, Record
-from services.jobs.domain.log_selectors import Clause, parse
+from services.jobs.domain.logs.lines import LogBatch, LogScope
+from services.jobs.domain.logs.records import Level, Record
+from services.jobs.domain.logs.selectors import Clause, parse
 from services.jobs.operations.history import choosing, paging
 from services.jobs.operations.history.paging import BEGIN, END, Range
 

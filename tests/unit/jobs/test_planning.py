@@ -10,17 +10,17 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from services.jobs.clients import CommitRef, Match
 from services.jobs.domain.datums import DatumState, Leaf
 from services.jobs.domain.errors import CommitGone
-from services.jobs.domain.inputs import Input, Union, leaves
 from services.jobs.domain.jobs import Stats
-from services.jobs.domain.plans import SetRule
+from services.jobs.domain.planning.inputs import Input, Union, leaves
+from services.jobs.domain.planning.plans import SetRule
 from services.jobs.domain.records import Planned, Record, read_planned, record_line
 from services.jobs.domain.specs import PipelineSpec
 from services.jobs.operations.planning.drafts import Plan
 from services.jobs.operations.planning.planner import Planner
 from services.jobs.operations.running.bases import Base
+from services.jobs.peers.pfs import CommitRef, Match
 from services.jobs.storage.objects import Indexes, read_directory, write_records
 from services.kit.objects.local import LocalObjects
 from services.kit.sortedmap.change import apply

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.jobs.domain.datums import DatumState
-from services.jobs.domain.plans import Fate, Known, SetRule, cut_sets, fates
+from services.jobs.domain.planning.plans import Fate, Known, SetRule, cut_sets, fates
 
 ids = st.binary(min_size=1, max_size=1)
 hashes = st.sampled_from([b"1", b"2"])

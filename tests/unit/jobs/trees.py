@@ -5,9 +5,9 @@ from fnmatch import fnmatch
 
 from hypothesis import strategies as st
 
-from services.jobs.domain.changes import is_comparable
 from services.jobs.domain.datums import Leaf
-from services.jobs.domain.inputs import Cross, Group, Input, Join, Union
+from services.jobs.domain.planning.changes import is_comparable
+from services.jobs.domain.planning.inputs import Cross, Group, Input, Join, Union
 
 Contents = Mapping[str, Mapping[str, int]]
 """Of each repo, what its files hold, by path."""

@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 
 from sqlalchemy.orm import Session
 
-from services.jobs.clients import CommitRef
 from services.jobs.domain.datums import Datum, InputFile
 from services.jobs.domain.errors import CommitGone, DatumNotFound, NotPlanned
 from services.jobs.domain.explaining import Explained, Outcome, Reason, Why, differences, outcome_of
@@ -20,6 +19,7 @@ from services.jobs.domain.sets import DatumSet, SetState
 from services.jobs.operations import reading
 from services.jobs.operations.running.bases import find_base
 from services.jobs.operations.running.steps import Tools
+from services.jobs.peers.pfs import CommitRef
 from services.jobs.spec_reader import read_document
 from services.jobs.storage.jobs import JobStore
 from services.jobs.storage.sets import SetStore

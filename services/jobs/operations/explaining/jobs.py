@@ -3,16 +3,18 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from services.jobs.clients import CommitFacts, CommitRef, Pps
 from services.jobs.domain.errors import CommitGone, PipelineNotFound
 from services.jobs.domain.explaining import Wait, Waits
-from services.jobs.domain.inputs import leaves
 from services.jobs.domain.jobs import Job, JobKey, JobState
+from services.jobs.domain.planning.inputs import leaves
 from services.jobs.domain.specs import PipelineSpec
-from services.jobs.operations import activity, reading
+from services.jobs.operations import reading
 from services.jobs.operations.running import moving
 from services.jobs.operations.running.results import commits_of
 from services.jobs.operations.running.steps import Tools
+from services.jobs.operations.work import activity
+from services.jobs.peers.pfs import CommitFacts, CommitRef
+from services.jobs.peers.pps import Pps
 from services.jobs.spec_reader import read_document
 from services.jobs.storage.sets import SetStore
 

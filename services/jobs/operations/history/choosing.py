@@ -1,6 +1,6 @@
 """Which records somebody wants to see, by labels, text and level. Regular expressions are RE2's: none of them hangs.
 
-Elsewhere: whose lines (domain/log_queries.py); in what order (paging.py).
+Elsewhere: whose lines (domain/logs/queries.py); in what order (paging.py).
 """
 
 from collections.abc import Callable, Sequence
@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 import re2
 
 from services.jobs.domain.errors import BadRequest
-from services.jobs.domain.log_records import Level, Record
-from services.jobs.domain.log_selectors import Clause
+from services.jobs.domain.logs.records import Level, Record
+from services.jobs.domain.logs.selectors import Clause
 
 Choice = Callable[[Record], bool]
 

@@ -8,7 +8,7 @@ import heapq
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 
-from services.jobs.domain.log_records import Record
+from services.jobs.domain.logs.records import Record
 
 WINDOW = 2_000_000_000
 HELD = 20_000

@@ -5,8 +5,8 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass
 
 from services.jobs.domain.jobs import JobKey
-from services.jobs.domain.log_lines import LogBatch
-from services.jobs.domain.log_queries import LogQuery
+from services.jobs.domain.logs.lines import LogBatch
+from services.jobs.domain.logs.queries import LogQuery
 from services.jobs.operations.logs import Logs
 from services.jobs.storage.log_objects import Frame, read_frame, read_index
 from services.jobs.storage.seals import Part, Seals

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from services.jobs.domain.errors import ObjectGivenUp
 from services.jobs.domain.jobs import Job
-from services.jobs.domain.log_queries import LogQuery
+from services.jobs.domain.logs.queries import LogQuery
 from services.jobs.operations.logs import Logs
 from services.jobs.storage.ledger import Ledger
 from services.jobs.storage.log_objects import LogWriter

@@ -2,7 +2,7 @@
 
 Datums stream into a file as they are found; in memory stay 80 bytes each. The plan object holds the lines of those
 that run, in the order they are found, and a set is a range of it.
-Elsewhere: who finds them (planner.py); what runs (domain/plans.py).
+Elsewhere: who finds them (planner.py); what runs (domain/planning/plans.py).
 """
 
 from array import array
@@ -16,8 +16,8 @@ from tempfile import NamedTemporaryFile
 from typing import IO, overload
 
 from services.jobs.domain.datums import Datum, DatumState, datum_hash, datum_id
-from services.jobs.domain.origins import Origin
-from services.jobs.domain.plans import Fate, Known, cut_sets, fates
+from services.jobs.domain.planning.origins import Origin
+from services.jobs.domain.planning.plans import Fate, Known, cut_sets, fates
 from services.jobs.domain.records import Lines
 from services.jobs.domain.specs import PipelineSpec
 from services.jobs.operations.planning.indexing import changed

@@ -2,17 +2,17 @@
 
 A row's key is (node, key, child, leaf, path), numbers from left to right in the tree, each join, group and leaf once;
 it holds the file's size and digest. Keys of a join are escaped, so that they sort as text does.
-Elsewhere: what a join or group makes of a key's files (domain/inputs.py); sorting more than fits (sorting.py).
+Elsewhere: what a join or group makes of a key's files (domain/planning/inputs.py); sorting more than fits (sorting.py).
 """
 
 import struct
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from services.jobs.clients import CommitRef
-from services.jobs.domain.changes import Changed, keyed
 from services.jobs.domain.datums import Datum, InputFile, Leaf
-from services.jobs.domain.inputs import Group, Input, Join, grouped, join_of, key_of, leaves
+from services.jobs.domain.planning.changes import Changed, keyed
+from services.jobs.domain.planning.inputs import Group, Input, Join, grouped, join_of, key_of, leaves
+from services.jobs.peers.pfs import CommitRef
 from services.kit.sortedmap.packs import Reader
 from services.kit.sortedmap.rows import Edit, Removed, Root, Row
 from services.kit.sortedmap.tree import scan

@@ -4,7 +4,7 @@ A plan costs what has changed: where the base was planned from the same tree and
 its input commits and the job's tell which datums came and which are gone; all others are skipped unseen, but for those
 that were RECOVERED. Otherwise, or when more has changed than stays in memory, every datum is found and held against the
 whole index of the base; both ways give the same plan (ADR 12).
-Elsewhere: datums of a tree (domain/inputs.py); changes of datums (domain/changes.py); what runs (domain/plans.py);
+Elsewhere: datums of a tree (domain/planning/inputs.py); changes of datums (domain/planning/changes.py); what runs (domain/planning/plans.py);
 a plan while it is made (drafts.py); the base (bases.py); joins and groups by key (matching.py).
 """
 
@@ -16,19 +16,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
-from services.jobs.clients import CommitRef, Match
-from services.jobs.domain.changes import Changed, come, gone, is_comparable, keyed, may_repeat, whole
 from services.jobs.domain.datums import Datum, DatumState, InputFile, Leaf, datum_id
 from services.jobs.domain.errors import CommitGone
-from services.jobs.domain.inputs import Group, Input, Join, Union, datums, leaves
-from services.jobs.domain.origins import Origin, fingerprint
+from services.jobs.domain.planning.changes import Changed, come, gone, is_comparable, keyed, may_repeat, whole
+from services.jobs.domain.planning.inputs import Group, Input, Join, Union, datums, leaves
+from services.jobs.domain.planning.origins import Origin, fingerprint
+from services.jobs.domain.planning.templates import evaluate
 from services.jobs.domain.records import read_record
 from services.jobs.domain.specs import PipelineSpec
-from services.jobs.domain.templates import evaluate
 from services.jobs.operations.planning.drafts import Draft, Plan
 from services.jobs.operations.planning.matching import Matching
 from services.jobs.operations.planning.sorting import Sorting, by_key
 from services.jobs.operations.running.bases import Base
+from services.jobs.peers.pfs import CommitRef, Match
 from services.jobs.storage.objects import Indexes, read_directory
 from services.kit.sortedmap.change import apply
 from services.kit.sortedmap.packs import Reader

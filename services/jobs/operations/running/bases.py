@@ -4,11 +4,11 @@ from dataclasses import dataclass
 
 from sqlalchemy.orm import Session
 
-from services.jobs.clients import CommitRef, Pfs
 from services.jobs.domain.errors import CommitGone
 from services.jobs.domain.jobs import Job, JobKey, JobState
-from services.jobs.domain.origins import Origin
+from services.jobs.domain.planning.origins import Origin
 from services.jobs.operations.running.results import commits_of
+from services.jobs.peers.pfs import CommitRef, Pfs
 from services.jobs.storage.jobs import JobStore
 from services.jobs.storage.origins import Origins
 from services.jobs.storage.sets import SetStore

@@ -9,11 +9,12 @@ import logging
 import secrets
 from dataclasses import dataclass
 
-from services.jobs.clients import CommitFacts, CommitRef, Pfs, Pps
 from services.jobs.domain.errors import CommitGone, PipelineNotFound
 from services.jobs.domain.jobs import Job, JobKey
 from services.jobs.domain.specs import PipelineSpec
 from services.jobs.operations.running.moving import create_job, find_job
+from services.jobs.peers.pfs import CommitFacts, CommitRef, Pfs
+from services.jobs.peers.pps import Pps
 from services.kit.storage.database import Database
 from services.kit.time.clock import Clock
 

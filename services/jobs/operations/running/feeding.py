@@ -1,12 +1,12 @@
 """Feeding the queue with the sets of a job: always some, never all of a large job, and those again that it has lost.
 
-Elsewhere: the queue (operations/queue.py); who has a set (operations/leasing.py).
+Elsewhere: the queue (operations/work/queue.py); who has a set (operations/work/leasing.py).
 """
 
 import logging
 from dataclasses import dataclass
 
-from services.jobs.operations.queue import Line, Queue
+from services.jobs.operations.work.queue import Line, Queue
 from services.jobs.storage.sets import SetStore
 from services.kit.storage.database import Database
 from services.kit.time.clock import Clock

@@ -9,8 +9,8 @@ import struct
 from collections.abc import AsyncIterator, Iterator
 from itertools import islice
 
-from services.jobs.clients import CommitRef, Pfs
 from services.jobs.domain.records import read_record
+from services.jobs.peers.pfs import CommitRef, Pfs
 from services.jobs.storage.objects import Indexes
 from services.kit.sortedmap.rows import Place, Row
 

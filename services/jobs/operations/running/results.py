@@ -12,11 +12,11 @@ from datetime import datetime
 
 from sqlalchemy.orm import Session
 
-from services.jobs.clients import CommitRef, FileSetGone, Pfs
 from services.jobs.domain.datums import DatumState
 from services.jobs.domain.jobs import Counters, Job, JobState, Stats
 from services.jobs.domain.records import Record
 from services.jobs.domain.sets import DatumSet, SetState
+from services.jobs.peers.pfs import CommitRef, FileSetGone, Pfs
 from services.jobs.storage.jobs import JobStore
 from services.jobs.storage.ledger import Ledger
 from services.jobs.storage.objects import RECORDS

@@ -8,12 +8,12 @@ import asyncio
 from dataclasses import dataclass
 from typing import Protocol
 
-from services.jobs.clients import CommitRef, Pfs
-from services.jobs.domain.inputs import leaves
 from services.jobs.domain.jobs import Job, JobState
+from services.jobs.domain.planning.inputs import leaves
 from services.jobs.operations.running import moving
 from services.jobs.operations.running.feeding import Feeding
 from services.jobs.operations.wakes import Wakes, waited
+from services.jobs.peers.pfs import CommitRef, Pfs
 from services.jobs.spec_reader import read_document
 from services.jobs.storage.jobs import JobStore
 from services.kit.storage.database import Database

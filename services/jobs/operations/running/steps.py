@@ -10,11 +10,10 @@ from dataclasses import dataclass, replace
 
 import grpc
 
-from services.jobs.clients import CommitFacts, CommitRef, Pfs, Pps
 from services.jobs.domain.datums import Leaf
 from services.jobs.domain.errors import InputRefused, PasswordMissing
-from services.jobs.domain.inputs import leaves
 from services.jobs.domain.jobs import Job, JobKey, JobState, datum_failed, unrunnable
+from services.jobs.domain.planning.inputs import leaves
 from services.jobs.domain.records import read_record
 from services.jobs.domain.sets import DatumSet
 from services.jobs.domain.specs import PipelineSpec
@@ -22,7 +21,6 @@ from services.jobs.operations.logs import Logs
 from services.jobs.operations.planning.drafts import Plan
 from services.jobs.operations.planning.indexing import index_of
 from services.jobs.operations.planning.planner import Planner
-from services.jobs.operations.queue import Line, Queue
 from services.jobs.operations.running import moving, results
 from services.jobs.operations.running.bases import Base, find_base
 from services.jobs.operations.running.feeding import Feeding
@@ -30,6 +28,9 @@ from services.jobs.operations.running.removing import remove_everything, remove_
 from services.jobs.operations.running.results import attach, commits_of
 from services.jobs.operations.running.standing import SINGLE_DATUM, Standing
 from services.jobs.operations.wakes import Wakes, waited
+from services.jobs.operations.work.queue import Line, Queue
+from services.jobs.peers.pfs import CommitFacts, CommitRef, Pfs
+from services.jobs.peers.pps import Pps
 from services.jobs.spec_reader import read_document
 from services.jobs.storage.jobs import JobStore
 from services.jobs.storage.objects import Indexes, read_directory, records_key

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from datamill.wire import pps_v2_pb2 as pps
 from services.jobs.domain.errors import Wrong
-from services.jobs.domain.inputs import Input
+from services.jobs.domain.planning.inputs import Input
 from services.jobs.servicers.from_wire import DEFAULT_PROJECT
 from services.jobs.spec_reader import has_cron, read_tree, sorted_tree
 

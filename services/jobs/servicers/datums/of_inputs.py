@@ -9,8 +9,8 @@ from contextlib import aclosing
 from datamill.wire import pps_v2_pb2 as pps
 from services.jobs.domain.datums import Datum, datum_id
 from services.jobs.domain.errors import BadRequest, Wrong
-from services.jobs.operations import cutting
-from services.jobs.operations.cutting import ById
+from services.jobs.operations.work import cutting
+from services.jobs.operations.work.cutting import ById
 from services.jobs.servicers import to_wire
 from services.jobs.servicers.datums.asked_inputs import asked_tree
 from services.jobs.servicers.jobs import Parts

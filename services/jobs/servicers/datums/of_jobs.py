@@ -16,8 +16,9 @@ from services.jobs.domain.datums import DatumState
 from services.jobs.domain.errors import BadRequest, DatumNotFound, JobNotFound, NoDatumMatches, Wrong
 from services.jobs.domain.jobs import Job, JobKey
 from services.jobs.domain.records import Record, read_planned
-from services.jobs.operations import activity, reading
-from services.jobs.operations.activity import Activity
+from services.jobs.operations import reading
+from services.jobs.operations.work import activity
+from services.jobs.operations.work.activity import Activity
 from services.jobs.servicers import from_wire, to_wire
 from services.jobs.servicers.datums.of_inputs import InputDatumRpcs
 from services.jobs.servicers.jobs import Parts

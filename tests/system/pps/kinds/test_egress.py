@@ -7,7 +7,7 @@ import pytest
 
 from datamill.wire import pps_v2_pb2 as pps
 from datamill.wire import pps_v2_pb2_grpc as pps_grpc
-from services.jobs.clients import with_password
+from services.jobs.peers.pfs import with_password
 from tests.support.patience import eventually
 from tests.support.postgres import Postgres
 from tests.support.seaweed import BUCKET, Seaweed

@@ -7,9 +7,9 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from datamill.wire import logs_pb2 as logs
 from services.jobs.domain.errors import BadRequest, NotBuilt
-from services.jobs.domain.log_queries import LogQuery
-from services.jobs.domain.log_records import SERVICES, Level
-from services.jobs.domain.log_selectors import Clause, parse
+from services.jobs.domain.logs.queries import LogQuery
+from services.jobs.domain.logs.records import SERVICES, Level
+from services.jobs.domain.logs.selectors import Clause, parse
 from services.jobs.operations.history import choosing, paging
 from services.jobs.operations.history.choosing import Choice
 from services.jobs.operations.history.paging import Range

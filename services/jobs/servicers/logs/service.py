@@ -1,4 +1,4 @@
-"""logs.API: lines by query, in the order of time, with pages. Elsewhere: what a request asks for (log_queries.py)."""
+"""logs.API: lines by query, in the order of time, with pages. Elsewhere: what a request asks for (queries.py)."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
@@ -6,15 +6,15 @@ from dataclasses import replace
 
 from datamill.wire import logs_pb2 as logs
 from datamill.wire.logs_pb2_grpc import APIServicer
-from services.jobs.domain.log_queries import LogQuery
-from services.jobs.domain.log_records import Record
+from services.jobs.domain.logs.queries import LogQuery
+from services.jobs.domain.logs.records import Record
 from services.jobs.operations.history import paging
 from services.jobs.operations.history.choosing import Choice
 from services.jobs.operations.history.paging import Range
 from services.jobs.operations.history.reading import LogReader
-from services.jobs.servicers import log_queries
-from services.jobs.servicers.log_encoding import Records
-from services.jobs.servicers.log_queries import Asked
+from services.jobs.servicers.logs import queries as asking
+from services.jobs.servicers.logs.encoding import Records
+from services.jobs.servicers.logs.queries import Asked
 from services.kit.rpc.server import Answers, Context, Encoded
 
 AT_A_TIME = 256
@@ -29,7 +29,7 @@ class LogService(APIServicer):
     async def GetLogs(self, request: logs.GetLogsRequest, context: Context) -> Answers:
         """Messages are logs.GetLogsResponse."""
         encoded = Records()
-        asked = log_queries.asked(request)
+        asked = asking.asked(request)
         if asked is None:
             return
         if request.tail and not asked.range.backwards:
@@ -44,7 +44,7 @@ class LogService(APIServicer):
                 yield Encoded(map(encoded, page[start : start + AT_A_TIME]))
         if request.want_paging_hint:
             before = paging.before(asked.range, first, await self._of_one_time(asked, first))
-            hint = log_queries.hint(request, asked.range, left, before)
+            hint = asking.hint(request, asked.range, left, before)
             yield Encoded([logs.GetLogsResponse(paging_hint=hint).SerializeToString()])
 
     async def _pages(self, asked: Asked) -> AsyncIterator[tuple[list[Record], Range]]:

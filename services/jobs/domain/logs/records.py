@@ -10,7 +10,7 @@ from enum import IntEnum
 from functools import cached_property
 from typing import Any
 
-from services.jobs.domain.log_lines import LogBatch
+from services.jobs.domain.logs.lines import LogBatch
 
 SERVICES = "pachd"
 

@@ -9,7 +9,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from services.jobs.domain.inputs import Input
+from services.jobs.domain.planning.inputs import Input
 from services.kit.sortedmap.rows import EMPTY, Place, Root
 
 

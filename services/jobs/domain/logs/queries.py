@@ -1,11 +1,11 @@
 """Which lines of log somebody asks for.
 
-Elsewhere: how lines are packed (log_lines.py); where they are read from (operations/history/reading.py).
+Elsewhere: how lines are packed (lines.py); where they are read from (operations/history/reading.py).
 """
 
 from dataclasses import dataclass, replace
 
-from services.jobs.domain.log_lines import LogBatch, subject_of
+from services.jobs.domain.logs.lines import LogBatch, subject_of
 
 EVER = (1 << 63) - 1
 

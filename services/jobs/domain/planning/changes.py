@@ -13,7 +13,7 @@ from itertools import product
 from typing import Protocol
 
 from services.jobs.domain.datums import Datum, InputFile, Leaf
-from services.jobs.domain.inputs import (
+from services.jobs.domain.planning.inputs import (
     Cross,
     Group,
     Input,

@@ -12,8 +12,8 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from datamill.wire import logs_pb2 as logs
 from datamill.wire import pps_v2_pb2 as pps
-from services.jobs.domain.log_lines import LogBatch
-from services.jobs.domain.log_records import Record
+from services.jobs.domain.logs.lines import LogBatch
+from services.jobs.domain.logs.records import Record
 from services.kit.rpc.server import Encoded
 
 SECOND = 1_000_000_000

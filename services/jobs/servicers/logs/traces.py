@@ -17,7 +17,7 @@ from opentelemetry.proto.common.v1.common_pb2 import KeyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from services.jobs.domain.errors import BadRequest
-from services.jobs.domain.log_lines import LogBatch, LogScope
+from services.jobs.domain.logs.lines import LogBatch, LogScope
 from services.jobs.operations.logs import Logs
 from services.kit.rpc.server import Context, require_service
 

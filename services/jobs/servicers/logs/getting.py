@@ -9,11 +9,11 @@ from google.protobuf.duration_pb2 import Duration
 from datamill.wire import pps_v2_pb2 as pps
 from services.jobs.domain.errors import PipelineNotFound, Wrong
 from services.jobs.domain.jobs import JobKey
-from services.jobs.domain.log_queries import LogQuery
+from services.jobs.domain.logs.queries import LogQuery
 from services.jobs.operations.history.reading import LogReader
 from services.jobs.servicers import from_wire
 from services.jobs.servicers.jobs import Parts
-from services.jobs.servicers.log_encoding import lines_of
+from services.jobs.servicers.logs.encoding import lines_of
 from services.kit.errors import NotFound
 from services.kit.rpc.server import Answers, Context, Encoded
 from services.kit.time.times import span_of

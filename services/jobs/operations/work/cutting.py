@@ -1,6 +1,6 @@
 """Datums of an input tree that is no job's, over the heads of its branches: one after another, or by id.
 
-Elsewhere: which datums a tree gives (domain/inputs.py); datums of jobs (planning/planner.py, reading.py).
+Elsewhere: which datums a tree gives (domain/planning/inputs.py); datums of jobs (planning/planner.py, reading.py).
 """
 
 import asyncio
@@ -11,11 +11,11 @@ from itertools import islice, product
 from pathlib import Path
 from tempfile import TemporaryFile
 
-from services.jobs.clients import CommitRef, Pfs
 from services.jobs.domain.datums import Datum, Leaf, datum_id
-from services.jobs.domain.inputs import Cross, Input, leaves
+from services.jobs.domain.planning.inputs import Cross, Input, leaves
 from services.jobs.domain.records import planned_line, read_planned
 from services.jobs.operations.planning.planner import Planner
+from services.jobs.peers.pfs import CommitRef, Pfs
 
 ID_BYTES = 32
 PAGE = 200

@@ -1,0 +1,1 @@
+"""Which datums a job has: from an input tree, from what changed, and which of them run."""
