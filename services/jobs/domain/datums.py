@@ -4,7 +4,7 @@ A datum is one unit of work: a file or directory, or a combination of them, from
 Holds for ever: ids and hashes are those of the protocol: BLAKE2b-256 over each input's name, repo, branch and path,
 each followed by its length as 8 bytes, big-endian; the hash adds the content of inputs that are no references, and the
 salt.
-Elsewhere: which datums a job has (planning/inputs.py); which of them run (planning/plans.py); their stored form (records.py).
+Elsewhere: which datums a job has and which of them run (planning/); their stored form (records.py).
 """
 
 import hashlib

@@ -1,6 +1,6 @@
 """datamill.work.v1: handing out datum sets and taking their results.
 
-Elsewhere: the queue (operations/work/queue.py), leases (operations/work/leasing.py), results (operations/running/results.py).
+Elsewhere: the queue and leases (operations/work/), results (operations/running/results.py).
 """
 
 import asyncio

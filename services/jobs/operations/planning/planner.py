@@ -4,7 +4,7 @@ A plan costs what has changed: where the base was planned from the same tree and
 its input commits and the job's tell which datums came and which are gone; all others are skipped unseen, but for those
 that were RECOVERED. Otherwise, or when more has changed than stays in memory, every datum is found and held against the
 whole index of the base; both ways give the same plan (ADR 12).
-Elsewhere: datums of a tree (domain/planning/inputs.py); changes of datums (domain/planning/changes.py); what runs (domain/planning/plans.py);
+Elsewhere: datums of a tree, changes of datums, and what runs (domain/planning/);
 a plan while it is made (drafts.py); the base (bases.py); joins and groups by key (matching.py).
 """
 
