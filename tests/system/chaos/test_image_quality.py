@@ -2,12 +2,15 @@
 
 from pathlib import Path
 
+import pytest
+
 from tests.support.servers import free_port
 from tests.system.chaos import story
 from tests.system.chaos.kills import KILLS, KINDS, killing, up
 from tests.system.chaos.patient import Patient
 
 
+@pytest.mark.long
 def test_the_demo_ends_the_same_whatever_is_killed(tmp_path: Path) -> None:
     story.make_pictures(tmp_path / "pictures")
     port = free_port()

@@ -7,6 +7,8 @@ import os
 import time
 from pathlib import Path
 
+import pytest
+
 from datamill.wire import pps_v2_pb2 as pps
 from tests.support.patience import eventually
 from tests.support.servers import free_port
@@ -24,6 +26,7 @@ def contents_of(client: Patient, repo: str, id: str) -> dict[str, str]:
     return {path: hash for path, hash in client.hashes(repo, id).items() if path != "/"}
 
 
+@pytest.mark.long
 def test_a_job_of_many_datums_ends_right_under_a_kill_every_second(tmp_path: Path) -> None:
     port = free_port()
     with up(tmp_path, port), Patient(f"grpc://localhost:{port}") as client:

@@ -70,6 +70,7 @@ def holds(client: datamill.Client, commits: dict[str, tuple[str, bytes]]) -> Non
         assert client.get(f"count@{newest}:{path}").strip() == b"%d" % len(data)
 
 
+@pytest.mark.long
 def test_from_servers_to_files(tmp_path: Path, postgres: Postgres, seaweed: Seaweed) -> None:
     line = CommandLine(tmp_path, environ=seaweed.environment)
     home, files, target = (tmp_path / name for name in ("home", "files", "backup"))

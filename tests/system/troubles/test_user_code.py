@@ -145,6 +145,7 @@ FLOODS = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("script", FLOODS.values(), ids=FLOODS)
 def test_a_flood_of_output_ends_in_a_good_job_and_a_bounded_log(dag: Patient, script: str) -> None:
     name, job = ended(dag, f"{script}; echo; echo the end > /pfs/out/done")
