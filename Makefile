@@ -60,7 +60,7 @@ test: setup compat ## tests against real processes, but the long ones; as many a
 soak: setup ## the long tests; kill PFS 200 times on each kind of database and store, run its model, a minute without NATS: KILLS= EXAMPLES= SEED=
 	SOAK_KILLS=$(KILLS) SOAK_SEED=$(SEED) $(BIN)/python -m pytest -s tests/system/soak
 	MODEL_EXAMPLES=$(EXAMPLES) MODEL_SEED=$(SEED) $(BIN)/python -m pytest -s --timeout 7200 tests/system/model
-	DATAMILL_AWAY=60 $(BIN)/python -m pytest tests/system/outages tests/system/jobs/test_crashes.py
+	DATAMILL_AWAY=60 $(BIN)/python -m pytest tests/system/outages tests/system/jobs/lives/test_crashes.py
 	DATAMILL_KILL_DATUMS=5000 $(BIN)/python -m pytest -s -m long --timeout 7200 tests
 
 bench: setup peers ## measure against peers in the same run

@@ -73,11 +73,13 @@ class Plan:
 
 
 class Draft:
-    """Datums of a job while they are found. Used by one thread at a time."""
+    """Datums of a job while they are found. Used by one thread at a time. file: empty, for their lines.
 
-    def __init__(self, folder: Path, salt: str) -> None:
-        self._file = NamedTemporaryFile(dir=folder, suffix=".plan")  # noqa: SIM115 - closed by `close`
-        self._write = self._file.file.write  # the file itself: its wrapper costs more than a line
+    folder: where the plan object is written before it goes to the store.
+    """
+
+    def __init__(self, file: IO[bytes], folder: Path, salt: str) -> None:
+        self._file, self._folder = file, folder
         self._salt, self._lines = salt, Lines()
         self._ids, self._hashes = bytearray(), bytearray()
         self._begins, self._sizes = array("Q", [0]), array("Q")
@@ -93,7 +95,7 @@ class Draft:
         """Add a datum whose id is known."""
         hash = datum_hash(id, inputs, self._salt)
         line = self._lines.line(id, hash, inputs)
-        self._write(line)
+        self._file.write(line)
         self._ids += id
         self._hashes += hash
         self._begins.append(self._begins[-1] + len(line))
@@ -163,7 +165,7 @@ class Draft:
         sizes = ((self._sizes[at], self._begins[at + 1] - self._begins[at]) for at in running)
         lengths = cut_sets(sizes, spec.sets, to_run=len(running), workers=spec.parallelism)
         self._file.flush()
-        with NamedTemporaryFile(dir=Path(self._file.name).parent, suffix=".plan", delete=False) as out:
+        with NamedTemporaryFile(dir=self._folder, suffix=".plan", delete=False) as out:
             ranges = Ranges(self._written(out, running, lengths))
         indexes.objects.adopt(key, Path(out.name))
         return key, ranges
@@ -186,9 +188,6 @@ class Draft:
                 self._file.seek(low)
                 yield self._file.read(high - low)
                 start = place
-
-    def close(self) -> None:
-        self._file.close()
 
 
 def without(indexes: Indexes, base: Root, removed: Removals) -> tuple[Root, tuple[bytes, ...]]:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
+from tempfile import TemporaryFile
 
 from services.jobs.operations.planning.sorting import Sorting
 from services.jobs.storage.objects import Indexes, read_directory
@@ -16,13 +17,11 @@ AT_ONCE = 50_000
 
 def index_of(indexes: Indexes, start: Root, records: list[str], scratch: Path) -> tuple[Root, list[bytes]]:
     """start: what was taken over; records: objects with what has run. Returns the new packs, too. Blocks."""
-    sorting = Sorting(scratch)
-    try:
+    with TemporaryFile(dir=scratch) as file:
+        sorting = Sorting(file)
         for name in records:
             sorting.add(read_directory(indexes.objects, name))
         return changed(indexes, start, sorting.rows())
-    finally:
-        sorting.close()
 
 
 def changed(indexes: Indexes, start: Root, edits: Iterator[Row] | Iterator[Edit]) -> tuple[Root, list[bytes]]:

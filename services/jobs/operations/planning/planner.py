@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Protocol
 
 from services.jobs.domain.datums import Datum, DatumState, InputFile, Leaf, datum_id
@@ -104,14 +105,12 @@ class Planner:
         """Plan a job. commits: the finished commit behind each leaf."""
         assert spec.tree is not None
         now = Now(spec, spec.tree, list(dict.fromkeys(leaves(spec.tree))), commits, is_comparable(spec.tree))
-        draft = Draft(self.scratch, spec.salt)
-        try:
+        with TemporaryFile(dir=self.scratch) as file:
+            draft = Draft(file, self.scratch, spec.salt)
             changes = await self._changes(now, base)
             if changes is not None:
                 return await asyncio.to_thread(self._told, now, base, changes, draft)
             return await self._full(now, base, draft)
-        finally:
-            draft.close()
 
     async def _full(self, now: Now, base: Base, draft: Draft) -> Plan:
         """Find every datum."""
@@ -149,21 +148,20 @@ class Planner:
 
     async def _matches(self, now: Now) -> tuple[Root, list[bytes]]:
         """The files of joins and groups by key, and the packs that hold them."""
-        sorting, sink = Sorting(self.scratch), self.indexes.sink()
+        sink = self.indexes.sink()
 
-        def built() -> Root:
+        def built(sorting: Sorting) -> Root:
             root = build(sorting.rows(), sink)
             sink.flush()
             return root
 
-        try:
+        with TemporaryFile(dir=self.scratch) as file:
+            sorting = Sorting(file)
             below = {leaf for node in keyed(now.tree) for leaf in leaves(node)}
             for leaf in below:
                 async for files in self._files(leaf, now.commits[leaf]):
                     await asyncio.to_thread(sorting.add, now.matching.rows(leaf, files))
-            return await asyncio.to_thread(built), sink.packs
-        finally:
-            sorting.close()
+            return await asyncio.to_thread(built, sorting), sink.packs
 
     async def datums(self, tree: Input, commits: Commits) -> AsyncIterator[Iterable[Datum]]:
         """Datums of a tree, in batches; leaves and unions of them stream."""

@@ -5,8 +5,7 @@ import pickle
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from operator import itemgetter
-from pathlib import Path
-from tempfile import NamedTemporaryFile
+from typing import IO
 
 from services.kit.sortedmap.rows import Row
 
@@ -15,10 +14,10 @@ by_key = itemgetter(0)
 
 
 class Sorting:
-    """Used by one thread at a time; blocks. Keys are unique."""
+    """Used by one thread at a time; blocks. Keys are unique. file: empty, for what does not stay in memory."""
 
-    def __init__(self, folder: Path) -> None:
-        self._file = NamedTemporaryFile(dir=folder, suffix=".sort")  # noqa: SIM115 - closed by `close`
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
         self._run: list[Row] = []
         self._runs: list[list[int]] = []
         """Where the blocks of each run begin."""
@@ -48,6 +47,3 @@ class Sorting:
         for begin in begins:
             self._file.seek(begin)
             yield from (Row(*fields) for fields in pickle.load(self._file))
-
-    def close(self) -> None:
-        self._file.close()

@@ -9,8 +9,8 @@ from contextlib import aclosing
 from datamill.wire import pps_v2_pb2 as pps
 from services.jobs.domain.datums import Datum, datum_id
 from services.jobs.domain.errors import BadRequest, Wrong
-from services.jobs.operations.work import cutting
-from services.jobs.operations.work.cutting import ById
+from services.jobs.operations.planning import previews
+from services.jobs.operations.planning.previews import ById
 from services.jobs.servicers import to_wire
 from services.jobs.servicers.datums.asked_inputs import asked_tree
 from services.jobs.servicers.jobs import Parts
@@ -30,8 +30,8 @@ class InputDatumRpcs:
         """By id, as those of a job."""
         tree = asked_tree(request.input, no_cron=NO_CRON_IN_LIST)
         planner = self._p.tools.planner
-        commits = await cutting.heads(self._p.tools.pfs, tree)
-        async for page in cutting.datums_by_id(planner, tree, commits, ById(marker, request.reverse)):
+        commits = await previews.heads(self._p.tools.pfs, tree)
+        async for page in previews.datums_by_id(planner, tree, commits, ById(marker, request.reverse)):
             for id, datum in page:
                 yield _info(id, datum)
 
@@ -59,8 +59,8 @@ class InputDatumRpcs:
 
     async def _found(self, input: pps.Input) -> AsyncGenerator[Datum, None]:
         tree = asked_tree(input, no_cron=NO_CRON)
-        commits = await cutting.heads(self._p.tools.pfs, tree)
-        async for batch in cutting.datums_of(self._p.tools.planner, tree, commits):
+        commits = await previews.heads(self._p.tools.pfs, tree)
+        async for batch in previews.datums_of(self._p.tools.planner, tree, commits):
             for datum in batch:
                 yield datum
 

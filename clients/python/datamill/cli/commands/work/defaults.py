@@ -37,26 +37,18 @@ def inspect_defaults(session: Session, cluster: bool, raw: Raw) -> None:
 @REGENERATE
 @REPROCESS
 @DRY_RUN
-def create_defaults(
+def set_defaults(
     session: Session, cluster: bool, source: str, regenerate: bool, reprocess: bool, dry_run: bool
 ) -> None:
-    """Set defaults, of the instance (--cluster) or of a project (--project): {"createPipelineRequest": {…}}."""
+    """Set defaults, of the instance (--cluster) or of a project (--project): {"createPipelineRequest": {…}}.
+
+    What was set before is replaced: `create defaults` and `update defaults` do the same.
+    """
     text = _read(source, of_cluster=cluster)
     _set(session, cluster, text, regenerate=regenerate, reprocess=reprocess, dry_run=dry_run)
 
 
-@command(verbs.update, "defaults")
-@CLUSTER
-@FILE
-@REGENERATE
-@REPROCESS
-@DRY_RUN
-def update_defaults(
-    session: Session, cluster: bool, source: str, regenerate: bool, reprocess: bool, dry_run: bool
-) -> None:
-    """The same as `create defaults`: what was set before is replaced."""
-    text = _read(source, of_cluster=cluster)
-    _set(session, cluster, text, regenerate=regenerate, reprocess=reprocess, dry_run=dry_run)
+verbs.update.add_command(set_defaults)
 
 
 @command(verbs.delete, "defaults")

@@ -8,8 +8,8 @@ from array import array
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice, product
-from pathlib import Path
 from tempfile import TemporaryFile
+from typing import IO, TypeVar
 
 from services.jobs.domain.datums import Datum, Leaf, datum_id
 from services.jobs.domain.planning.inputs import Cross, Input, leaves
@@ -20,6 +20,7 @@ from services.jobs.peers.pfs import CommitRef, Pfs
 ID_BYTES = 32
 PAGE = 200
 NO_HASH = bytes(ID_BYTES)
+Thing = TypeVar("Thing")
 
 
 async def heads(pfs: Pfs, tree: Input) -> dict[Leaf, CommitRef]:
@@ -38,14 +39,19 @@ async def datums_of(planner: Planner, tree: Input, commits: Mapping[Leaf, Commit
         kept = [[datum async for batch in datums_of(planner, child, commits) for datum in batch] for child in others]
         if all(kept):
             async for batch in datums_of(planner, first, commits):
-                crossed = (_joined(head, tail) for head in batch for tail in product(*kept))
-                while page := list(islice(crossed, PAGE)):
-                    yield page
+                for crossed in _pages(_joined(head, tail) for head in batch for tail in product(*kept)):
+                    yield crossed
     else:
         async for found in planner.datums(tree, commits):
-            rest = iter(found)
-            while page := await asyncio.to_thread(lambda: list(islice(rest, PAGE))):  # noqa: B023 - called at once
+            pages = _pages(found)
+            while page := await asyncio.to_thread(next, pages, None):
                 yield page
+
+
+def _pages(things: Iterable[Thing]) -> Iterator[list[Thing]]:
+    rest = iter(things)
+    while page := list(islice(rest, PAGE)):
+        yield page
 
 
 def _joined(head: Datum, tail: Iterable[Datum]) -> Datum:
@@ -67,22 +73,20 @@ async def datums_by_id(
     planner: Planner, tree: Input, commits: Mapping[Leaf, CommitRef], wanted: ById
 ) -> AsyncIterator[list[tuple[bytes, Datum]]]:
     """Pages of datums, each id once. They wait in a file: in memory stay 40 bytes each."""
-    pile = _Pile(planner.scratch)
-    try:
+    with TemporaryFile(dir=planner.scratch) as file:
+        pile = _Pile(file)
         async for batch in datums_of(planner, tree, commits):
             await asyncio.to_thread(pile.add, batch, wanted)
         pages = await asyncio.to_thread(pile.pages, wanted.reverse)
         while page := await asyncio.to_thread(next, pages, None):
             yield page
-    finally:
-        pile.close()
 
 
 class _Pile:
     """Datums in a file. Used by one thread at a time."""
 
-    def __init__(self, folder: Path) -> None:
-        self._file = TemporaryFile(dir=folder)  # noqa: SIM115 - closed by `close`
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
         self._ids, self._begins = bytearray(), array("Q", [0])
 
     def add(self, found: Iterable[Datum], wanted: ById) -> None:
@@ -99,12 +103,9 @@ class _Pile:
         """By id, each once; of equal ones the first counts."""
         order = sorted(range(len(self._begins) - 1), key=self._id, reverse=reverse)
         unique = (at for place, at in enumerate(order) if place == 0 or self._id(order[place - 1]) != self._id(at))
-        while page := list(islice(unique, PAGE)):
+        for page in _pages(unique):
             yield [(self._id(at), self._read(at)) for at in page]
 
     def _read(self, at: int) -> Datum:
         self._file.seek(self._begins[at])
         return read_planned(self._file.read(self._begins[at + 1] - self._begins[at])).inputs
-
-    def close(self) -> None:
-        self._file.close()

@@ -24,7 +24,7 @@ BATCHED = int(os.environ.get("BENCH_BATCHED_DATUMS", "20000"))
 ROUNDS = 20
 GOAL_SECONDS = 0.150
 GOAL_BATCHED = 3000
-PEERS = Path(__file__).parents[1] / ".venv-peers/bin/python"
+PEERS = Path(__file__).parents[2] / ".venv-peers/bin/python"
 COPY = 'exec cp "$small" /pfs/out/'  # a shell becomes `cp`, as the one of GNU parallel does
 BATCHED_CODE = """
 import shutil

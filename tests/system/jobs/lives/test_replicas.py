@@ -19,7 +19,7 @@ from tests.support.patience import eventually
 from tests.support.servers import channel
 from tests.system.jobs.conftest import Instance
 from tests.system.jobs.hands import Bench, Hands, job, pipeline
-from tests.system.jobs.test_crashes import check, do_all, files
+from tests.system.jobs.lives.test_crashes import check, do_all, files
 
 pytestmark = pytest.mark.parametrize("instance", ["sqlite", "postgres"], indirect=True, scope="module")
 SETS = 4

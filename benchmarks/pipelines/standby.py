@@ -4,7 +4,7 @@ import time
 from statistics import median
 
 from benchmarks.instance import Instance, instance, named, repo
-from benchmarks.jobs import pipeline
+from benchmarks.pipelines.jobs import pipeline
 from benchmarks.report import Figure, spread
 from datamill.wire import pfs_v2_pb2 as pfs
 from datamill.wire import pps_v2_pb2 as pps

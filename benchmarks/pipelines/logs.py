@@ -5,7 +5,7 @@ import time
 from statistics import median
 
 from benchmarks.instance import Instance, instance
-from benchmarks.jobs import pipeline
+from benchmarks.pipelines.jobs import pipeline
 from benchmarks.report import Figure, spread
 
 LINES = 20

@@ -10,7 +10,7 @@ from tests.support.patience import eventually
 from tests.support.postgres import Postgres
 from tests.system.jobs.conftest import Instance
 from tests.system.jobs.hands import Bench, job, pipeline
-from tests.system.jobs.test_crashes import check, do_all, files
+from tests.system.jobs.lives.test_crashes import check, do_all, files
 
 pytestmark = pytest.mark.parametrize("instance", ["own_postgres"], indirect=True, scope="module")
 SETS = 6

@@ -17,7 +17,7 @@ from services.kit.rpc.server import SERVICE_TOKEN_HEADER
 from tests.support.patience import eventually
 from tests.system.jobs.conftest import Instance
 from tests.system.jobs.hands import Bench, job, pipeline
-from tests.system.jobs.test_logs import D1, D2, export, read
+from tests.system.jobs.logs.test_logs import D1, D2, export, read
 from tests.system.pfs.driver import refused
 
 

@@ -10,7 +10,7 @@ from datamill.wire import taskapi_pb2 as tasks
 from datamill.wire.logs_pb2_grpc import APIStub
 from tests.support.patience import eventually
 from tests.system.jobs.hands import Bench, job
-from tests.system.jobs.test_logs import D1, D2, export
+from tests.system.jobs.logs.test_logs import D1, D2, export
 from tests.system.pfs.driver import refused
 
 

@@ -8,7 +8,7 @@ import sys
 import time
 from pathlib import Path
 
-from distributed import Client, LocalCluster  # type: ignore[import-not-found]  # of the peers, not of ours
+from distributed import Client, LocalCluster
 
 
 def copy(path: str, target: str) -> int:
