@@ -64,42 +64,19 @@ def read_tree(tree: pps.Input, project: str) -> Input:
     return _leaf(tree.pfs, project)
 
 
-def sorted_tree(tree: pps.Input) -> pps.Input:
-    """The tree as a pipeline would store it: children sorted by the given name of their leftmost leaf."""
-    done = pps.Input()
-    done.CopyFrom(tree)
-    for kind in ("cross", "union", "join", "group"):
-        children = sorted((sorted_tree(child) for child in getattr(tree, kind)), key=_given_name)
-        if children:
-            done.ClearField(kind)
-            getattr(done, kind).extend(children)
-    return done
-
-
 def has_cron(tree: pps.Input) -> bool:
     """Whether there is a cron anywhere in it."""
     children = (*tree.cross, *tree.union, *tree.join, *tree.group)
     return tree.HasField("cron") or any(has_cron(child) for child in children)
 
 
-def _given_name(tree: pps.Input) -> str:
-    for children in (tree.cross, tree.union, tree.join, tree.group):
-        if children:
-            return _given_name(children[0])
-    return tree.pfs.name
-
-
 def _leaf(leaf: pps.PFSInput, project: str) -> Leaf:
-    if not leaf.repo:
-        raise Wrong("input must specify a repo")
-    if not leaf.glob:
-        raise Wrong("input must specify a glob")
     return Leaf(
-        name=leaf.name or leaf.repo,
+        name=leaf.name,
         project=leaf.project or project,
         repo=leaf.repo,
-        branch=leaf.branch or leaf.trigger.branch or "master",
-        glob="/" + leaf.glob.strip("/"),
+        branch=leaf.branch,
+        glob=leaf.glob,
         repo_type=leaf.repo_type or "user",
         join_on=leaf.join_on,
         outer_join=leaf.outer_join,

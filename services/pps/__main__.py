@@ -9,6 +9,7 @@ from pathlib import Path
 import grpc
 
 from datamill.wire import pps_v2_pb2_grpc as pps_grpc
+from datamill.wire.inputs_v1_pb2_grpc import add_InputServiceServicer_to_server
 from datamill.wire.secrets_v1_pb2_grpc import add_SecretServiceServicer_to_server
 from services.kit import process
 from services.kit.bus import Bus
@@ -35,12 +36,13 @@ from services.pps.peers.repos import Repos
 from services.pps.runtimes.process import ProcessRuntime
 from services.pps.servicers.api import PpsApi
 from services.pps.servicers.secrets import SecretService
+from services.pps.servicers.specs.inputs import InputService
 from services.pps.servicers.to_wire import run_spec
 from services.pps.settings import Settings
 from services.pps.storage.sealing import keyring
 from services.pps.storage.tables import Base
 
-NAMES = ("pps_v2.API", "datamill.secrets.v1.SecretService")
+NAMES = ("pps_v2.API", "datamill.secrets.v1.SecretService", "datamill.inputs.v1.InputService")
 MIGRATIONS = Path(__file__).parent / "storage" / "migrations"
 
 
@@ -91,6 +93,7 @@ async def main(settings: Settings) -> None:
 
         def register(server: grpc.aio.Server) -> None:
             pps_grpc.add_APIServicer_to_server(api, server)
+            add_InputServiceServicer_to_server(InputService(token=settings.service_token), server)
             add_SecretServiceServicer_to_server(SecretService(secrets, token=settings.service_token), server)
 
         duties = await up.enter_async_context(asyncio.TaskGroup())

@@ -4,12 +4,14 @@ from dataclasses import dataclass
 
 import grpc
 
+from datamill.wire import inputs_v1_pb2 as inputs
 from datamill.wire import pfs_v2_pb2 as pfs
 from datamill.wire import pps_v2_pb2 as pps
 from datamill.wire import pps_v2_pb2_grpc as pps_grpc
 from datamill.wire import secrets_v1_pb2 as secrets
+from datamill.wire.inputs_v1_pb2_grpc import InputServiceStub
 from datamill.wire.secrets_v1_pb2_grpc import SecretServiceStub
-from services.jobs.domain.errors import PasswordMissing, PipelineNotFound
+from services.jobs.domain.errors import PasswordMissing, PipelineNotFound, Wrong
 from services.jobs.domain.jobs import JobKey
 from services.jobs.domain.specs import PipelineSpec
 from services.jobs.spec_reader import read_spec
@@ -68,6 +70,16 @@ class Pps:
             if entry in one.values:
                 return one.values[entry].decode("utf-8", "replace")
         raise PasswordMissing()
+
+    async def complete(self, tree: pps.Input) -> pps.Input:
+        """A tree that is no pipeline's, with the defaults of one. Raises Wrong with all that is wrong with it."""
+        asked = inputs.CompleteInputRequest(input=tree)
+        try:
+            return (await InputServiceStub(self.channel).CompleteInput(asked, wait_for_ready=True)).input
+        except grpc.aio.AioRpcError as error:
+            if error.code() is grpc.StatusCode.UNKNOWN:
+                raise Wrong(error.details() or "the input cannot be read") from error
+            raise
 
     async def versions(self, project: str, name: str) -> list[PipelineSpec]:
         """All versions, newest first; none when there is no such pipeline."""

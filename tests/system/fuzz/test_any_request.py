@@ -19,6 +19,7 @@ from datamill.wire import (
     auth_v2_pb2,
     content_v1_pb2,
     explain_v1_pb2,
+    inputs_v1_pb2,
     logs_pb2,
     metadata_pb2,
     pps_v2_pb2,
@@ -45,6 +46,7 @@ SERVICES = [
     *(("pfs", module) for module in PFS),
     ("pps", pps_v2_pb2),
     ("pps", secrets_v1_pb2),
+    ("pps", inputs_v1_pb2),
     ("jobs", pps_v2_pb2),
     ("jobs", logs_pb2),
     ("jobs", work_v1_pb2),
@@ -52,7 +54,9 @@ SERVICES = [
     ("pfs", upkeep_v1_pb2),
     ("jobs", upkeep_v1_pb2),
 ]
-OURS = {upkeep_v1_pb2.DESCRIPTOR.package, work_v1_pb2.DESCRIPTOR.package}  # only services may call these
+OURS = {
+    module.DESCRIPTOR.package for module in (upkeep_v1_pb2, work_v1_pb2, inputs_v1_pb2)
+}  # only services may call these
 LEFT_OUT = {"RestartPachyderm"}
 FALLEN = {grpc.StatusCode.INTERNAL, grpc.StatusCode.UNAVAILABLE}
 MEANT = ("cycle detected because", "not finished")  # sentences to which the protocol gives such a code

@@ -113,7 +113,7 @@ def test_a_replica_that_hung_leaves_to_the_other_what_it_has_taken(replicas: tup
         hung.process.kill(signal.SIGCONT)
     eventually(lambda: not workers(hung)[name])
     assert workers(living)[name]
-    assert inspect(hung, name).state == pps.PIPELINE_RUNNING
+    eventually(lambda: inspect(hung, name).state == pps.PIPELINE_RUNNING)
 
 
 def test_a_dead_replicas_workers_and_changes_go_on_at_the_other(replicas: tuple[Side, Side], url: str) -> None:
@@ -126,7 +126,7 @@ def test_a_dead_replicas_workers_and_changes_go_on_at_the_other(replicas: tuple[
     )
     eventually(lambda: ticks(other, ticking))
     eventually(all_run_once(names, one, other))
-    assert all(inspect(one, name).state == pps.PIPELINE_RUNNING for name in names)
+    eventually(lambda: all(inspect(one, name).state == pps.PIPELINE_RUNNING for name in names))
     eventually(lambda: inspect(other, names[0]).details.workers_available == 1)
 
     left, gone = names[0], "a replica that is gone"

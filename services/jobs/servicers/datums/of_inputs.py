@@ -1,6 +1,6 @@
 """CreateDatum, and ListDatum of an input: datums of a tree that belongs to no pipeline yet.
 
-Elsewhere: datums of jobs (of_jobs.py); what such a tree may be (asked_inputs.py).
+Elsewhere: datums of jobs (of_jobs.py); what such a tree may be (PPS knows).
 """
 
 from collections.abc import AsyncGenerator, AsyncIterator
@@ -9,11 +9,13 @@ from contextlib import aclosing
 from datamill.wire import pps_v2_pb2 as pps
 from services.jobs.domain.datums import Datum, datum_id
 from services.jobs.domain.errors import BadRequest, Wrong
+from services.jobs.domain.planning.inputs import Input
 from services.jobs.operations.planning import previews
 from services.jobs.operations.planning.previews import ById
 from services.jobs.servicers import to_wire
-from services.jobs.servicers.datums.asked_inputs import asked_tree
+from services.jobs.servicers.from_wire import DEFAULT_PROJECT
 from services.jobs.servicers.jobs import Parts
+from services.jobs.spec_reader import has_cron, read_tree
 from services.kit.rpc.server import Context
 
 NO_CRON_IN_LIST = "can't list datums with a cron input, there will be no datums until the pipeline is created"
@@ -28,7 +30,7 @@ class InputDatumRpcs:
 
     async def _of_input(self, request: pps.ListDatumRequest, marker: bytes) -> AsyncGenerator[pps.DatumInfo, None]:
         """By id, as those of a job."""
-        tree = asked_tree(request.input, no_cron=NO_CRON_IN_LIST)
+        tree = await self._asked(request.input, no_cron=NO_CRON_IN_LIST)
         planner = self._p.tools.planner
         commits = await previews.heads(self._p.tools.pfs, tree)
         async for page in previews.datums_by_id(planner, tree, commits, ById(marker, request.reverse)):
@@ -57,8 +59,14 @@ class InputDatumRpcs:
                 yield _info(datum_id(datum), datum)
                 left -= 1
 
+    async def _asked(self, tree: pps.Input, *, no_cron: str) -> Input:
+        """The tree with its defaults. no_cron: what is said of one with a cron. Raises Wrong with all mistakes."""
+        if has_cron(tree):
+            raise Wrong(no_cron)
+        return read_tree(await self._p.pps.complete(tree), DEFAULT_PROJECT)
+
     async def _found(self, input: pps.Input) -> AsyncGenerator[Datum, None]:
-        tree = asked_tree(input, no_cron=NO_CRON)
+        tree = await self._asked(input, no_cron=NO_CRON)
         commits = await previews.heads(self._p.tools.pfs, tree)
         async for batch in previews.datums_of(self._p.tools.planner, tree, commits):
             for datum in batch:

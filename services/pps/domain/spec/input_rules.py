@@ -15,19 +15,19 @@ LONGEST_FILE_NAME = 255  # bytes
 REPO_TYPES = ("user", "meta")
 
 
-def check(tree: Tree, key: PipelineKey) -> None:
-    """Raises BadSpec with all mistakes, one a line. `tree` has its defaults."""
+def check(tree: Tree, key: PipelineKey | None) -> None:
+    """Raises BadSpec with all mistakes, one a line. `tree` has its defaults. key: whose it is, if anybody's."""
     if found := list(dict.fromkeys(mistakes(tree, key))):
         raise BadSpec("\n".join(found))
 
 
-def mistakes(tree: Tree, key: PipelineKey) -> Iterator[str]:
+def mistakes(tree: Tree, key: PipelineKey | None) -> Iterator[str]:
     """What is wrong with a tree, sentence by sentence, from left to right."""
     yield from _shape(tree, key)
     yield from _repeated(tree)[1]
 
 
-def _shape(tree: Tree, key: PipelineKey, above: str = "") -> Iterator[str]:
+def _shape(tree: Tree, key: PipelineKey | None, above: str = "") -> Iterator[str]:
     kinds = [kind for kind in KINDS if tree.get(kind)]
     if not kinds:
         yield "no input set"
@@ -42,7 +42,7 @@ def _shape(tree: Tree, key: PipelineKey, above: str = "") -> Iterator[str]:
             yield from _shape(child, key, above if kinds[0] == "cross" else kinds[0])
 
 
-def _pfs(leaf: Tree, key: PipelineKey, above: str) -> Iterator[str]:
+def _pfs(leaf: Tree, key: PipelineKey | None, above: str) -> Iterator[str]:
     if not leaf.get("repo"):
         yield "input must specify a repo"
     yield from _name(leaf)
@@ -56,7 +56,7 @@ def _pfs(leaf: Tree, key: PipelineKey, above: str) -> Iterator[str]:
         yield "input must specify a glob"
     if leaf["repoType"] not in REPO_TYPES:
         yield f'input.pfs.repoType must be one of {", ".join(REPO_TYPES)}, not "{leaf["repoType"]}"'
-    if PipelineKey(leaf["project"], leaf.get("repo", "")) == key:
+    if key and PipelineKey(leaf["project"], leaf.get("repo", "")) == key:
         yield f'pipeline "{key}" cannot be its own input: name another repo than "{key.name}"'
     if leaf.get("s3"):
         yield from _s3(leaf, above)
@@ -80,11 +80,11 @@ def _s3(leaf: Tree, above: str) -> Iterator[str]:
             yield f'input cannot specify both "s3" and "{other}": its files are read through a bucket'
 
 
-def _cron(cron: Tree, key: PipelineKey) -> Iterator[str]:
+def _cron(cron: Tree, key: PipelineKey | None) -> Iterator[str]:
     yield from _name(cron)
     if cron.get("commit"):
         yield "input cannot come from a commit; use a branch with head pointing to the commit"
-    if PipelineKey(cron["project"], cron.get("repo", "")) == key:
+    if key and PipelineKey(cron["project"], cron.get("repo", "")) == key:
         yield f'pipeline "{key}" cannot be its own input: name another repo than "{key.name}"'
     spec = cron.get("spec", "")
     try:

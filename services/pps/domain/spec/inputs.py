@@ -19,8 +19,10 @@ CRON_BRANCH = "master"
 NO_TIMES = ("1970-01-01T00:00:00", "0001-01-01T00:00:00")  # how times that nobody gave look in some clients' messages
 
 
-def with_defaults(tree: Tree, key: PipelineKey) -> Tree:
+def with_defaults(tree: Tree, key: PipelineKey | None) -> Tree:
     """The tree as it is stored: children sorted by their given name, then names, branches and globs filled in.
+
+    key: whose it is; None of no pipeline, so that nobody follows a branch for it: its source is read itself.
 
     A cron gets the start of its schedule from `with_starts`, which knows the version before.
     """
@@ -42,7 +44,7 @@ def _given_name(tree: Tree) -> str:
     return str(tree.get("pfs", {}).get("name", ""))
 
 
-def _filled(tree: Tree, key: PipelineKey, triggers: Counter[tuple[str, str]]) -> Tree:
+def _filled(tree: Tree, key: PipelineKey | None, triggers: Counter[tuple[str, str]]) -> Tree:
     for kind in COMBINING:
         if tree.get(kind):
             return {**tree, kind: [_filled(child, key, triggers) for child in tree[kind]]}
@@ -56,10 +58,12 @@ def _given(leaf: Tree) -> Tree:
     return {name: value for name, value in leaf.items() if value != ""}
 
 
-def _pfs(given: Tree, key: PipelineKey, triggers: Counter[tuple[str, str]]) -> Tree:
-    project = key.project or DEFAULT_PROJECT
-    leaf = {"project": project, "repoType": "user", "branch": "master", "name": given.get("repo", ""), **given}
-    if "trigger" in given:
+def _pfs(given: Tree, key: PipelineKey | None, triggers: Counter[tuple[str, str]]) -> Tree:
+    if key is None and "trigger" in given:
+        source = _given(given["trigger"]).get("branch", "master")
+        given = {"branch": source, **{name: value for name, value in given.items() if name != "trigger"}}
+    leaf = {"project": _project(key), "repoType": "user", "branch": "master", "name": given.get("repo", ""), **given}
+    if key is not None and "trigger" in given:
         if "branch" not in given:
             where = leaf["project"], leaf.get("repo", "")
             triggers[where] += 1
@@ -71,11 +75,15 @@ def _pfs(given: Tree, key: PipelineKey, triggers: Counter[tuple[str, str]]) -> T
     return _given(leaf)
 
 
-def _cron(given: Tree, key: PipelineKey) -> Tree:
-    repo = f"{key.name}_{given['name']}" if given.get("name") else ""
+def _project(key: PipelineKey | None) -> str:
+    return (key.project if key else "") or DEFAULT_PROJECT
+
+
+def _cron(given: Tree, key: PipelineKey | None) -> Tree:
+    repo = f"{key.name}_{given['name']}" if key and given.get("name") else ""
     if given.get("start", "").startswith(NO_TIMES):
         given = {name: value for name, value in given.items() if name != "start"}
-    return _given({"project": key.project or DEFAULT_PROJECT, "repo": repo, **given})
+    return _given({"project": _project(key), "repo": repo, **given})
 
 
 def _clean_glob(glob: str) -> str:
