@@ -17,7 +17,7 @@ from services.jobs.domain.planning.inputs import Input, Union, leaves
 from services.jobs.domain.planning.plans import SetRule
 from services.jobs.domain.records import Planned, Record, read_planned, record_line
 from services.jobs.domain.specs import PipelineSpec
-from services.jobs.operations.planning.drafts import Plan
+from services.jobs.operations.planning.drafts import Part, Plan
 from services.jobs.operations.planning.planner import Planner
 from services.jobs.operations.running.bases import Base
 from services.jobs.peers.pfs import CommitRef, Match
@@ -82,12 +82,12 @@ class Pipeline:
         self.pfs.commits[id] = held
         return self.again(spec, id, base)
 
-    def again(self, spec: PipelineSpec, id: str, base: Base | None = None) -> Plan:
+    def again(self, spec: PipelineSpec, id: str, base: Base | None = None, part: Part | None = None) -> Plan:
         """Of a commit that is there already."""
         assert spec.tree is not None
         commits = {leaf: CommitRef("default", leaf.repo, "user", id) for leaf in leaves(spec.tree)}
         planner = Planner(self.pfs, self.indexes, self.scratch)
-        return asyncio.run(planner.plan(spec, commits, self.base if base is None else base))
+        return asyncio.run(planner.plan(spec, commits, self.base if base is None else base, part))
 
     def lines(self, plan: Plan) -> list[Planned]:
         if not plan.key:

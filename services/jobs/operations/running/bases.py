@@ -1,6 +1,9 @@
-"""The base of a job: the nearest ancestor of its commits that is good and has a job, whose datums may be skipped."""
+"""The base of a job: the nearest ancestor of its commits that is good and has a job, whose datums may be skipped.
 
-from dataclasses import dataclass
+It may still run. Elsewhere: what a job does meanwhile (phases.py).
+"""
+
+from dataclasses import dataclass, replace
 
 from sqlalchemy.orm import Session
 
@@ -31,28 +34,50 @@ class Base:
     recovered_in: tuple[str, ...] = ()
 
 
-async def find_base(db: Database, pfs: Pfs, job: Job) -> Base:
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A base that has not ended. older: what the base is if this one ends badly; None: that depends on others, too."""
+
+    job: Job
+    older: Base | None
+
+    @property
+    def planned(self) -> bool:
+        """Whether all the datums that it is going to have are known."""
+        states = (JobState.RUNNING, JobState.EGRESSING, JobState.FINISHING)
+        return self.job.state in states and self.job.awaits is None
+
+
+async def find_base(db: Database, pfs: Pfs, job: Job) -> Base | Running:
     """Walk from the output commit's parent upwards."""
     output, _ = commits_of(job)
-    parent = (await pfs.commit(output)).parent
+    return await _from(db, pfs, job.key, (await pfs.commit(output)).parent)
+
+
+async def _from(db: Database, pfs: Pfs, key: JobKey, parent: CommitRef | None) -> Base | Running:
     while parent is not None:
         facts = await pfs.commit(parent)
         if facts.error:
             parent = facts.parent
             continue
-        key = JobKey(job.key.project, job.key.pipeline, facts.ref.id)
-        found = await db.read(_good, key)
+        found = await db.read(_known, replace(key, id=facts.ref.id))
+        if isinstance(found, Job):
+            older = await _from(db, pfs, key, facts.parent)
+            return Running(found, older if isinstance(older, Base) else None)
         if found is not None and not await _meta_failed(pfs, facts.ref):
             return found
         return Base(EMPTY, unknown=facts.ref.id)
     return Base(EMPTY)
 
 
-def _good(tx: Session, key: JobKey) -> Base | None:
+def _known(tx: Session, key: JobKey) -> Base | Job | None:
+    """A base that has ended well, or a job whose end is not known yet: a killed one still closes its commits."""
     jobs = JobStore(tx)
     found = jobs.find(key)
-    if found is None or found.state is not JobState.SUCCESS:
+    if found is None or (found.closed and found.state is not JobState.SUCCESS):
         return None
+    if found.state is not JobState.SUCCESS:
+        return found
     recovered = SetStore(tx).records(found.number) if found.counters.recovered else []
     return Base(
         jobs.root(found.number),

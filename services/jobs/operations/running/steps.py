@@ -5,7 +5,7 @@ Elsewhere: who runs them, and kills (duties/driver.py); planning (../planning/);
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 
 import grpc
@@ -18,12 +18,13 @@ from services.jobs.domain.records import read_record
 from services.jobs.domain.sets import DatumSet
 from services.jobs.domain.specs import PipelineSpec
 from services.jobs.operations.logs import Logs
-from services.jobs.operations.planning.drafts import Plan
+from services.jobs.operations.planning.drafts import Part, Plan
 from services.jobs.operations.planning.indexing import index_of
 from services.jobs.operations.planning.planner import Planner
 from services.jobs.operations.running import moving, results
-from services.jobs.operations.running.bases import Base, find_base
+from services.jobs.operations.running.bases import Base, Running, find_base
 from services.jobs.operations.running.feeding import Feeding
+from services.jobs.operations.running.phases import expected, only_new, without_done
 from services.jobs.operations.running.removing import remove_everything, remove_outputs
 from services.jobs.operations.running.results import attach, commits_of
 from services.jobs.operations.running.standing import SINGLE_DATUM, Standing
@@ -101,39 +102,98 @@ class JobSteps:
 
     async def _start(self, job: Job) -> None:
         spec = await self._spec(job)
-        assert spec.tree is not None
-        tree = list(dict.fromkeys(leaves(spec.tree)))
-        async with asyncio.TaskGroup() as group:
-            waits = [group.create_task(self._input(job.key, leaf)) for leaf in tree]
-        inputs = dict(zip(tree, (wait.result() for wait in waits), strict=True))
+        inputs = await self._inputs(job, spec)
         failed = [leaf.name for leaf, facts in inputs.items() if facts.error]
         if failed:
             await self._move(JobState.UNRUNNABLE, of=JobState.STARTING, reason=unrunnable(failed))
             return
-        base = Base(EMPTY) if spec.service else await find_base(self._t.db, self._t.pfs, job)
-        try:
-            plan = await self._t.planner.plan(spec, {leaf: facts.ref for leaf, facts in inputs.items()}, base)
-        except InputRefused as refused:
-            await self._move(JobState.FAILURE, of=JobState.STARTING, reason=str(refused))
+        found = Base(EMPTY) if spec.service else await self._base(job, planned=True)
+        if isinstance(found, Running):
+            base, awaits = await self._expected(found.job), found.job.number
+            assert found.older is not None, "only such a base is not waited for"
+            part = only_new(self._t.indexes.reader, found.older.root)
+            plan = await self._planned(job, spec, inputs, base, part)
+            base = Base(EMPTY)
+        else:
+            base, awaits = found, None
+            plan = await self._planned(job, spec, inputs, base)
+        if plan is None:
             return
         if not spec.service:
             await self._prepare(job, base, plan)
-        job = await self._run(plan, base)
+        await self._lay_out(plan)
+        now = self._t.clock.now()
+        job = await self._t.db.run(moving.run, self._number, plan, base=base.number, now=now, awaits=awaits)
         if spec.service and job.counters.total != 1:
             self._say(job, SINGLE_DATUM)
         else:
             self._feeding = self._feeding_of(job)
             await self._feeding.begin(anew=False)
-        self._say(job, f"job is RUNNING: {plan.to_run} datums in {len(plan.ranges)} sets, {plan.skipped} skipped")
+        self._say(job, f"job is RUNNING: {_counted(plan)}")
 
-    async def _run(self, plan: Plan, base: Base) -> Job:
+    async def _base(self, job: Job, *, planned: bool) -> Base | Running:
+        """The base, when it has ended; or, if that is enough, when it is planned."""
+        while True:
+            found = await find_base(self._t.db, self._t.pfs, job)
+            if isinstance(found, Base) or (planned and found.planned and found.older is not None):
+                return found
+            async with self._t.wakes.listening(str(found.job.key)) as changed:
+                now = await self._t.db.read(moving.get_job, found.job.number)
+                if now is not None and _standing(now) == _standing(found.job):
+                    await waited(changed, LOOK_AGAIN)
+
+    async def _expected(self, running: Job) -> Base:
+        return await expected(self._t.db, self._t.indexes, self._t.planner.scratch, running.number)
+
+    async def _planned(
+        self, job: Job, spec: PipelineSpec, inputs: Mapping[Leaf, CommitFacts], base: Base, part: Part | None = None
+    ) -> Plan | None:
+        """A plan of the job. None: its inputs allow none, and it has failed."""
+        try:
+            commits = {leaf: facts.ref for leaf, facts in inputs.items()}
+            plan = await self._t.planner.plan(spec, commits, base, part)
+        except InputRefused as refused:
+            await self._move(JobState.FAILURE, of=job.state, reason=str(refused))
+            return None
+        # what a plan that takes nothing over was made with is nobody's
+        return replace(plan, origin=None, packs=()) if part is not None and part.new_only else plan
+
+    async def _lay_out(self, plan: Plan) -> None:
+        """Give the job the sets of a plan that are too many for one transaction."""
         if len(plan.ranges) > moving.SETS_AT_ONCE:
             for first in range(0, len(plan.ranges), moving.SETS_AT_ONCE):
                 await self._t.db.run(moving.lay_out, self._number, plan, first, now=self._t.clock.now())
-        return await self._t.db.run(moving.run, self._number, plan, base=base.number, now=self._t.clock.now())
+
+    async def _go_on(self, job: Job) -> bool:
+        """Plan what has awaited the base's end. False: the job does not run any more."""
+        found = await self._base(job, planned=False)
+        assert isinstance(found, Base)
+        spec = await self._spec(job)
+        records = await self._t.db.read(lambda tx: SetStore(tx).records(job.number))
+        with without_done(self._t.indexes, records, self._t.planner.scratch) as part:
+            plan = await self._planned(job, spec, await self._inputs(job, spec), found, part)
+        if plan is None:
+            return False
+        await self._keep()
+        await self._take_away(job, found, plan)
+        await self._lay_out(plan)
+        now = self._t.clock.now()
+        job = await self._t.db.run(moving.go_on, self._number, plan, base=found.number, now=now)
+        assert self._feeding is not None, "it was there for the first plan"
+        await self._feeding.go_on()
+        self._say(job, f"job goes on: {_counted(plan)}")
+        return True
 
     def _feeding_of(self, job: Job) -> Feeding:
         return Feeding(self._t.db, self._t.queue, self._t.clock, line_of(job), job.number)
+
+    async def _inputs(self, job: Job, spec: PipelineSpec) -> dict[Leaf, CommitFacts]:
+        """The finished commit behind each leaf."""
+        assert spec.tree is not None
+        tree = list(dict.fromkeys(leaves(spec.tree)))
+        async with asyncio.TaskGroup() as group:
+            waits = [group.create_task(self._input(job.key, leaf)) for leaf in tree]
+        return dict(zip(tree, (wait.result() for wait in waits), strict=True))
 
     async def _input(self, key: JobKey, leaf: Leaf) -> CommitFacts:
         """The finished commit that the job reads for a leaf: that of its own set, or what the set was made from.
@@ -159,6 +219,10 @@ class JobSteps:
         if not self._fresh:  # an earlier try may have left something
             await asyncio.gather(self._t.pfs.clear(output), self._t.pfs.clear(meta))
         self._fresh = False
+        await self._take_away(job, base, plan)
+
+    async def _take_away(self, job: Job, base: Base, plan: Plan) -> None:
+        output, meta = commits_of(job)
         if base.unknown:
             for ref in (output, meta):
                 await remove_everything(self._t.pfs, ref, replace(ref, id=base.unknown))
@@ -176,16 +240,10 @@ class JobSteps:
                 await self._t.db.run(moving.begun_anew, job.number)
                 self._feeding = self._feeding_of(job)
                 await self._feeding.begin(anew=True)
-            while await self._t.db.read(lambda tx: SetStore(tx).any_left(job.number)):
-                changed_in_time = await waited(changed, LOOK_AGAIN)
-                found = await self._t.db.read(moving.get_job, job.number)
-                if found is None or found.state is not JobState.RUNNING:
-                    return
-                if not changed_in_time:
-                    await self._resume(found)
-                    await self._feeding.look()
-        ended = await self._t.db.read(moving.get_job, job.number)
-        if ended is None or ended.state is not JobState.RUNNING:
+            ended = await self._all_done(job, self._feeding, changed)
+            while ended is not None and ended.awaits is not None and not ended.counters.failed:
+                ended = await self._all_done(job, self._feeding, changed) if await self._go_on(ended) else None
+        if ended is None:
             return
         job = ended
         await self._index(job)
@@ -194,6 +252,19 @@ class JobSteps:
         else:
             to = JobState.EGRESSING if (await self._spec(job)).egress else JobState.FINISHING
             await self._move(to, of=JobState.RUNNING)
+
+    async def _all_done(self, job: Job, feeding: Feeding, changed: asyncio.Event) -> Job | None:
+        """Wait until no set is left. None: the job does not run any more."""
+        while await self._t.db.read(lambda tx: SetStore(tx).any_left(job.number)):
+            changed_in_time = await waited(changed, LOOK_AGAIN)
+            found = await self._t.db.read(moving.get_job, job.number)
+            if found is None or found.state is not JobState.RUNNING:
+                return None
+            if not changed_in_time:
+                await self._resume(found)
+                await feeding.look()
+        ended = await self._t.db.read(moving.get_job, job.number)
+        return None if ended is None or ended.state is not JobState.RUNNING else ended
 
     async def _stand(self, job: Job) -> None:
         if self._feeding is None and job.counters.total == 1:
@@ -276,6 +347,14 @@ async def count(tools: Tools, job: Job, index: int, added: results.Tally) -> Non
 def line_of(job: Job) -> Line:
     """The queue of a job's sets."""
     return Line(job.key.project, job.key.pipeline, job.version)
+
+
+def _standing(job: Job) -> tuple[JobState, int | None, bool]:
+    return job.state, job.awaits, job.closed
+
+
+def _counted(plan: Plan) -> str:
+    return f"{plan.to_run} datums in {len(plan.ranges)} sets, {plan.skipped} skipped"
 
 
 def _span(row: Row) -> tuple[int, int]:
