@@ -55,17 +55,18 @@ async def expected(db: Database, indexes: Indexes, scratch: Path, number: int) -
     if start.indexed:
         return start.base
     stretches = [stretch async for stretch in _stretches(db, number)]
+    return await asyncio.to_thread(with_planned, indexes, start.base, stretches, scratch)
 
-    def built() -> Base:
-        sorting = Sorting(scratch)
-        try:
-            sorting.add(Row(id, 0, 0, NO_DIGEST) for id in _ids(indexes, stretches))
-            root, _ = changed(indexes, start.base.root, sorting.rows())
-            return replace(start.base, root=root)
-        finally:
-            sorting.close()
 
-    return await asyncio.to_thread(built)
+def with_planned(indexes: Indexes, taken_over: Base, stretches: Iterable[Stretch], scratch: Path) -> Base:
+    """What a job knows that has run what these parts of plans hold. Blocks."""
+    sorting = Sorting(scratch)
+    try:
+        sorting.add(Row(id, 0, 0, NO_DIGEST) for id in _ids(indexes, stretches))
+        root, _ = changed(indexes, taken_over.root, sorting.rows())
+        return replace(taken_over, root=root)
+    finally:
+        sorting.close()
 
 
 def _start(tx: Session, number: int) -> _Start:
