@@ -76,28 +76,26 @@ class Driver:
     async def _drive(self, project: str, pipeline: str) -> None:
         """A pipeline's jobs, until there are none."""
         woken, driven = self._lines[project, pipeline], dict[int, asyncio.Event]()
-        try:
-            async with asyncio.TaskGroup() as group:
-                while True:
-                    woken.clear()
-                    for at_work in driven.values():
-                        at_work.set()
-                    try:
-                        jobs = await self._t.db.read(moving.unclosed_jobs, project, pipeline)
-                        due = await self._t.db.read(_due, jobs) if len(jobs) > 1 else jobs
-                    except Exception:
-                        log.exception("driving %s/%s: trying again", project, pipeline)
-                        await waited(woken, LONGEST_PAUSE)
-                        continue
-                    if not jobs and not driven and not woken.is_set():
-                        return  # nothing is awaited from that look on, so no wake gets lost
-                    for job in due:
-                        if job.number not in driven:
-                            at_work = driven[job.number] = asyncio.Event()
-                            group.create_task(self._see_through(job, at_work, driven, woken))
-                    await woken.wait()
-        finally:
-            del self._lines[project, pipeline]
+        async with asyncio.TaskGroup() as group:
+            while True:
+                woken.clear()
+                for at_work in driven.values():
+                    at_work.set()
+                try:
+                    jobs = await self._t.db.read(moving.unclosed_jobs, project, pipeline)
+                    due = await self._t.db.read(_due, jobs) if len(jobs) > 1 else jobs
+                except Exception:
+                    log.exception("driving %s/%s: trying again", project, pipeline)
+                    await waited(woken, LONGEST_PAUSE)
+                    continue
+                if not jobs and not driven and not woken.is_set():
+                    del self._lines[project, pipeline]  # nothing was awaited since that look, so no wake gets lost
+                    return
+                for job in due:
+                    if job.number not in driven:
+                        at_work = driven[job.number] = asyncio.Event()
+                        group.create_task(self._see_through(job, at_work, driven, woken))
+                await woken.wait()
 
     async def _see_through(
         self, job: Job, at_work: asyncio.Event, driven: dict[int, asyncio.Event], woken: asyncio.Event
