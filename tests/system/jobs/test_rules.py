@@ -54,8 +54,9 @@ def test_recovered_and_failed_datums_run_again_and_others_stand_by_the_last_good
 
 def test_only_reprocessing_runs_again_what_is_done(bench: Bench) -> None:
     bench.create()
-    bench.commit({"/a": b"1", "/b": b"2"})
+    first = bench.commit({"/a": b"1", "/b": b"2"})
     ran(bench, lambda datum: {path_of(datum) + "-old": b""})
+    bench.ended(first)
     updated = bench.create(update=True, transform={"cmd": ["false"]})
     assert counts(bench.ended(updated)) == (0, 2, 0, 0), "another program is no reason"
     more = bench.commit({"/c": b"3"})

@@ -47,7 +47,8 @@ def test_new_datums_run_beside_the_job_before(bench: Bench, instance: Instance, 
     assert [state(bench, id) for id in (first, second)] == ["JOB_RUNNING"] * 2
     third = bench.commit({"/last": b"6"})
     complete(bench, beside, named("-2"))
-    info = eventually(lambda: (found := bench.inspect(second)).data_processed and found)
+    info = eventually(lambda: found if (found := bench.inspect(second)).data_processed else None)
+    assert info is not None
     assert (info.state, info.data_total, info.data_skipped) == (pps.JOB_RUNNING, 3, 0)
     assert bench.datums(second) == {"/new": "SUCCESS"}
     if killed:
@@ -129,5 +130,28 @@ def test_an_update_kills_all_that_run(bench: Bench) -> None:
         assert info.reason.startswith("all jobs killed because pipeline was updated for user")
     assert ran(bench, version=2) == ["/0", "/1"]
     assert bench.ended(updated).state == bench.ended(empty).state == pps.JOB_SUCCESS
-    listed = bench.jobs.ListJob(pps.ListJobRequest(pipeline=pps.Pipeline(name=bench.name)), timeout=120)
+    request = pps.ListJobRequest(pipeline=pps.Pipeline(name=bench.name), history=-1)
+    listed = bench.jobs.ListJob(request, timeout=120)
     assert [info.job.id for info in listed] == [updated, *reversed(running), empty]
+
+
+def test_a_third_job_need_not_wait_for_the_first(bench: Bench) -> None:
+    """What it builds on awaits its own base still, and may not come to its end."""
+    bench.create(parallelismSpec={"constant": 4})
+    ids = [bench.commit({f"/{number}": b"", "/all": b"%d" % number}) for number in range(4)]
+    held = {id: (one, paths) for one, id, paths in (leased(bench) for _ in ids)}
+    assert {id: paths for id, (_, paths) in held.items()} == {
+        id: [f"/{number}", *(["/all"] if number == 0 else [])] for number, id in enumerate(ids)
+    }
+    assert [state(bench, id) for id in ids] == ["JOB_RUNNING"] * 4
+    for number in (3, 1, 0):
+        complete(bench, held[ids[number]][0], named(f"-{number}"))
+    assert bench.ended(ids[0]).state == pps.JOB_SUCCESS
+    assert ran(bench, named("-1")) == ["/all"]
+    assert bench.ended(ids[1]).state == pps.JOB_SUCCESS
+    bench.jobs.StopJob(pps.StopJobRequest(job=job(bench.name, ids[2])))
+    rest, id, paths = leased(bench)
+    assert (id, paths) == (ids[3], ["/2", "/all"])
+    complete(bench, rest, named("-3"))
+    assert counts(bench.ended(ids[3])) == (3, 2, 0, 0)
+    assert bench.outputs(ids[3]) == ["/0-0", "/1-1", "/2-3", "/3-3", "/all-3"]

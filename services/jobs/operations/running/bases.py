@@ -36,16 +36,16 @@ class Base:
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """A base that has not ended. older: what the base is if this one ends badly; None: that depends on others, too."""
+    """A base that has not ended. older: what the base is if this one ends badly."""
 
     job: Job
-    older: Base | None
+    older: "Base | Running"
 
     @property
     def planned(self) -> bool:
-        """Whether all the datums that it is going to have are known."""
-        states = (JobState.RUNNING, JobState.EGRESSING, JobState.FINISHING)
-        return self.job.state in states and self.job.awaits is None
+        """Whether all the datums are known that it, or whichever takes its place, is going to have."""
+        known = self.job.state in (JobState.RUNNING, JobState.EGRESSING, JobState.FINISHING)
+        return known and (isinstance(self.older, Base) or self.older.planned)
 
 
 async def find_base(db: Database, pfs: Pfs, job: Job) -> Base | Running:
@@ -62,8 +62,7 @@ async def _from(db: Database, pfs: Pfs, key: JobKey, parent: CommitRef | None) -
             continue
         found = await db.read(_known, replace(key, id=facts.ref.id))
         if isinstance(found, Job):
-            older = await _from(db, pfs, key, facts.parent)
-            return Running(found, older if isinstance(older, Base) else None)
+            return Running(found, await _from(db, pfs, key, facts.parent))
         if found is not None and not await _meta_failed(pfs, facts.ref):
             return found
         return Base(EMPTY, unknown=facts.ref.id)

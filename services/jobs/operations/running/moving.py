@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 from services.jobs.domain.errors import Superseded
 from services.jobs.domain.jobs import Counters, Job, JobKey, JobState, Stats
 from services.jobs.operations.planning.drafts import Plan
+from services.jobs.operations.running.phases import Awaited
 from services.jobs.storage.jobs import JobStore
 from services.jobs.storage.ledger import Ledger
 from services.jobs.storage.objects import INDEX, PLANS, name_of
@@ -78,17 +79,22 @@ def lay_out(tx: Session, number: int, plan: Plan, first: int, *, now: datetime) 
     sets.add(number, plan.ranges[first : first + SETS_AT_ONCE], begin + first)
 
 
-def run(tx: Session, number: int, plan: Plan, *, base: int | None, now: datetime, awaits: int | None = None) -> Job:
+def run(
+    tx: Session, number: int, plan: Plan, *, base: int | None, now: datetime, awaited: Awaited | None = None
+) -> Job:
     """STARTING to RUNNING, with the plan's sets. base: the job that the plan took over from.
 
-    awaits: the job whose end decides on the rest of the datums, for which `go_on` brings another plan.
-    Raises Superseded, also when the base is gone: what only it referred to may go any time.
+    awaited: the job whose end decides on the rest of the datums, for which `go_on` brings another plan.
+    Raises Superseded, also when the base is gone or goes on: what only it referred to may go any time.
     """
     if len(plan.ranges) <= SETS_AT_ONCE:
         lay_out(tx, number, plan, 0, now=now)
     elif JobStore(tx).plan(number) != plan.key:
         raise Superseded(f"job {number} was planned by somebody else meanwhile")
     job = move(tx, number, JobState.RUNNING, of=JobState.STARTING, now=now)
+    if awaited is not None and not awaited.stands(tx):
+        raise Superseded(f"job {awaited.job.number}, which job {number} awaits, is not as it was")
+    awaits = None if awaited is None else awaited.job.number
     counters = Counters(total=plan.total, skipped=plan.skipped)
     job = replace(job, counters=counters, stats=Stats(), first_failed="", awaits=awaits)
     row = JobStore(tx).row(number)

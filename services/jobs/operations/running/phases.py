@@ -1,31 +1,35 @@
 """The two plans of a job whose base still runs: of the datums that the base cannot have, and of the rest at its end.
 
-Which datums the base is going to have is known as soon as it is planned: what it took over, and the lines of its plan.
+Which datums the base is going to have is known as soon as it is planned: what it took over, and the lines of its plan;
+or, while it awaits a base itself, the index that was kept with its first plan.
 The second plan is that of a job which begins when its base has ended, without what has run already. Nothing of the
 first is in any index that may become the base's, so whatever the second takes away was not written by the first.
 Elsewhere: who makes the plans (../planning/); when each is made (steps.py); choosing the base (bases.py).
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from itertools import tee
 from pathlib import Path
 
 from sqlalchemy.orm import Session
 
 from services.jobs.domain.errors import Superseded
+from services.jobs.domain.jobs import Job
+from services.jobs.domain.planning.origins import Origin
 from services.jobs.domain.sets import DatumSet
-from services.jobs.operations.planning.drafts import ID_BYTES, Part
+from services.jobs.operations.planning.drafts import ID_BYTES, Part, Plan
 from services.jobs.operations.planning.indexing import changed
 from services.jobs.operations.planning.sorting import Sorting
-from services.jobs.operations.running.bases import Base
+from services.jobs.operations.running.bases import Base, Running
 from services.jobs.storage.jobs import JobStore
 from services.jobs.storage.objects import Indexes, read_directory
 from services.jobs.storage.origins import Origins
 from services.jobs.storage.sets import SetStore
 from services.kit.sortedmap.packs import Reader
-from services.kit.sortedmap.rows import NO_DIGEST, Root, Row
+from services.kit.sortedmap.rows import EMPTY, NO_DIGEST, Root, Row
 from services.kit.sortedmap.tree import get_many
 from services.kit.storage.database import Database
 
@@ -39,42 +43,68 @@ Stretch = tuple[str, int, int]
 
 
 @dataclass(frozen=True, slots=True)
-class _Start:
-    """What a running job took over. indexed: whether its own datums are in the root already."""
+class Awaited:
+    """A job that runs, as it was when another was planned on it: what that plan was made from stays while it is so.
 
+    packs: what was written for the plan of the index that the job will have.
+    """
+
+    job: Job
     indexed: bool
     base: Base
+    packs: tuple[bytes, ...] = ()
+
+    def stands(self, tx: Session) -> bool:
+        """Whether nothing that matters here has changed."""
+        now = JobStore(tx).get(self.job.number)
+        return now is not None and (now.awaits, JobStore(tx).is_indexed(now.number)) == (self.job.awaits, self.indexed)
 
 
-async def expected(db: Database, indexes: Indexes, scratch: Path, number: int) -> Base:
-    """What a job that is planned will know if it ends well; how each datum ended is open. Raises Superseded.
-
-    The packs of this index are never published: what is written of it goes as other leftovers do.
-    """
+async def expected(db: Database, indexes: Indexes, scratch: Path, number: int) -> Awaited:
+    """What a job that is planned will know if it ends well; how each datum ended is open. Raises Superseded."""
     start = await db.read(_start, number)
-    if start.indexed:
-        return start.base
+    if start.indexed or start.job.awaits is not None:
+        return start
     stretches = [stretch async for stretch in _stretches(db, number)]
-    return await asyncio.to_thread(with_planned, indexes, start.base, stretches, scratch)
+    base, packs = await asyncio.to_thread(with_planned, indexes, start.base, stretches, scratch)
+    return replace(start, base=base, packs=tuple(packs))
 
 
-def with_planned(indexes: Indexes, taken_over: Base, stretches: Iterable[Stretch], scratch: Path) -> Base:
-    """What a job knows that has run what these parts of plans hold. Blocks."""
+def _start(tx: Session, number: int) -> Awaited:
+    jobs, origin = JobStore(tx), Origins(tx).find(number)
+    job = jobs.get(number)
+    if job is None:
+        raise Superseded(f"job {number} was deleted")
+    root = jobs.root(number) if job.awaits is None or origin is None else origin.wanted
+    return Awaited(job, jobs.is_indexed(number), Base(root, number, origin=origin))
+
+
+async def first_part(db: Database, indexes: Indexes, scratch: Path, running: Running) -> tuple[Awaited, Part]:
+    """On what the first plan is made, and what it holds: nothing that any job knows which may become the base."""
+    roots, older = list[Root](), running.older
+    while isinstance(older, Running):
+        roots.append((await expected(db, indexes, scratch, older.job.number)).base.root)
+        older = older.older
+    return await expected(db, indexes, scratch, running.job.number), only_new(indexes.reader, [*roots, older.root])
+
+
+def planned_first(plan: Plan, awaited: Awaited) -> Plan:
+    """A first plan as it is kept: nothing is taken over yet, and the job after it can tell what this one wants."""
+    origin = replace(plan.origin or Origin("", ()), wanted=plan.root)
+    return replace(plan, root=EMPTY, origin=origin, packs=(*plan.packs, *awaited.packs))
+
+
+def with_planned(
+    indexes: Indexes, taken_over: Base, stretches: Iterable[Stretch], scratch: Path
+) -> tuple[Base, list[bytes]]:
+    """What a job knows that has run what these parts of plans hold, and the packs written for it. Blocks."""
     sorting = Sorting(scratch)
     try:
         sorting.add(Row(id, 0, 0, NO_DIGEST) for id in _ids(indexes, stretches))
-        root, _ = changed(indexes, taken_over.root, sorting.rows())
-        return replace(taken_over, root=root)
+        root, packs = changed(indexes, taken_over.root, sorting.rows())
+        return replace(taken_over, root=root), packs
     finally:
         sorting.close()
-
-
-def _start(tx: Session, number: int) -> _Start:
-    jobs = JobStore(tx)
-    if jobs.get(number) is None:
-        raise Superseded(f"job {number} was deleted")
-    base = Base(jobs.root(number), number, origin=Origins(tx).find(number))
-    return _Start(jobs.is_indexed(number), base)
 
 
 def _ids(indexes: Indexes, stretches: Iterable[Stretch]) -> Iterator[bytes]:
@@ -103,11 +133,12 @@ def _sets_after(tx: Session, number: int, last: int) -> list[tuple[str, DatumSet
     return [(jobs.plan_of(number, one.index), one) for one in SetStore(tx).above(number, last, SETS_AT_ONCE)]
 
 
-def only_new(reader: Reader, older: Root) -> Part:
-    """What the first plan holds. older: the index of the base, should the one that runs end badly."""
+def only_new(reader: Reader, older: Sequence[Root]) -> Part:
+    """What the first plan holds. older: indexes of the jobs that may be the base when the one that runs ends badly."""
 
     def known(ids: Iterable[bytes]) -> Iterator[bool]:
-        return (row is not None for row in get_many(reader, older, ids))
+        rows = [get_many(reader, root, some) for root, some in zip(older, tee(ids, len(older)), strict=True)]
+        return (any(row is not None for row in found) for found in zip(*rows, strict=True))
 
     return Part(new_only=True, others=known)
 

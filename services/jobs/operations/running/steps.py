@@ -24,7 +24,7 @@ from services.jobs.operations.planning.planner import Planner
 from services.jobs.operations.running import moving, results
 from services.jobs.operations.running.bases import Base, Running, find_base
 from services.jobs.operations.running.feeding import Feeding
-from services.jobs.operations.running.phases import expected, only_new, without_done
+from services.jobs.operations.running.phases import Awaited, first_part, planned_first, without_done
 from services.jobs.operations.running.removing import remove_everything, remove_outputs
 from services.jobs.operations.running.results import attach, commits_of
 from services.jobs.operations.running.standing import SINGLE_DATUM, Standing
@@ -108,14 +108,13 @@ class JobSteps:
             await self._move(JobState.UNRUNNABLE, of=JobState.STARTING, reason=unrunnable(failed))
             return
         found = Base(EMPTY) if spec.service else await self._base(job, planned=True)
+        awaited: Awaited | None = None
         if isinstance(found, Running):
-            base, awaits = await self._expected(found.job), found.job.number
-            assert found.older is not None, "only such a base is not waited for"
-            part = only_new(self._t.indexes.reader, found.older.root)
-            plan = await self._planned(job, spec, inputs, base, part)
-            base = Base(EMPTY)
+            awaited, part = await first_part(self._t.db, self._t.indexes, self._t.planner.scratch, found)
+            plan = await self._planned(job, spec, inputs, awaited.base, part)
+            plan, base = plan and planned_first(plan, awaited), Base(EMPTY)
         else:
-            base, awaits = found, None
+            base = found
             plan = await self._planned(job, spec, inputs, base)
         if plan is None:
             return
@@ -123,7 +122,7 @@ class JobSteps:
             await self._prepare(job, base, plan)
         await self._lay_out(plan)
         now = self._t.clock.now()
-        job = await self._t.db.run(moving.run, self._number, plan, base=base.number, now=now, awaits=awaits)
+        job = await self._t.db.run(moving.run, self._number, plan, base=base.number, now=now, awaited=awaited)
         if spec.service and job.counters.total != 1:
             self._say(job, SINGLE_DATUM)
         else:
@@ -135,15 +134,12 @@ class JobSteps:
         """The base, when it has ended; or, if that is enough, when it is planned."""
         while True:
             found = await find_base(self._t.db, self._t.pfs, job)
-            if isinstance(found, Base) or (planned and found.planned and found.older is not None):
+            if isinstance(found, Base) or (planned and found.planned):
                 return found
             async with self._t.wakes.listening(str(found.job.key)) as changed:
                 now = await self._t.db.read(moving.get_job, found.job.number)
                 if now is not None and _standing(now) == _standing(found.job):
                     await waited(changed, LOOK_AGAIN)
-
-    async def _expected(self, running: Job) -> Base:
-        return await expected(self._t.db, self._t.indexes, self._t.planner.scratch, running.number)
 
     async def _planned(
         self, job: Job, spec: PipelineSpec, inputs: Mapping[Leaf, CommitFacts], base: Base, part: Part | None = None
@@ -151,12 +147,10 @@ class JobSteps:
         """A plan of the job. None: its inputs allow none, and it has failed."""
         try:
             commits = {leaf: facts.ref for leaf, facts in inputs.items()}
-            plan = await self._t.planner.plan(spec, commits, base, part)
+            return await self._t.planner.plan(spec, commits, base, part)
         except InputRefused as refused:
             await self._move(JobState.FAILURE, of=job.state, reason=str(refused))
             return None
-        # what a plan that takes nothing over was made with is nobody's
-        return replace(plan, origin=None, packs=()) if part is not None and part.new_only else plan
 
     async def _lay_out(self, plan: Plan) -> None:
         """Give the job the sets of a plan that are too many for one transaction."""
