@@ -8,6 +8,7 @@ from tests.support.patience import eventually
 from tests.system.jobs.conftest import Instance
 from tests.system.jobs.hands import Bench, Outputs, job
 from tests.system.jobs.test_crashes import patiently
+from tests.system.jobs.test_explain import datum, kinds, outcome, why
 from tests.system.jobs.test_rules import but, counts, path_of, ran
 
 TWO = {"parallelismSpec": {"constant": 2}}
@@ -44,6 +45,8 @@ def test_new_datums_run_beside_the_job_before(bench: Bench, instance: Instance, 
     second = bench.commit({"/gone": None, "/changed": b"4", "/new": b"5"})
     beside, id, paths = leased(bench)
     assert (id, paths) == (second, ["/new"])
+    assert outcome(datum(bench, second, beside.datums[0].id)) == ("WAITING", ["PATH_ADDED"])
+    assert kinds(why(bench, second)) == ["SET_LEASED", "JOB_BEFORE"]
     assert [state(bench, id) for id in (first, second)] == ["JOB_RUNNING"] * 2
     third = bench.commit({"/last": b"6"})
     complete(bench, beside, named("-2"))
@@ -51,6 +54,8 @@ def test_new_datums_run_beside_the_job_before(bench: Bench, instance: Instance, 
     assert info is not None
     assert (info.state, info.data_total, info.data_skipped) == (pps.JOB_RUNNING, 3, 0)
     assert bench.datums(second) == {"/new": "SUCCESS"}
+    (wait,) = why(bench, second).waits
+    assert (kinds(why(bench, second)), wait.job.id) == (["JOB_BEFORE"], first)
     if killed:
         instance.restart("jobs")
     assert eventually(lambda: state(bench, third)) == "JOB_CREATED", "no more are in flight than there are workers"
