@@ -1,6 +1,7 @@
 """The two plans of a job whose base still runs, held against the one plan of a job whose base has ended."""
 
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -10,8 +11,10 @@ from hypothesis import strategies as st
 
 from services.jobs.domain.planning.inputs import Input
 from services.jobs.operations.planning.drafts import Plan
+from services.jobs.operations.planning.phases import but, only_new, with_planned
+from services.jobs.operations.planning.sorting import Sorting
 from services.jobs.operations.running.bases import Base
-from services.jobs.operations.running.phases import only_new, with_planned, without_done
+from services.jobs.storage.objects import read_directory
 from services.kit.sortedmap.tree import get, scan
 from tests.unit.jobs.pipelines import RECOVERED, SUCCESS, Pipeline, said, spec_of
 from tests.unit.jobs.trees import Contents, any_trees, contents
@@ -53,8 +56,9 @@ def test_two_plans_say_what_one_says(
                 pipeline.finish(running[-1], states, *earlier)
             records = pipeline.run(first, states)
             base = pipeline.base if told else replace(pipeline.base, origin=None)
-            with without_done(pipeline.indexes, [records], pipeline.scratch) as part:
-                rest = pipeline.again(spec, f"c{at}", base, part)
+            with closing(Sorting(pipeline.scratch)) as done:
+                done.add(read_directory(pipeline.indexes.objects, records))
+                rest = pipeline.again(spec, f"c{at}", base, but(done))
             one = said(pipeline, pipeline.again(spec, f"c{at}"))
             both = said(pipeline, rest)
             both["runs"] = sorted([*said(pipeline, first)["runs"], *both["runs"]])  # type: ignore[misc]

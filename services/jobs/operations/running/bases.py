@@ -1,6 +1,6 @@
 """The base of a job: the nearest ancestor of its commits that is good and has a job, whose datums may be skipped.
 
-It may still run. Elsewhere: what a job does meanwhile (phases.py).
+It may still run. Elsewhere: what a job does meanwhile (planning/phases.py).
 """
 
 from dataclasses import dataclass, replace
@@ -11,12 +11,15 @@ from services.jobs.domain.errors import CommitGone
 from services.jobs.domain.jobs import Job, JobKey, JobState
 from services.jobs.domain.planning.origins import Origin
 from services.jobs.operations.running.results import commits_of
+from services.jobs.operations.wakes import Wakes, waited
 from services.jobs.peers.pfs import CommitRef, Pfs
 from services.jobs.storage.jobs import JobStore
 from services.jobs.storage.origins import Origins
 from services.jobs.storage.sets import SetStore
 from services.kit.sortedmap.rows import EMPTY, Root
 from services.kit.storage.database import Database
+
+LOOK_AGAIN = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +55,28 @@ async def find_base(db: Database, pfs: Pfs, job: Job) -> Base | Running:
     """Walk from the output commit's parent upwards."""
     output, _ = commits_of(job)
     return await _from(db, pfs, job.key, (await pfs.commit(output)).parent)
+
+
+async def known_base(db: Database, pfs: Pfs, wakes: Wakes, job: Job) -> Base | Running:
+    """The base as soon as all the datums are known that it is going to have."""
+    while isinstance(found := await find_base(db, pfs, job), Running) and not found.planned:
+        await _moved(db, wakes, found.job)
+    return found
+
+
+async def ended_base(db: Database, pfs: Pfs, wakes: Wakes, job: Job) -> Base:
+    """The base as soon as it has ended."""
+    while isinstance(found := await find_base(db, pfs, job), Running):
+        await _moved(db, wakes, found.job)
+    return found
+
+
+async def _moved(db: Database, wakes: Wakes, job: Job) -> None:
+    """Wait until a job stands elsewhere, for some time at most: it may be another one's turn."""
+    async with wakes.listening(str(job.key)) as changed:
+        now = await db.read(lambda tx: JobStore(tx).get(job.number))
+        if now is not None and (now.state, now.closed) == (job.state, job.closed):
+            await waited(changed, LOOK_AGAIN)
 
 
 async def _from(db: Database, pfs: Pfs, key: JobKey, parent: CommitRef | None) -> Base | Running:

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from services.jobs.domain.errors import Superseded
 from services.jobs.domain.jobs import Counters, Job, JobKey, JobState, Stats
 from services.jobs.operations.planning.drafts import Plan
-from services.jobs.operations.running.phases import Awaited
+from services.jobs.operations.planning.phases import Awaited
 from services.jobs.storage.jobs import JobStore
 from services.jobs.storage.ledger import Ledger
 from services.jobs.storage.objects import INDEX, PLANS, name_of

@@ -6,31 +6,31 @@ Elsewhere: who runs them, and kills (duties/driver.py); planning (../planning/);
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import grpc
 
 from services.jobs.domain.datums import Leaf
 from services.jobs.domain.errors import InputRefused, PasswordMissing
-from services.jobs.domain.jobs import Job, JobKey, JobState, datum_failed, unrunnable
-from services.jobs.domain.planning.inputs import leaves
+from services.jobs.domain.jobs import Job, JobState, datum_failed, unrunnable
 from services.jobs.domain.records import read_record
 from services.jobs.domain.sets import DatumSet
 from services.jobs.domain.specs import PipelineSpec
 from services.jobs.operations.logs import Logs
 from services.jobs.operations.planning.drafts import Part, Plan
 from services.jobs.operations.planning.indexing import index_of
+from services.jobs.operations.planning.phases import Awaited, first_part, planned_first, rest_part
 from services.jobs.operations.planning.planner import Planner
 from services.jobs.operations.running import moving, results
-from services.jobs.operations.running.bases import Base, Running, find_base
+from services.jobs.operations.running.bases import Base, Running, ended_base, known_base
 from services.jobs.operations.running.feeding import Feeding
-from services.jobs.operations.running.phases import Awaited, first_part, planned_first, without_done
-from services.jobs.operations.running.removing import remove_everything, remove_outputs
+from services.jobs.operations.running.inputs import inputs_of
+from services.jobs.operations.running.removing import take_away
 from services.jobs.operations.running.results import attach, commits_of
 from services.jobs.operations.running.standing import SINGLE_DATUM, Standing
 from services.jobs.operations.wakes import Wakes, waited
 from services.jobs.operations.work.queue import Line, Queue
-from services.jobs.peers.pfs import CommitFacts, CommitRef, Pfs
+from services.jobs.peers.pfs import CommitFacts, Pfs
 from services.jobs.peers.pps import Pps
 from services.jobs.spec_reader import read_document
 from services.jobs.storage.jobs import JobStore
@@ -102,12 +102,13 @@ class JobSteps:
 
     async def _start(self, job: Job) -> None:
         spec = await self._spec(job)
-        inputs = await self._inputs(job, spec)
+        assert spec.tree is not None
+        inputs = await inputs_of(self._t.pfs, job.key, spec.tree)
         failed = [leaf.name for leaf, facts in inputs.items() if facts.error]
         if failed:
             await self._move(JobState.UNRUNNABLE, of=JobState.STARTING, reason=unrunnable(failed))
             return
-        found = Base(EMPTY) if spec.service else await self._base(job, planned=True)
+        found = Base(EMPTY) if spec.service else await known_base(self._t.db, self._t.pfs, self._t.wakes, job)
         awaited: Awaited | None = None
         if isinstance(found, Running):
             awaited, part = await first_part(self._t.db, self._t.indexes, self._t.planner.scratch, found)
@@ -130,17 +131,6 @@ class JobSteps:
             await self._feeding.begin(anew=False)
         self._say(job, f"job is RUNNING: {_counted(plan)}")
 
-    async def _base(self, job: Job, *, planned: bool) -> Base | Running:
-        """The base, when it has ended; or, if that is enough, when it is planned."""
-        while True:
-            found = await find_base(self._t.db, self._t.pfs, job)
-            if isinstance(found, Base) or (planned and found.planned):
-                return found
-            async with self._t.wakes.listening(str(found.job.key)) as changed:
-                now = await self._t.db.read(moving.get_job, found.job.number)
-                if now is not None and _standing(now) == _standing(found.job):
-                    await waited(changed, LOOK_AGAIN)
-
     async def _planned(
         self, job: Job, spec: PipelineSpec, inputs: Mapping[Leaf, CommitFacts], base: Base, part: Part | None = None
     ) -> Plan | None:
@@ -160,19 +150,20 @@ class JobSteps:
 
     async def _go_on(self, job: Job) -> bool:
         """Plan what has awaited the base's end. False: the job does not run any more."""
-        found = await self._base(job, planned=False)
-        assert isinstance(found, Base)
+        base = await ended_base(self._t.db, self._t.pfs, self._t.wakes, job)
         spec = await self._spec(job)
+        assert spec.tree is not None
+        inputs = await inputs_of(self._t.pfs, job.key, spec.tree)
         records = await self._t.db.read(lambda tx: SetStore(tx).records(job.number))
-        with without_done(self._t.indexes, records, self._t.planner.scratch) as part:
-            plan = await self._planned(job, spec, await self._inputs(job, spec), found, part)
+        async with rest_part(self._t.indexes, records, self._t.planner.scratch) as part:
+            plan = await self._planned(job, spec, inputs, base, part)
         if plan is None:
             return False
         await self._keep()
-        await self._take_away(job, found, plan)
+        await take_away(self._t.pfs, self._t.indexes, commits_of(job), base.unknown, plan.removed)
         await self._lay_out(plan)
         now = self._t.clock.now()
-        job = await self._t.db.run(moving.go_on, self._number, plan, base=found.number, now=now)
+        job = await self._t.db.run(moving.go_on, self._number, plan, base=base.number, now=now)
         assert self._feeding is not None, "it was there for the first plan"
         await self._feeding.go_on()
         self._say(job, f"job goes on: {_counted(plan)}")
@@ -180,25 +171,6 @@ class JobSteps:
 
     def _feeding_of(self, job: Job) -> Feeding:
         return Feeding(self._t.db, self._t.queue, self._t.clock, line_of(job), job.number)
-
-    async def _inputs(self, job: Job, spec: PipelineSpec) -> dict[Leaf, CommitFacts]:
-        """The finished commit behind each leaf."""
-        assert spec.tree is not None
-        tree = list(dict.fromkeys(leaves(spec.tree)))
-        async with asyncio.TaskGroup() as group:
-            waits = [group.create_task(self._input(job.key, leaf)) for leaf in tree]
-        return dict(zip(tree, (wait.result() for wait in waits), strict=True))
-
-    async def _input(self, key: JobKey, leaf: Leaf) -> CommitFacts:
-        """The finished commit that the job reads for a leaf: that of its own set, or what the set was made from.
-
-        A meta repo is no input of the output branch, the repo of the same name is: the commit beside its one is read.
-        """
-        user = await self._t.pfs.commit(CommitRef(leaf.project, leaf.repo, "user", key.id), finished=True)
-        if leaf.repo_type == "user":
-            return user
-        meta = replace(user.ref, type=leaf.repo_type)
-        return replace(await self._t.pfs.commit(meta, finished=True), error=user.error)
 
     async def _spec(self, job: Job) -> PipelineSpec:
         key = job.key
@@ -213,15 +185,7 @@ class JobSteps:
         if not self._fresh:  # an earlier try may have left something
             await asyncio.gather(self._t.pfs.clear(output), self._t.pfs.clear(meta))
         self._fresh = False
-        await self._take_away(job, base, plan)
-
-    async def _take_away(self, job: Job, base: Base, plan: Plan) -> None:
-        output, meta = commits_of(job)
-        if base.unknown:
-            for ref in (output, meta):
-                await remove_everything(self._t.pfs, ref, replace(ref, id=base.unknown))
-        if plan.removed:
-            await remove_outputs(self._t.pfs, self._t.indexes, output, meta, plan.removed)
+        await take_away(self._t.pfs, self._t.indexes, (output, meta), base.unknown, plan.removed)
 
     async def _work(self, job: Job) -> None:
         """Wait until every set is DONE; carry on with those that were TAKEN when a process died."""
@@ -341,10 +305,6 @@ async def count(tools: Tools, job: Job, index: int, added: results.Tally) -> Non
 def line_of(job: Job) -> Line:
     """The queue of a job's sets."""
     return Line(job.key.project, job.key.pipeline, job.version)
-
-
-def _standing(job: Job) -> tuple[JobState, int | None, bool]:
-    return job.state, job.awaits, job.closed
 
 
 def _counted(plan: Plan) -> str:

@@ -4,12 +4,13 @@ Which datums the base is going to have is known as soon as it is planned: what i
 or, while it awaits a base itself, the index that was kept with its first plan.
 The second plan is that of a job which begins when its base has ended, without what has run already. Nothing of the
 first is in any index that may become the base's, so whatever the second takes away was not written by the first.
-Elsewhere: who makes the plans (../planning/); when each is made (steps.py); choosing the base (bases.py).
+Elsewhere: who makes the plans (planner.py); when each is made (../running/steps.py); choosing the base
+(../running/bases.py).
 """
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from itertools import tee
 from pathlib import Path
@@ -143,22 +144,31 @@ def only_new(reader: Reader, older: Sequence[Root]) -> Part:
     return Part(new_only=True, others=known)
 
 
-@contextmanager
-def without_done(indexes: Indexes, records: Iterable[str], scratch: Path) -> Iterator[Part]:
-    """What the second plan holds. records: objects with what has run by the first. Blocks."""
-    sorting = Sorting(scratch)
+@asynccontextmanager
+async def rest_part(indexes: Indexes, records: Iterable[str], scratch: Path) -> AsyncIterator[Part]:
+    """What the second plan holds. records: objects with what has run by the first."""
+    done = Sorting(scratch)
 
-    def done(ids: Iterable[bytes]) -> Iterator[bool]:
-        rows = sorting.rows()
+    def read() -> None:
+        for name in records:
+            done.add(read_directory(indexes.objects, name))
+
+    try:
+        await asyncio.to_thread(read)
+        yield but(done)
+    finally:
+        done.close()
+
+
+def but(done: Sorting) -> Part:
+    """All but what has run."""
+
+    def others(ids: Iterable[bytes]) -> Iterator[bool]:
+        rows = done.rows()
         row = next(rows, None)
         for id in ids:
             while row is not None and row.key < id:
                 row = next(rows, None)
             yield row is not None and row.key == id
 
-    try:
-        for name in records:
-            sorting.add(read_directory(indexes.objects, name))
-        yield Part(new_only=False, others=done)
-    finally:
-        sorting.close()
+    return Part(new_only=False, others=others)
