@@ -160,3 +160,21 @@ def test_a_third_job_need_not_wait_for_the_first(bench: Bench) -> None:
     complete(bench, rest, named("-3"))
     assert counts(bench.ended(ids[3])) == (3, 2, 0, 0)
     assert bench.outputs(ids[3]) == ["/0-0", "/1-1", "/2-3", "/3-3", "/all-3"]
+
+
+def test_nothing_runs_beside_a_job_behind_which_is_what_nobody_vouches_for(bench: Bench) -> None:
+    bench.create(**TWO)
+    deleted = bench.commit({"/back": b"1"})
+    ran(bench, named("-0"))
+    bench.ended(deleted)
+    bench.jobs.DeleteJob(pps.DeleteJobRequest(job=job(bench.name, deleted)))
+    bad = bench.commit({"/back": None, "/a": b"2"})
+    held, id, _ = leased(bench)
+    assert id == bad
+    last = bench.commit({"/back": b"1"})
+    assert eventually(lambda: kinds(why(bench, last)) == ["JOB_BEFORE"])
+    assert bench.hands().lease(2) is None, "should the job before fail, all of the deleted job's outputs go"
+    complete(bench, held, but(a=None))
+    assert ran(bench, named("-0")) == ["/a", "/back"]
+    assert bench.ended(last).state == pps.JOB_SUCCESS
+    assert bench.outputs(last) == ["/a-0", "/back-0"]

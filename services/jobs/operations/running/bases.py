@@ -46,9 +46,12 @@ class Running:
 
     @property
     def planned(self) -> bool:
-        """Whether all the datums are known that it, or whichever takes its place, is going to have."""
+        """Whether all the datums are known that it, or whichever takes its place, is going to have.
+
+        What nobody vouches for is removed when its turn comes, whichever datum wrote it: nothing may be added before.
+        """
         known = self.job.state in (JobState.RUNNING, JobState.EGRESSING, JobState.FINISHING)
-        return known and (isinstance(self.older, Base) or self.older.planned)
+        return known and (self.older.planned if isinstance(self.older, Running) else not self.older.unknown)
 
 
 async def find_base(db: Database, pfs: Pfs, job: Job) -> Base | Running:
