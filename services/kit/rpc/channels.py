@@ -46,7 +46,10 @@ def _with_headers(details: grpc.aio.ClientCallDetails, token: str, timeout: floa
 
 
 class _Unary(grpc.aio.UnaryUnaryClientInterceptor):
-    """Adds the deadline, and gives a peer that was not there at the last attempt a moment to be found again."""
+    """Adds the deadline, and gives a peer that was not there at the last attempt a moment to be found again.
+
+    A call with wait_for_ready=False can do without the peer and gives it none.
+    """
 
     channel: grpc.aio.Channel
 
@@ -56,7 +59,8 @@ class _Unary(grpc.aio.UnaryUnaryClientInterceptor):
     async def intercept_unary_unary(
         self, continuation: Callable[..., Any], client_call_details: Any, request: Any
     ) -> Any:
-        if self.channel.get_state() is grpc.ChannelConnectivity.TRANSIENT_FAILURE:
+        patient = client_call_details.wait_for_ready is not False
+        if patient and self.channel.get_state() is grpc.ChannelConnectivity.TRANSIENT_FAILURE:
             with suppress(TimeoutError):
                 async with asyncio.timeout(CONNECT_SECONDS):
                     await self.channel.channel_ready()

@@ -35,7 +35,8 @@ class Jobs:
         for start in range(0, len(keys), AT_ONCE):
             some = keys[start : start + AT_ONCE]
             try:
-                answer = await stub.ListLastStates(work.ListLastStatesRequest(pipelines=map(_message, some)), timeout=2)
+                asked = work.ListLastStatesRequest(pipelines=map(_message, some))
+                answer = await stub.ListLastStates(asked, timeout=2, wait_for_ready=False)
             except grpc.aio.AioRpcError as error:
                 log.info("the newest jobs of pipelines are not known: %s", error.details())
                 return found

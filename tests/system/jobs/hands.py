@@ -228,7 +228,7 @@ class Bench:
 
     def inspect(self, id: str, *, wait: bool = False, details: bool = False) -> pps.JobInfo:
         request = pps.InspectJobRequest(job=job(self.name, id), wait=wait, details=details)
-        info: pps.JobInfo = self.jobs.InspectJob(request, timeout=40)
+        info: pps.JobInfo = self.jobs.InspectJob(request, timeout=120)
         return info
 
     def ended(self, id: str) -> pps.JobInfo:

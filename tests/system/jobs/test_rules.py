@@ -56,7 +56,7 @@ def test_only_reprocessing_runs_again_what_is_done(bench: Bench) -> None:
     bench.create()
     first = bench.commit({"/a": b"1", "/b": b"2"})
     ran(bench, lambda datum: {path_of(datum) + "-old": b""})
-    bench.ended(first)
+    bench.ended(first)  # else the update kills it
     updated = bench.create(update=True, transform={"cmd": ["false"]})
     assert counts(bench.ended(updated)) == (0, 2, 0, 0), "another program is no reason"
     more = bench.commit({"/c": b"3"})

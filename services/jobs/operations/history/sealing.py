@@ -20,7 +20,7 @@ from services.jobs.storage.log_objects import LogWriter
 from services.jobs.storage.objects import LOGS, Indexes, key_of
 from services.jobs.storage.seals import Part, Seals
 from services.kit.storage.database import Database
-from services.kit.storage.leases import take_lease
+from services.kit.storage.leases import drop_lease, take_lease
 from services.kit.time.clock import Clock
 
 log = logging.getLogger(__name__)
@@ -44,9 +44,12 @@ class Sealing:
         due = await self.db.read(lambda tx: Seals(tx).due(self.clock.now() - self.settled, A_FEW))
         if not due or not await self.db.run(take_lease, DUTY, holder, ttl=LEASE, now=self.clock.now()):
             return 0
-        for job in due:
-            await self._seal(job)
-            await self.db.run(take_lease, DUTY, holder, ttl=LEASE, now=self.clock.now())
+        try:
+            for job in due:
+                await self._seal(job)
+                await self.db.run(take_lease, DUTY, holder, ttl=LEASE, now=self.clock.now())
+        finally:
+            await self.db.run(drop_lease, DUTY, holder)
         return len(due)
 
     async def _seal(self, job: Job) -> None:
