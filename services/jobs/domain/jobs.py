@@ -143,6 +143,8 @@ class Job:
     closed: bool = False
     """Whether the commits of a final job are known to be finished."""
     traceparent: str = ""
+    awaits: int | None = None
+    """Number of the job before it whose end the rest of its plan awaits; None when the plan is whole."""
 
     @property
     def final(self) -> bool:

@@ -1,8 +1,8 @@
-"""Driving jobs: one task a pipeline takes its jobs in order of creation, under a lease a job.
+"""Driving jobs: a task for each, under a lease each; of one version of a pipeline the oldest, up to its parallelism.
 
-Jobs of different pipelines run side by side. Trouble with another service or the store ends a try, never a job; the
-next try goes on from the state in the database. A kill is a change of that state; the watcher sees it and drops the
-try.
+A service has one job at a time. Jobs of different pipelines run side by side. Trouble with another service or the
+store ends a try, never a job; the next try goes on from the state in the database. A kill is a change of that state;
+the watcher sees it and drops the try.
 Elsewhere: the steps (operations/running/steps.py); which jobs there are (operations/creating.py); news (follower.py).
 """
 
@@ -74,24 +74,58 @@ class Driver:
             self._group.create_task(self._drive(project, pipeline))
 
     async def _drive(self, project: str, pipeline: str) -> None:
-        """A pipeline's jobs, one after another, until there are none."""
-        woken, pause = self._lines[project, pipeline], 0.1
-        try:
+        """A pipeline's jobs, until there are none."""
+        woken, driven = self._lines[project, pipeline], dict[int, asyncio.Event]()
+        async with asyncio.TaskGroup() as group:
             while True:
                 woken.clear()
+                for at_work in driven.values():
+                    at_work.set()
                 try:
                     jobs = await self._t.db.read(moving.unclosed_jobs, project, pipeline)
-                    if not jobs and not woken.is_set():
-                        return  # nothing is awaited from that look on, so no wake gets lost
-                    if not jobs or await self._try(jobs[0]):
-                        pause = 0.1
-                        continue
+                    due = await self._t.db.read(_due, jobs) if len(jobs) > 1 else jobs
                 except Exception:
                     log.exception("driving %s/%s: trying again", project, pipeline)
-                await waited(woken, pause * random.uniform(0.7, 1.0))
+                    await waited(woken, LONGEST_PAUSE)
+                    continue
+                if not jobs and not driven and not woken.is_set():
+                    del self._lines[project, pipeline]  # nothing was awaited since that look, so no wake gets lost
+                    return
+                for job in due:
+                    if job.number not in driven:
+                        at_work = driven[job.number] = asyncio.Event()
+                        group.create_task(self._see_through(job, at_work, driven, woken))
+                await woken.wait()
+
+    async def _see_through(
+        self, job: Job, at_work: asyncio.Event, driven: dict[int, asyncio.Event], woken: asyncio.Event
+    ) -> None:
+        """Drive a job to its end, or as far as this process may; who looks at the pipeline then looks again."""
+        pause = 0.1
+        try:
+            while True:
+                try:
+                    if await self._try(job):
+                        return
+                except Exception:
+                    log.exception("driving %s: trying again", job.key)
+                await waited(at_work, pause * random.uniform(0.7, 1.0))
                 pause = min(pause * 2, LONGEST_PAUSE)
+                found = await self._now(job)
+                if found is None or found.closed:
+                    return
+                job = found
         finally:
-            del self._lines[project, pipeline]
+            del driven[job.number]
+            woken.set()
+
+    async def _now(self, job: Job) -> Job | None:
+        """The job as it is; as it was while nobody can say."""
+        try:
+            return await self._t.db.read(moving.get_job, job.number)
+        except Exception:
+            log.exception("cannot look at %s now", job.key)
+            return job
 
     async def _try(self, job: Job) -> bool:
         """Drive a job as far as it goes. False: try again later."""
@@ -174,6 +208,15 @@ def _take_over(tx: Session, replica: str, holder: str) -> None:
 
 def _document(tx: Session, job: Job) -> bytes | None:
     return JobStore(tx).spec(job.key.project, job.key.pipeline, job.version)
+
+
+def _due(tx: Session, jobs: list[Job]) -> list[Job]:
+    """Those of a pipeline's unclosed jobs, oldest first, that are in flight together."""
+    oldest = jobs[0]
+    document = _document(tx, oldest)
+    spec = None if document is None else read_document(document)
+    most = 1 if spec is None or spec.service else max(1, spec.parallelism)
+    return [job for job in jobs[:most] if job.version == oldest.version]
 
 
 def _with_work(tx: Session) -> list[tuple[str, str]]:

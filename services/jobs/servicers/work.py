@@ -222,7 +222,7 @@ class WorkService(WorkServiceServicer):
 
 
 def _set_and_plan(tx: Session, number: int, index: int) -> tuple[DatumSet | None, str]:
-    return SetStore(tx).get(number, index), JobStore(tx).plan(number)
+    return SetStore(tx).get(number, index), JobStore(tx).plan_of(number, index)
 
 
 def _records(job: Job, planned: Sequence[Planned], answers: Iterable[work.DatumResult]) -> list[Record]:

@@ -142,6 +142,15 @@ class JobStore:
         row = self.tx.get(JobRow, number)
         return "" if row is None else row.plan
 
+    def rest(self, number: int) -> str:
+        row = self.tx.get(JobRow, number)
+        return "" if row is None else row.rest
+
+    def plan_of(self, number: int, index: int) -> str:
+        """The plan object that holds a set."""
+        row = self.tx.get(JobRow, number)
+        return "" if row is None else row.rest if row.rest and index >= row.rest_from else row.plan
+
     def keep_spec(self, project: str, pipeline: str, version: int, document: bytes) -> None:
         if self.tx.get(SpecRow, (project, pipeline, version)) is None:
             self.tx.add(SpecRow(project=project, pipeline=pipeline, version=version, document=document))
@@ -182,4 +191,5 @@ def to_domain(row: JobRow) -> Job:
         first_failed=row.first_failed or "",
         closed=bool(row.closed),
         traceparent=row.traceparent,
+        awaits=row.awaits,
     )

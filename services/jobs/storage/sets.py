@@ -18,10 +18,6 @@ class SetStore:
 
     tx: Session
 
-    def drop(self, job: int) -> None:
-        """Take a job's sets away."""
-        self.tx.execute(delete(SetRow).where(SetRow.job == job))
-
     def add(self, job: int, ranges: Sequence[tuple[int, int, int]], first: int = 0) -> None:
         """Give a job sets. ranges: (begin, length, datums) in the plan object; first: the number of the first."""
         rows = [
@@ -34,6 +30,10 @@ class SetStore:
         ]  # fmt: skip
         if rows:
             self.tx.execute(insert(SetRow), rows)
+
+    def drop_from(self, job: int, first: int) -> None:
+        """Take this set of a job and all later ones away."""
+        self.tx.execute(delete(SetRow).where(SetRow.job == job, SetRow.index >= first))
 
     def get(self, job: int, index: int) -> DatumSet | None:
         row = self.tx.get(SetRow, (job, index))

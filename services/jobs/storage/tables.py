@@ -67,6 +67,12 @@ class JobRow(Base):
     """Whether its log is in objects (seals.py)."""
     plan: Mapped[str] = mapped_column(default="")
     """Object key of the datums that run; "" before there is a plan."""
+    rest: Mapped[str] = mapped_column(default="")
+    """Object key of those that could be planned only when the base had ended; "" when there are none."""
+    rest_from: Mapped[int] = mapped_column(default=0)
+    """Number of the first set of the rest."""
+    awaits: Mapped[int | None]
+    """The job that may still run whose end the rest of the plan awaits; None when the plan is whole."""
     indexed: Mapped[bool] = mapped_column(default=False)
     """Whether the root holds the job's own datums already, or only what it took over."""
     root_id: Mapped[bytes | None]

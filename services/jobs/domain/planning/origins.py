@@ -18,16 +18,18 @@ class Origin:
     """The input tree, by its fingerprint; the id of the commit behind each leaf, from left to right, each leaf once.
 
     matches: the files of joins and groups by key. repeats: of datums that several leaves give how many do but one.
+    wanted: all datums of a job that awaits its base, so that the job after it need not await it.
     """
 
     tree: str
     commits: tuple[str, ...]
     matches: Root = EMPTY
     repeats: Root = EMPTY
+    wanted: Root = EMPTY
 
     @property
     def roots(self) -> list[Root]:
-        return [root for root in (self.matches, self.repeats) if root.place is not None]
+        return [root for root in (self.matches, self.repeats, self.wanted) if root.place is not None]
 
 
 def fingerprint(tree: Input, salt: str) -> str:
@@ -37,12 +39,13 @@ def fingerprint(tree: Input, salt: str) -> str:
 
 def written(origin: Origin) -> bytes:
     """An origin as bytes."""
-    return json.dumps([origin.tree, origin.commits, _root(origin.matches), _root(origin.repeats)]).encode()
+    roots = map(_root, (origin.matches, origin.repeats, origin.wanted))
+    return json.dumps([origin.tree, origin.commits, *roots]).encode()
 
 
 def read_origin(data: bytes) -> Origin:
-    tree, commits, matches, repeats = json.loads(data)
-    return Origin(tree, tuple(commits), _read_root(matches), _read_root(repeats))
+    tree, commits, *roots = json.loads(data)
+    return Origin(tree, tuple(commits), *map(_read_root, roots))
 
 
 def _root(root: Root) -> list[Any] | None:

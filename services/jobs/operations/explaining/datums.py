@@ -17,7 +17,7 @@ from services.jobs.domain.jobs import Job, JobKey, JobState
 from services.jobs.domain.records import Planned, Record, read_planned, read_record
 from services.jobs.domain.sets import DatumSet, SetState
 from services.jobs.operations import reading
-from services.jobs.operations.running.bases import find_base
+from services.jobs.operations.running.bases import Running, find_base
 from services.jobs.operations.running.steps import Tools
 from services.jobs.peers.pfs import CommitRef
 from services.jobs.spec_reader import read_document
@@ -65,6 +65,8 @@ async def _before(tools: Tools, job: Job, id: bytes) -> _Before:
         base = await find_base(tools.db, tools.pfs, job)
     except CommitGone:
         return _Before()
+    if isinstance(base, Running):
+        return _Before(base.job.key)
     if base.number is None:
         return _Before()
     found = await tools.db.read(lambda tx: JobStore(tx).get(base.number or 0))
@@ -101,21 +103,23 @@ async def _missing(tools: Tools, files: Iterable[InputFile], id: str) -> AsyncIt
 
 async def _planned(tools: Tools, job: Job, id: bytes) -> tuple[Planned | None, str]:
     """A datum that has not run yet, and the worker that has it."""
-    sets, plan = await tools.db.read(_open_sets, job.number)
+    sets = await tools.db.read(_open_sets, job.number)
     wanted = id.hex().encode()
 
-    def find(one: DatumSet) -> Planned | None:
+    def find(one: DatumSet, plan: str) -> Planned | None:
         data = tools.indexes.objects.get_range(plan, one.begin, one.length)
         if wanted not in data:
             return None
         return next((read_planned(line) for line in data.splitlines() if wanted in line[:80]), None)
 
-    for one in sets:
-        found = await asyncio.to_thread(find, one)
+    for one, plan in sets:
+        found = await asyncio.to_thread(find, one, plan)
         if found is not None:
             return found, one.worker if one.held(tools.clock.now()) else ""
     return None, ""
 
 
-def _open_sets(tx: Session, number: int) -> tuple[list[DatumSet], str]:
-    return SetStore(tx).in_state(number, SetState.OPEN), JobStore(tx).plan(number)
+def _open_sets(tx: Session, number: int) -> list[tuple[DatumSet, str]]:
+    """With the plan object that each is in."""
+    jobs = JobStore(tx)
+    return [(one, jobs.plan_of(number, one.index)) for one in SetStore(tx).in_state(number, SetState.OPEN)]

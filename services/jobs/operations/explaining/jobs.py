@@ -33,7 +33,7 @@ class Looking:
                 waits = [*await self._before(job), *await self._inputs(job)]
                 return waits or [Wait(Waits.PLANNING)]
             case JobState.RUNNING:
-                return await self._sets(job)
+                return await (self._sets(job) if job.awaits is None else self._first_sets(job))
             case JobState.EGRESSING:
                 return [Wait(Waits.EGRESS)]
             case JobState.FINISHING:
@@ -46,6 +46,11 @@ class Looking:
         older = await self.tools.db.read(moving.unclosed_jobs, job.key.project, job.key.pipeline)
         older = [one for one in older if one.number < job.number and not one.final]
         return [Wait(Waits.JOB_BEFORE, one.started or one.created, job=one) for one in older[-1:]]
+
+    async def _first_sets(self, job: Job) -> list[Wait]:
+        """The datums that run beside the job before it; the others wait for that job's end."""
+        sets = [wait for wait in await self._sets(job) if wait.what is not Waits.VALIDATION]
+        return [*sets, *await self._before(job)] or [Wait(Waits.PLANNING)]
 
     async def _inputs(self, job: Job) -> list[Wait]:
         spec = await self._spec(job)

@@ -7,7 +7,7 @@ Elsewhere: who finds them (planner.py); what runs (domain/planning/plans.py).
 
 from array import array
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
 from operator import eq
@@ -23,7 +23,7 @@ from services.jobs.domain.specs import PipelineSpec
 from services.jobs.operations.planning.indexing import changed
 from services.jobs.operations.running.removing import Removals
 from services.jobs.storage.objects import PLANS, Indexes, key_of
-from services.kit.sortedmap.rows import EMPTY, Removed, Root, Row
+from services.kit.sortedmap.rows import EMPTY, NO_DIGEST, Edit, Removed, Root, Row
 
 ID_BYTES = 32
 
@@ -36,6 +36,11 @@ class Ranges(Sequence[tuple[int, int, int]]):
 
     def __len__(self) -> int:
         return len(self._numbers) // 3
+
+    @property
+    def datums(self) -> int:
+        """In all sets."""
+        return sum(self._numbers[2::3])
 
     @overload
     def __getitem__(self, at: int) -> tuple[int, int, int]: ...
@@ -69,7 +74,19 @@ class Plan:
 
     @property
     def to_run(self) -> int:
-        return self.total - self.skipped
+        return self.ranges.datums
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Which of the datums that are to run a plan holds, when another plan of the job holds the others.
+
+    new_only: those that the base knows wait; nothing is removed, and the root is that of all the datums that the job
+    wants. others: tells of datums that are new to the base, by ascending id, which of them are not in this plan.
+    """
+
+    new_only: bool
+    others: Callable[[Iterable[bytes]], Iterable[bool]]
 
 
 class Draft:
@@ -118,24 +135,40 @@ class Draft:
         firsts = [at for place, at in enumerate(order) if place == 0 or ids[order[place - 1]] != ids[at]]
         return firsts, {id: count - 1 for id, count in counts.items() if count > 1}
 
-    def plan(self, indexes: Indexes, base: Root, known: Iterable[Row], spec: PipelineSpec, order: list[int]) -> Plan:
+    def plan(
+        self,
+        indexes: Indexes,
+        base: Root,
+        known: Iterable[Row],
+        spec: PipelineSpec,
+        order: list[int],
+        part: Part | None = None,
+    ) -> Plan:
         """Decide, and store the plan object. known: rows of the base, ascending; the rest of them stays. Blocks."""
-        if base.rows:
-            removed, running, skipped, looked_at = self._decided(known, order, every_job=spec.every_job)
+        if base.rows or part is not None:
+            removed, running, skipped, looked_at, edits = self._decided(known, order, part, every_job=spec.every_job)
         else:
-            removed, running, skipped, looked_at = Removals(), array("Q", sorted(order)), 0, 0
+            removed, running, skipped, looked_at, edits = Removals(), array("Q", sorted(order)), 0, 0, []
         untouched = base.rows - looked_at
         skipped += untouched
-        root, packs = without(indexes, base, removed) if skipped else (EMPTY, ())
         key, ranges = self._store(indexes, running, spec)
+        if part is not None and part.new_only:
+            wanted, more = changed(indexes, base, iter(edits)) if edits else (base, [])
+            return Plan(key, ranges, untouched + len(order), 0, wanted, tuple(more), removed)
+        root, packs = without(indexes, base, removed) if skipped else (EMPTY, ())
         return Plan(key, ranges, untouched + len(order), skipped, root, packs, removed)
 
     def _decided(
-        self, known: Iterable[Row], order: Sequence[int], *, every_job: bool
-    ) -> tuple[Removals, Sequence[int], int, int]:
-        """What is removed, what runs in the order found, how many are skipped, and how many of the base were known."""
-        removed, runs, position = Removals(), bytearray(len(self)), iter(order)
+        self, known: Iterable[Row], order: Sequence[int], part: Part | None, *, every_job: bool
+    ) -> tuple[Removals, Sequence[int], int, int, list[Edit]]:
+        """What is removed, what runs in the order found, how many are skipped, and how many of the base were known.
+
+        For a part of only new datums also what makes the base's index that of all that the job wants.
+        """
+        removed, runs, position, fresh = Removals(), bytearray(len(self)), iter(order), array("Q")
+        new_only = part is not None and part.new_only
         looked_at = skipped = 0
+        edits = list[Edit]()
         row: Row | None = None
 
         def told() -> Iterator[Known]:
@@ -145,18 +178,27 @@ class Draft:
                 yield Known(row.key, row.digest, DatumState(row.kind))
 
         wanted = ((self.id(at), self._hash(at)) for at in order)
-        for _, fate in fates(wanted, told(), every_job=every_job):
+        for id, fate in fates(wanted, told(), every_job=every_job):
             at = -1 if fate is Fate.GONE else next(position)
             if fate is Fate.SKIP:
                 skipped += 1
                 continue
-            if fate is not Fate.GONE:
-                runs[at] = 1
-            if fate is not Fate.NEW:
+            if fate is Fate.NEW:
+                fresh.append(at)
+                if new_only:
+                    edits.append(Row(id, 0, 0, NO_DIGEST))
+            elif new_only and fate is Fate.GONE:
+                edits.append(Removed(id))
+            elif not new_only:
                 assert row is not None
                 removed.add(row)  # the one that was told last: nothing is told ahead
+            if fate is Fate.NEW or (fate is Fate.RERUN and not new_only):
+                runs[at] = 1
+        if part is not None:
+            for at, another in zip(fresh, part.others(map(self.id, fresh)), strict=True):
+                runs[at] = not another
         running = array("Q", (at for at in range(len(self)) if runs[at]))
-        return removed, running, skipped, looked_at
+        return removed, running, skipped, looked_at, edits
 
     def _store(self, indexes: Indexes, running: Sequence[int], spec: PipelineSpec) -> tuple[str, Ranges]:
         if not running:

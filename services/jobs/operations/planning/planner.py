@@ -25,7 +25,7 @@ from services.jobs.domain.planning.origins import Origin, fingerprint
 from services.jobs.domain.planning.templates import evaluate
 from services.jobs.domain.records import read_record
 from services.jobs.domain.specs import PipelineSpec
-from services.jobs.operations.planning.drafts import Draft, Plan
+from services.jobs.operations.planning.drafts import Draft, Part, Plan
 from services.jobs.operations.planning.matching import Matching
 from services.jobs.operations.planning.sorting import Sorting, by_key
 from services.jobs.operations.running.bases import Base
@@ -101,18 +101,18 @@ class Planner:
     indexes: Indexes
     scratch: Path
 
-    async def plan(self, spec: PipelineSpec, commits: Commits, base: Base) -> Plan:
-        """Plan a job. commits: the finished commit behind each leaf."""
+    async def plan(self, spec: PipelineSpec, commits: Commits, base: Base, part: Part | None = None) -> Plan:
+        """Plan a job, or a part of it. commits: the finished commit behind each leaf."""
         assert spec.tree is not None
         now = Now(spec, spec.tree, list(dict.fromkeys(leaves(spec.tree))), commits, is_comparable(spec.tree))
         with TemporaryFile(dir=self.scratch) as file:
             draft = Draft(file, self.scratch, spec.salt)
             changes = await self._changes(now, base)
             if changes is not None:
-                return await asyncio.to_thread(self._told, now, base, changes, draft)
-            return await self._full(now, base, draft)
+                return await asyncio.to_thread(self._told, now, base, changes, draft, part)
+            return await self._full(now, base, draft, part)
 
-    async def _full(self, now: Now, base: Base, draft: Draft) -> Plan:
+    async def _full(self, now: Now, base: Base, draft: Draft, part: Part | None) -> Plan:
         """Find every datum."""
         matches, packs = await self._matches(now) if now.comparable and keyed(now.tree) else (EMPTY, [])
         async for batch in self._found(now, now.tree, matches):
@@ -120,7 +120,8 @@ class Planner:
 
         def decided() -> Plan:
             order, again = draft.by_id()
-            plan = draft.plan(self.indexes, base.root, scan(self.indexes.reader, base.root), now.spec, order)
+            known = scan(self.indexes.reader, base.root)
+            plan = draft.plan(self.indexes, base.root, known, now.spec, order, part)
             if not now.comparable:
                 return plan
             repeats, more = EMPTY, list[bytes]()
@@ -214,7 +215,7 @@ class Planner:
                 break
         return found
 
-    def _told(self, now: Now, base: Base, changes: _Changes, draft: Draft) -> Plan:
+    def _told(self, now: Now, base: Base, changes: _Changes, draft: Draft, part: Part | None) -> Plan:
         """Plan from what has changed. Blocks."""
         assert base.origin is not None
         reader = self.indexes.reader
@@ -244,7 +245,7 @@ class Planner:
         order, _ = draft.by_id()
         touched = heapq.merge(sorted(left), map(draft.id, order))  # nothing is in both
         known = (row for row in get_many(reader, base.root, touched) if row is not None)
-        plan = draft.plan(self.indexes, base.root, known, now.spec, order)
+        plan = draft.plan(self.indexes, base.root, known, now.spec, order, part)
         origin = replace(now.origin(), matches=matches, repeats=repeats)
         return replace(plan, origin=origin, packs=(*plan.packs, *sink.packs))
 

@@ -1,6 +1,9 @@
-"""The base of a job: the nearest ancestor of its commits that is good and has a job, whose datums may be skipped."""
+"""The base of a job: the nearest ancestor of its commits that is good and has a job, whose datums may be skipped.
 
-from dataclasses import dataclass
+It may still run. Elsewhere: what a job does meanwhile (planning/phases.py).
+"""
+
+from dataclasses import dataclass, replace
 
 from sqlalchemy.orm import Session
 
@@ -8,12 +11,15 @@ from services.jobs.domain.errors import CommitGone
 from services.jobs.domain.jobs import Job, JobKey, JobState
 from services.jobs.domain.planning.origins import Origin
 from services.jobs.operations.running.results import commits_of
+from services.jobs.operations.wakes import Wakes, waited
 from services.jobs.peers.pfs import CommitRef, Pfs
 from services.jobs.storage.jobs import JobStore
 from services.jobs.storage.origins import Origins
 from services.jobs.storage.sets import SetStore
 from services.kit.sortedmap.rows import EMPTY, Root
 from services.kit.storage.database import Database
+
+LOOK_AGAIN = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,28 +37,74 @@ class Base:
     recovered_in: tuple[str, ...] = ()
 
 
-async def find_base(db: Database, pfs: Pfs, job: Job) -> Base:
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A base that has not ended. older: what the base is if this one ends badly."""
+
+    job: Job
+    older: "Base | Running"
+
+    @property
+    def planned(self) -> bool:
+        """Whether all the datums are known that it, or whichever takes its place, is going to have.
+
+        What nobody vouches for is removed when its turn comes, whichever datum wrote it: nothing may be added before.
+        """
+        known = self.job.state in (JobState.RUNNING, JobState.EGRESSING, JobState.FINISHING)
+        return known and (self.older.planned if isinstance(self.older, Running) else not self.older.unknown)
+
+
+async def find_base(db: Database, pfs: Pfs, job: Job) -> Base | Running:
     """Walk from the output commit's parent upwards."""
     output, _ = commits_of(job)
-    parent = (await pfs.commit(output)).parent
+    return await _from(db, pfs, job.key, (await pfs.commit(output)).parent)
+
+
+async def known_base(db: Database, pfs: Pfs, wakes: Wakes, job: Job) -> Base | Running:
+    """The base as soon as all the datums are known that it is going to have."""
+    while isinstance(found := await find_base(db, pfs, job), Running) and not found.planned:
+        await _moved(db, wakes, found.job)
+    return found
+
+
+async def ended_base(db: Database, pfs: Pfs, wakes: Wakes, job: Job) -> Base:
+    """The base as soon as it has ended."""
+    while isinstance(found := await find_base(db, pfs, job), Running):
+        await _moved(db, wakes, found.job)
+    return found
+
+
+async def _moved(db: Database, wakes: Wakes, job: Job) -> None:
+    """Wait until a job stands elsewhere, for some time at most: it may be another one's turn."""
+    async with wakes.listening(str(job.key)) as changed:
+        now = await db.read(lambda tx: JobStore(tx).get(job.number))
+        if now is not None and (now.state, now.closed) == (job.state, job.closed):
+            await waited(changed, LOOK_AGAIN)
+
+
+async def _from(db: Database, pfs: Pfs, key: JobKey, parent: CommitRef | None) -> Base | Running:
     while parent is not None:
         facts = await pfs.commit(parent)
         if facts.error:
             parent = facts.parent
             continue
-        key = JobKey(job.key.project, job.key.pipeline, facts.ref.id)
-        found = await db.read(_good, key)
+        found = await db.read(_known, replace(key, id=facts.ref.id))
+        if isinstance(found, Job):
+            return Running(found, await _from(db, pfs, key, facts.parent))
         if found is not None and not await _meta_failed(pfs, facts.ref):
             return found
         return Base(EMPTY, unknown=facts.ref.id)
     return Base(EMPTY)
 
 
-def _good(tx: Session, key: JobKey) -> Base | None:
+def _known(tx: Session, key: JobKey) -> Base | Job | None:
+    """A base that has ended well, or a job whose end is not known yet: a killed one still closes its commits."""
     jobs = JobStore(tx)
     found = jobs.find(key)
-    if found is None or found.state is not JobState.SUCCESS:
+    if found is None or (found.closed and found.state is not JobState.SUCCESS):
         return None
+    if found.state is not JobState.SUCCESS:
+        return found
     recovered = SetStore(tx).records(found.number) if found.counters.recovered else []
     return Base(
         jobs.root(found.number),

@@ -39,6 +39,10 @@ class Feeding:
             await self.queue.forget_job(self.line, self.job)
         await self._feed()
 
+    async def go_on(self) -> None:
+        """There are more sets than there were."""
+        await self._feed()
+
     async def look(self) -> None:
         """To be called now and then: the queue needs more, or has lost some."""
         waiting = await self.queue.waiting(self.line, self.job)  # first: a set is done before its message is

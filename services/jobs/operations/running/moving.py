@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 from services.jobs.domain.errors import Superseded
 from services.jobs.domain.jobs import Counters, Job, JobKey, JobState, Stats
 from services.jobs.operations.planning.drafts import Plan
+from services.jobs.operations.planning.phases import Awaited
 from services.jobs.storage.jobs import JobStore
 from services.jobs.storage.ledger import Ledger
 from services.jobs.storage.objects import INDEX, PLANS, name_of
@@ -61,54 +62,97 @@ def move(tx: Session, number: int, to: JobState, *, of: JobState, now: datetime,
 
 
 def lay_out(tx: Session, number: int, plan: Plan, first: int, *, now: datetime) -> None:
-    """Give a STARTING job the next of its sets: a large plan has too many for one transaction. Raises Superseded."""
+    """Give a job that is to be planned the next of its sets: a large plan has too many for one transaction.
+
+    One that is RUNNING, and awaits its base, gets those of the rest. Raises Superseded.
+    """
     jobs, sets = JobStore(tx), SetStore(tx)
     job = jobs.get(number)
-    if job is None or job.state is not JobState.STARTING or (first and jobs.plan(number) != plan.key):
+    rest = job is not None and job.state is JobState.RUNNING and job.awaits is not None
+    begun = jobs.rest(number) if rest else jobs.plan(number)
+    if job is None or not (rest or job.state is JobState.STARTING) or (first and begun != plan.key):
         raise Superseded(f"job {number} is planned by somebody else, or by nobody any more")
+    begin = jobs.row(number).rest_from if rest else 0
     if first == 0:
-        _publish(tx, job, plan, now)
-        sets.drop(number)
-    sets.add(number, plan.ranges[first : first + SETS_AT_ONCE], first)
+        _publish(tx, job, plan, now, rest=rest)
+        sets.drop_from(number, begin)
+    sets.add(number, plan.ranges[first : first + SETS_AT_ONCE], begin + first)
 
 
-def run(tx: Session, number: int, plan: Plan, *, base: int | None, now: datetime) -> Job:
+def run(
+    tx: Session, number: int, plan: Plan, *, base: int | None, now: datetime, awaited: Awaited | None = None
+) -> Job:
     """STARTING to RUNNING, with the plan's sets. base: the job that the plan took over from.
 
-    Raises Superseded, also when the base is gone: what only it referred to may go any time.
+    awaited: the job whose end decides on the rest of the datums, for which `go_on` brings another plan.
+    Raises Superseded, also when the base is gone or goes on: what only it referred to may go any time.
     """
     if len(plan.ranges) <= SETS_AT_ONCE:
         lay_out(tx, number, plan, 0, now=now)
     elif JobStore(tx).plan(number) != plan.key:
         raise Superseded(f"job {number} was planned by somebody else meanwhile")
     job = move(tx, number, JobState.RUNNING, of=JobState.STARTING, now=now)
-    jobs = JobStore(tx)
-    if base is not None and jobs.get(base) is None:
-        raise Superseded(f"the base of job {number} was deleted")
-    Ledger(tx).publish(INDEX, [name.hex() for name in plan.packs], job.key, now)
+    if awaited is not None and not awaited.stands(tx):
+        raise Superseded(f"job {awaited.job.number}, which job {number} awaits, is not as it was")
+    awaits = None if awaited is None else awaited.job.number
     counters = Counters(total=plan.total, skipped=plan.skipped)
-    job = replace(job, counters=counters, stats=Stats(), first_failed="")
-    jobs.save(job)
-    jobs.set_root(number, plan.root, indexed=False)
-    Origins(tx).keep(number, plan.origin)
+    job = replace(job, counters=counters, stats=Stats(), first_failed="", awaits=awaits)
+    row = JobStore(tx).row(number)
+    row.awaits, row.rest, row.rest_from = awaits, "", len(plan.ranges)
+    _take_over(tx, job, plan, base, now)
     return job
 
 
-def _publish(tx: Session, job: Job, plan: Plan, now: datetime) -> None:
-    """Let a plan be that of a job; one of an earlier try goes."""
+def go_on(tx: Session, number: int, plan: Plan, *, base: int | None, now: datetime) -> Job:
+    """Give a RUNNING job the rest of its plan, now that its base has ended. base: as of `run`. Raises Superseded."""
+    jobs = JobStore(tx)
+    if len(plan.ranges) <= SETS_AT_ONCE:
+        lay_out(tx, number, plan, 0, now=now)
+    job = jobs.get(number)
+    if job is None or job.state is not JobState.RUNNING or job.awaits is None or jobs.rest(number) != plan.key:
+        raise Superseded(f"job {number} does not await a plan any more")
+    job = replace(job, counters=replace(job.counters, total=plan.total, skipped=plan.skipped), awaits=None)
+    jobs.row(number).awaits = None
+    _take_over(tx, job, plan, base, now)
+    _tell(tx, job, now)
+    return job
+
+
+def _take_over(tx: Session, job: Job, plan: Plan, base: int | None, now: datetime) -> None:
+    """Keep what a plan says of the base's datums. Raises Superseded."""
+    jobs = JobStore(tx)
+    if base is not None and jobs.get(base) is None:
+        raise Superseded(f"the base of job {job.number} was deleted")
+    Ledger(tx).publish(INDEX, [name.hex() for name in plan.packs], job.key, now)
+    jobs.save(job)
+    jobs.set_root(job.number, plan.root, indexed=False)
+    Origins(tx).keep(job.number, plan.origin)
+
+
+def _publish(tx: Session, job: Job, plan: Plan, now: datetime, *, rest: bool) -> None:
+    """Let a plan be that of a job, or the rest of it; one of an earlier try goes."""
     jobs, ledger = JobStore(tx), Ledger(tx)
-    if before := jobs.plan(job.number):
+    if before := jobs.rest(job.number) if rest else jobs.plan(job.number):
         ledger.condemn([name_of(before)], now)
     ledger.publish(PLANS, [name_of(plan.key)] if plan.key else [], job.key, now)
-    jobs.row(job.number).plan = plan.key
+    row = jobs.row(job.number)
+    if rest:
+        row.rest = plan.key
+    else:
+        row.plan = plan.key
     tx.flush()
 
 
 def begun_anew(tx: Session, number: int) -> None:
-    """Count that somebody took up a job in the middle, after its process died or something else was in the way."""
+    """Count that somebody took up a job in the middle, after its process died or something else was in the way.
+
+    A rest that was being laid out then is planned again.
+    """
     job = JobStore(tx).get(number)
     if job is not None and not job.final:
         JobStore(tx).save(replace(job, restart=job.restart + 1))
+        if job.awaits is not None:
+            SetStore(tx).drop_from(number, JobStore(tx).row(number).rest_from)
 
 
 def indexed(tx: Session, number: int, root: Root, packs: Sequence[bytes], *, now: datetime) -> None:
@@ -139,8 +183,8 @@ def close(tx: Session, number: int, *, now: datetime) -> None:
     job = jobs.get(number)
     if job is not None and job.final:
         jobs.save(replace(job, closed=True))
-        if plan := jobs.plan(number):
-            Ledger(tx).condemn([name_of(plan)], now)
+        plans = [name_of(key) for key in (jobs.plan(number), jobs.rest(number)) if key]
+        Ledger(tx).condemn(plans, now)
 
 
 def remove(tx: Session, job: Job, *, now: datetime) -> None:

@@ -7,6 +7,7 @@ Elsewhere: which datums these are (planning/drafts.py).
 import asyncio
 import struct
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from itertools import islice
 
 from services.jobs.domain.records import read_record
@@ -35,6 +36,20 @@ class Removals:
         for at in range(0, len(self._rows), _ROW.size):
             key, digest, pack, offset, stored = _ROW.unpack_from(self._rows, at)
             yield Row(key, 0, 0, digest, Place(pack, offset, stored))
+
+
+async def take_away(
+    pfs: Pfs, indexes: Indexes, commits: tuple[CommitRef, CommitRef], unknown: str, removed: Removals
+) -> None:
+    """Take away from a job's commits what datums wrote that are gone or run again.
+
+    unknown: id of the commit that all of their content comes from when nobody vouches for it, else "".
+    """
+    if unknown:
+        for ref in commits:
+            await remove_everything(pfs, ref, replace(ref, id=unknown))
+    if removed:
+        await remove_outputs(pfs, indexes, *commits, removed)
 
 
 async def remove_outputs(pfs: Pfs, indexes: Indexes, output: CommitRef, meta: CommitRef, removed: Removals) -> None:

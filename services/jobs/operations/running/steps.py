@@ -5,31 +5,32 @@ Elsewhere: who runs them, and kills (duties/driver.py); planning (../planning/);
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 
 import grpc
 
 from services.jobs.domain.datums import Leaf
 from services.jobs.domain.errors import InputRefused, PasswordMissing
-from services.jobs.domain.jobs import Job, JobKey, JobState, datum_failed, unrunnable
-from services.jobs.domain.planning.inputs import leaves
+from services.jobs.domain.jobs import Job, JobState, datum_failed, unrunnable
 from services.jobs.domain.records import read_record
 from services.jobs.domain.sets import DatumSet
 from services.jobs.domain.specs import PipelineSpec
 from services.jobs.operations.logs import Logs
-from services.jobs.operations.planning.drafts import Plan
+from services.jobs.operations.planning.drafts import Part, Plan
 from services.jobs.operations.planning.indexing import index_of
+from services.jobs.operations.planning.phases import Awaited, first_part, planned_first, rest_part
 from services.jobs.operations.planning.planner import Planner
 from services.jobs.operations.running import moving, results
-from services.jobs.operations.running.bases import Base, find_base
+from services.jobs.operations.running.bases import Base, Running, ended_base, known_base
 from services.jobs.operations.running.feeding import Feeding
-from services.jobs.operations.running.removing import remove_everything, remove_outputs
+from services.jobs.operations.running.inputs import inputs_of
+from services.jobs.operations.running.removing import take_away
 from services.jobs.operations.running.results import attach, commits_of
 from services.jobs.operations.running.standing import SINGLE_DATUM, Standing
 from services.jobs.operations.wakes import Wakes, waited
 from services.jobs.operations.work.queue import Line, Queue
-from services.jobs.peers.pfs import CommitFacts, CommitRef, Pfs
+from services.jobs.peers.pfs import CommitFacts, Pfs
 from services.jobs.peers.pps import Pps
 from services.jobs.spec_reader import read_document
 from services.jobs.storage.jobs import JobStore
@@ -102,49 +103,74 @@ class JobSteps:
     async def _start(self, job: Job) -> None:
         spec = await self._spec(job)
         assert spec.tree is not None
-        tree = list(dict.fromkeys(leaves(spec.tree)))
-        async with asyncio.TaskGroup() as group:
-            waits = [group.create_task(self._input(job.key, leaf)) for leaf in tree]
-        inputs = dict(zip(tree, (wait.result() for wait in waits), strict=True))
+        inputs = await inputs_of(self._t.pfs, job.key, spec.tree)
         failed = [leaf.name for leaf, facts in inputs.items() if facts.error]
         if failed:
             await self._move(JobState.UNRUNNABLE, of=JobState.STARTING, reason=unrunnable(failed))
             return
-        base = Base(EMPTY) if spec.service else await find_base(self._t.db, self._t.pfs, job)
-        try:
-            plan = await self._t.planner.plan(spec, {leaf: facts.ref for leaf, facts in inputs.items()}, base)
-        except InputRefused as refused:
-            await self._move(JobState.FAILURE, of=JobState.STARTING, reason=str(refused))
+        found = Base(EMPTY) if spec.service else await known_base(self._t.db, self._t.pfs, self._t.wakes, job)
+        awaited: Awaited | None = None
+        if isinstance(found, Running):
+            awaited, part = await first_part(self._t.db, self._t.indexes, self._t.planner.scratch, found)
+            plan = await self._planned(job, spec, inputs, awaited.base, part)
+            plan, base = plan and planned_first(plan, awaited), Base(EMPTY)
+        else:
+            base = found
+            plan = await self._planned(job, spec, inputs, base)
+        if plan is None:
             return
         if not spec.service:
             await self._prepare(job, base, plan)
-        job = await self._run(plan, base)
+        await self._lay_out(plan)
+        now = self._t.clock.now()
+        job = await self._t.db.run(moving.run, self._number, plan, base=base.number, now=now, awaited=awaited)
         if spec.service and job.counters.total != 1:
             self._say(job, SINGLE_DATUM)
         else:
             self._feeding = self._feeding_of(job)
             await self._feeding.begin(anew=False)
-        self._say(job, f"job is RUNNING: {plan.to_run} datums in {len(plan.ranges)} sets, {plan.skipped} skipped")
+        self._say(job, f"job is RUNNING: {_counted(plan)}")
 
-    async def _run(self, plan: Plan, base: Base) -> Job:
+    async def _planned(
+        self, job: Job, spec: PipelineSpec, inputs: Mapping[Leaf, CommitFacts], base: Base, part: Part | None = None
+    ) -> Plan | None:
+        """A plan of the job. None: its inputs allow none, and it has failed."""
+        try:
+            commits = {leaf: facts.ref for leaf, facts in inputs.items()}
+            return await self._t.planner.plan(spec, commits, base, part)
+        except InputRefused as refused:
+            await self._move(JobState.FAILURE, of=job.state, reason=str(refused))
+            return None
+
+    async def _lay_out(self, plan: Plan) -> None:
+        """Give the job the sets of a plan that are too many for one transaction."""
         if len(plan.ranges) > moving.SETS_AT_ONCE:
             for first in range(0, len(plan.ranges), moving.SETS_AT_ONCE):
                 await self._t.db.run(moving.lay_out, self._number, plan, first, now=self._t.clock.now())
-        return await self._t.db.run(moving.run, self._number, plan, base=base.number, now=self._t.clock.now())
+
+    async def _go_on(self, job: Job) -> bool:
+        """Plan what has awaited the base's end. False: the job does not run any more."""
+        base = await ended_base(self._t.db, self._t.pfs, self._t.wakes, job)
+        spec = await self._spec(job)
+        assert spec.tree is not None
+        inputs = await inputs_of(self._t.pfs, job.key, spec.tree)
+        records = await self._t.db.read(lambda tx: SetStore(tx).records(job.number))
+        async with rest_part(self._t.indexes, records, self._t.planner.scratch) as part:
+            plan = await self._planned(job, spec, inputs, base, part)
+        if plan is None:
+            return False
+        await self._keep()
+        await take_away(self._t.pfs, self._t.indexes, commits_of(job), base.unknown, plan.removed)
+        await self._lay_out(plan)
+        now = self._t.clock.now()
+        job = await self._t.db.run(moving.go_on, self._number, plan, base=base.number, now=now)
+        assert self._feeding is not None, "it was there for the first plan"
+        await self._feeding.go_on()
+        self._say(job, f"job goes on: {_counted(plan)}")
+        return True
 
     def _feeding_of(self, job: Job) -> Feeding:
         return Feeding(self._t.db, self._t.queue, self._t.clock, line_of(job), job.number)
-
-    async def _input(self, key: JobKey, leaf: Leaf) -> CommitFacts:
-        """The finished commit that the job reads for a leaf: that of its own set, or what the set was made from.
-
-        A meta repo is no input of the output branch, the repo of the same name is: the commit beside its one is read.
-        """
-        user = await self._t.pfs.commit(CommitRef(leaf.project, leaf.repo, "user", key.id), finished=True)
-        if leaf.repo_type == "user":
-            return user
-        meta = replace(user.ref, type=leaf.repo_type)
-        return replace(await self._t.pfs.commit(meta, finished=True), error=user.error)
 
     async def _spec(self, job: Job) -> PipelineSpec:
         key = job.key
@@ -159,11 +185,7 @@ class JobSteps:
         if not self._fresh:  # an earlier try may have left something
             await asyncio.gather(self._t.pfs.clear(output), self._t.pfs.clear(meta))
         self._fresh = False
-        if base.unknown:
-            for ref in (output, meta):
-                await remove_everything(self._t.pfs, ref, replace(ref, id=base.unknown))
-        if plan.removed:
-            await remove_outputs(self._t.pfs, self._t.indexes, output, meta, plan.removed)
+        await take_away(self._t.pfs, self._t.indexes, (output, meta), base.unknown, plan.removed)
 
     async def _work(self, job: Job) -> None:
         """Wait until every set is DONE; carry on with those that were TAKEN when a process died."""
@@ -176,16 +198,10 @@ class JobSteps:
                 await self._t.db.run(moving.begun_anew, job.number)
                 self._feeding = self._feeding_of(job)
                 await self._feeding.begin(anew=True)
-            while await self._t.db.read(lambda tx: SetStore(tx).any_left(job.number)):
-                changed_in_time = await waited(changed, LOOK_AGAIN)
-                found = await self._t.db.read(moving.get_job, job.number)
-                if found is None or found.state is not JobState.RUNNING:
-                    return
-                if not changed_in_time:
-                    await self._resume(found)
-                    await self._feeding.look()
-        ended = await self._t.db.read(moving.get_job, job.number)
-        if ended is None or ended.state is not JobState.RUNNING:
+            ended = await self._all_done(job, self._feeding, changed)
+            while ended is not None and ended.awaits is not None and not ended.counters.failed:
+                ended = await self._all_done(job, self._feeding, changed) if await self._go_on(ended) else None
+        if ended is None:
             return
         job = ended
         await self._index(job)
@@ -194,6 +210,19 @@ class JobSteps:
         else:
             to = JobState.EGRESSING if (await self._spec(job)).egress else JobState.FINISHING
             await self._move(to, of=JobState.RUNNING)
+
+    async def _all_done(self, job: Job, feeding: Feeding, changed: asyncio.Event) -> Job | None:
+        """Wait until no set is left. None: the job does not run any more."""
+        while await self._t.db.read(lambda tx: SetStore(tx).any_left(job.number)):
+            changed_in_time = await waited(changed, LOOK_AGAIN)
+            found = await self._t.db.read(moving.get_job, job.number)
+            if found is None or found.state is not JobState.RUNNING:
+                return None
+            if not changed_in_time:
+                await self._resume(found)
+                await feeding.look()
+        ended = await self._t.db.read(moving.get_job, job.number)
+        return None if ended is None or ended.state is not JobState.RUNNING else ended
 
     async def _stand(self, job: Job) -> None:
         if self._feeding is None and job.counters.total == 1:
@@ -276,6 +305,10 @@ async def count(tools: Tools, job: Job, index: int, added: results.Tally) -> Non
 def line_of(job: Job) -> Line:
     """The queue of a job's sets."""
     return Line(job.key.project, job.key.pipeline, job.version)
+
+
+def _counted(plan: Plan) -> str:
+    return f"{plan.to_run} datums in {len(plan.ranges)} sets, {plan.skipped} skipped"
 
 
 def _span(row: Row) -> tuple[int, int]:

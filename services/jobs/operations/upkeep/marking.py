@@ -47,7 +47,7 @@ def held(tx: Session, owner: tuple[str, str] | None = None) -> Held:
     rows = tx.scalars(select(JobRow).where(*mine)).all()
     records = select(SetRow.records).join(JobRow, JobRow.number == SetRow.job).where(*mine, SetRow.records != "")
     roots = [JobStore(tx).root(row.number) for row in rows]  # of rows that are at hand
-    plans = [name_of(row.plan) for row in rows if row.plan and not row.closed]
+    plans = [name_of(key) for row in rows if not row.closed for key in (row.plan, row.rest) if key]
     maps = [root for origin in Origins(tx).of(owner) for root in origin.roots]
     return Held(plans, list(tx.scalars(records)), roots, maps, Seals(tx).objects(owner))
 

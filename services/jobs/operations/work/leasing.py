@@ -53,7 +53,7 @@ def lease_set(
     if found.held(now):
         return Refusal.BUSY
     sets.lease(number, index, worker=worker, incarnation=incarnation, lease=handle, until=until)
-    return Leased(job, found, jobs.plan(number))
+    return Leased(job, found, jobs.plan_of(number, index))
 
 
 def held_by(tx: Session, worker: str, project: str, pipeline: str) -> list[DatumSet]:

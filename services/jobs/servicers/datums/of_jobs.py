@@ -88,7 +88,7 @@ class DatumRpcs(InputDatumRpcs):
 
     async def _at_work(self, job: Job, one: Activity) -> list[str]:
         """Ids of the datums with these inputs in what a worker holds."""
-        plan = await self._p.tools.db.read(lambda tx: JobStore(tx).plan(job.number))
+        plan = await self._p.tools.db.read(lambda tx: JobStore(tx).plan_of(job.number, one.set.index))
         objects = self._p.tools.indexes.objects
         data = await asyncio.to_thread(objects.get_range, plan, one.set.begin, one.set.length)
         paths = [path for path, _ in one.data]

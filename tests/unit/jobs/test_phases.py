@@ -1,0 +1,71 @@
+"""The two plans of a job whose base still runs, held against the one plan of a job whose base has ended."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory, TemporaryFile
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from services.jobs.domain.planning.inputs import Input
+from services.jobs.operations.planning.drafts import Plan
+from services.jobs.operations.planning.phases import but, only_new, with_planned
+from services.jobs.operations.planning.sorting import Sorting
+from services.jobs.operations.running.bases import Base
+from services.jobs.storage.objects import read_directory
+from services.kit.sortedmap.tree import get, scan
+from tests.unit.jobs.pipelines import RECOVERED, SUCCESS, Pipeline, said, spec_of
+from tests.unit.jobs.trees import Contents, any_trees, contents
+
+
+def expected(pipeline: Pipeline, plans: Sequence[Plan]) -> Base:
+    """What is known of a job that runs. plans: its only one, or the first and the rest."""
+    stretches = [(plan.key, begin, begin + length) for plan in plans for begin, length, _ in plan.ranges]
+    taken_over = Base(plans[-1].root, 1, origin=plans[-1].origin)
+    return with_planned(pipeline.indexes, taken_over, stretches, pipeline.scratch)[0]
+
+
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    any_trees,
+    st.lists(st.tuples(contents, st.booleans()), min_size=2, max_size=4),
+    st.sets(st.integers(0, 20)),
+    st.booleans(),
+    st.booleans(),
+)
+def test_two_plans_say_what_one_says(
+    tree: Input, history: Sequence[tuple[Contents, bool]], recovered: set[int], every_job: bool, told: bool
+) -> None:
+    """However the base ends, and whether its datums are told from changes or looked up one by one."""
+    number = iter(range(10_000))
+    states = iter(lambda: RECOVERED if next(number) in recovered else SUCCESS, None)
+    spec = spec_of(tree, every_job=every_job)
+    with TemporaryDirectory() as folder:
+        pipeline = Pipeline(Path(folder))
+        running, earlier = [pipeline.plan(spec, history[0][0])], list[str]()
+        for at, (held, base_ends_well) in enumerate(history[1:], 1):
+            before, next_base = pipeline.base, expected(pipeline, running)
+            reader = pipeline.indexes.reader
+            asked = next_base if told else replace(next_base, origin=None)
+            first = pipeline.plan(spec, held, asked, only_new(reader, [before.root]))
+            new = {bytes.fromhex(one.id) for one in pipeline.lines(first)}
+            assert not any(get(reader, root, id) for id in new for root in (next_base.root, before.root))
+            if base_ends_well:
+                pipeline.finish(running[-1], states, *earlier)
+            records = pipeline.run(first, states)
+            base = pipeline.base if told else replace(pipeline.base, origin=None)
+            with TemporaryFile(dir=pipeline.scratch) as file:
+                done = Sorting(file)
+                done.add(read_directory(pipeline.indexes.objects, records))
+                rest = pipeline.again(spec, f"c{at}", base, but(done))
+            one = said(pipeline, pipeline.again(spec, f"c{at}"))
+            both = said(pipeline, rest)
+            both["runs"] = sorted([*said(pipeline, first)["runs"], *both["runs"]])  # type: ignore[misc]
+            assert both == one
+            assert (first.total, first.skipped, first.root.rows, len(first.removed)) == (rest.total, 0, rest.total, 0)
+            assert not new & {row.key for row in rest.removed}
+            assert not new & {row.key for row in scan(reader, rest.root)}
+            running, earlier = [first, rest], [records]
+            wanted = {row.key for row in scan(reader, first.root)}
+            assert wanted == {row.key for row in scan(reader, expected(pipeline, running).root)}, "known before its end"
