@@ -9,7 +9,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 
 from datamill import Client
-from datamill.jobs import ENDED
+from datamill.methods.jobs import ENDED
 from datamill.wire import pps_v2_pb2 as pps
 
 LOOK_SECONDS = 0.25

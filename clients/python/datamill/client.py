@@ -1,7 +1,7 @@
 """The client: every method of the system on one object, and commits as `with` blocks.
 
-Decided here: how a commit that is written in a `with` block ends. Elsewhere: what each method does (repos.py,
-commits.py, files.py, folders.py, pipelines.py, jobs.py, transactions.py, whole.py) and how it travels (transport.py).
+Decided here: how a commit that is written in a `with` block ends. Elsewhere: what each method does (methods/) and how
+it travels (transport.py).
 """
 
 from collections.abc import Iterable, Iterator
@@ -10,13 +10,13 @@ from pathlib import Path
 
 from google.protobuf.empty_pb2 import Empty
 
-from datamill.files import Data
-from datamill.folders import Folders, Progress, unseen
-from datamill.jobs import Jobs
+from datamill.methods.files import Data
+from datamill.methods.folders import Folders, Progress, unseen
+from datamill.methods.jobs import Jobs
+from datamill.methods.pipelines import Pipelines
+from datamill.methods.transactions import Transactions
+from datamill.methods.whole import Whole
 from datamill.names import absolute, shown_commit
-from datamill.pipelines import Pipelines
-from datamill.transactions import Transactions
-from datamill.whole import Whole
 from datamill.wire import pfs_v2_pb2 as pfs
 from datamill.wire import versionpb_v2_pb2 as version
 

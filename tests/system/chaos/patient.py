@@ -12,7 +12,7 @@ import grpc
 
 from datamill import Client
 from datamill.errors import AlreadyExists, Cancelled, DatamillError, Failed, NotFound, Timeout, Unavailable
-from datamill.pipelines import Spec
+from datamill.methods.pipelines import Spec
 from datamill.wire import pfs_v2_pb2 as pfs
 from datamill.wire import pps_v2_pb2 as pps
 

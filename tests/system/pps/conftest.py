@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.system.pps.test_pipelines import Side, started
+from tests.system.pps.changes.test_pipelines import Side, started
 
 
 @pytest.fixture(scope="module")

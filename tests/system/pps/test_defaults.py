@@ -12,7 +12,7 @@ from google.rpc.status_pb2 import Status
 from datamill.wire import pfs_v2_pb2 as pfs
 from datamill.wire import pps_v2_pb2 as pps
 from tests.support.servers import unique
-from tests.system.pps.test_pipelines import Side
+from tests.system.pps.changes.test_pipelines import Side
 
 
 @pytest.fixture(autouse=True)

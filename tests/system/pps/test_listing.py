@@ -18,7 +18,7 @@ from datamill.wire import pps_v2_pb2 as pps
 from tests.support.patience import eventually
 from tests.support.servers import unique
 from tests.system.chaos.dag import leaf, pipeline
-from tests.system.pps.test_pipelines import Side
+from tests.system.pps.changes.test_pipelines import Side
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from services.jobs.storage.objects import Indexes, read_directory, write_records
 from services.kit.objects.local import LocalObjects
 from services.kit.sortedmap.change import apply
 from services.kit.sortedmap.rows import EMPTY
-from tests.unit.jobs.trees import Contents, capture, matching
+from tests.unit.jobs.planning.trees import Contents, capture, matching
 
 RECOVERED, SUCCESS = DatumState.RECOVERED, DatumState.SUCCESS
 

@@ -7,7 +7,7 @@ import pytest
 
 from services.pps.domain.health import Summary, summaries, too_long_up
 from services.pps.domain.pipelines import State
-from tests.unit.pps.test_specs import reading
+from tests.unit.pps.specs.test_specs import reading
 
 SUCCESS, FAILURE, KILLED, UNRUNNABLE = 5, 4, 6, 9
 SINCE = datetime(2026, 1, 1, 12, tzinfo=UTC)

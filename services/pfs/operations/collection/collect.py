@@ -6,8 +6,8 @@
     condemn     those packs are DYING, unless a caller named one meanwhile: it may not be named any more
     doomed      what has been DYING for the time that callers outside may go on reading: objects go, then rows
 
-Elsewhere: why nothing is lost (docs/adr/0009, tests/unit/pfs/test_gc_model.py); who runs this (duties/collector.py);
-packs that are mostly garbage (repack.py).
+Elsewhere: why nothing is lost (docs/adr/0009, tests/unit/pfs/upkeep/test_gc_model.py); who runs this
+(duties/collector.py); packs that are mostly garbage (repack.py).
 """
 
 from collections.abc import Collection, Iterable, Sequence

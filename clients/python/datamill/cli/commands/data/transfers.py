@@ -16,8 +16,8 @@ from datamill.cli import verbs
 from datamill.cli.commands.data.bars import transfer
 from datamill.cli.reasons import refusals_told
 from datamill.cli.session import Session, command
-from datamill.files import put_requests, url_requests
-from datamill.folders import literal
+from datamill.methods.files import put_requests, url_requests
+from datamill.methods.folders import literal
 from datamill.wire import pfs_v2_pb2 as pfs
 
 FEW = 16  # files that go in one plain stream

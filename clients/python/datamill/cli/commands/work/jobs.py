@@ -16,7 +16,7 @@ from datamill.cli.output import Raw, emit, enum_word, length_of, listing, one, s
 from datamill.cli.reasons import way_on
 from datamill.cli.session import EVERYWHERE, RAW, Session, Unsuccessful, command
 from datamill.client import Client
-from datamill.jobs import ENDED
+from datamill.methods.jobs import ENDED
 from datamill.transport import patiently
 from datamill.wire import explain_v1_pb2 as explain
 from datamill.wire import pps_v2_pb2 as pps

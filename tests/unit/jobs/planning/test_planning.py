@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from services.jobs.domain.planning.inputs import Input, Union
 from services.jobs.domain.specs import PipelineSpec
 from tests.unit.jobs.pipelines import RECOVERED, SUCCESS, Pipeline, said, spec_of
-from tests.unit.jobs.trees import ALL, LEAVES, Contents, any_trees, contents
+from tests.unit.jobs.planning.trees import ALL, LEAVES, Contents, any_trees, contents
 
 
 @pytest.fixture

@@ -26,9 +26,9 @@ from services.pps.peers.repos import Repos
 from tests.support.patience import eventually
 from tests.support.servers import unique
 from tests.system.chaos.dag import leaf, named, pipeline
-from tests.system.pps.test_crashes import crashed
-from tests.system.pps.test_pipelines import Side, inspect, repo, repos, started
-from tests.system.pps.test_staged import NOT_FOUND, Transaction
+from tests.system.pps.changes.test_pipelines import Side, inspect, repo, repos, started
+from tests.system.pps.changes.test_staged import NOT_FOUND, Transaction
+from tests.system.pps.crashes.test_crashes import crashed
 
 
 def intents_left(channel: grpc.Channel, token: str) -> list[Any]:

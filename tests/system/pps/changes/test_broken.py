@@ -6,7 +6,7 @@ from datamill.wire import pfs_v2_pb2 as pfs
 from datamill.wire import pps_v2_pb2 as pps
 from services.kit.rpc.server import SERVICE_TOKEN_HEADER
 from tests.system.chaos.dag import named
-from tests.system.pps.test_pipelines import Side, made, repo, repos
+from tests.system.pps.changes.test_pipelines import Side, made, repo, repos
 
 
 @pytest.mark.parametrize("keep_repo", [False, True])

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from services.jobs.domain.datums import Datum, InputFile, Leaf
 from services.jobs.domain.planning.changes import Changed, come, gone, identity, whole
 from services.jobs.domain.planning.inputs import Group, Input, Join, datums, key_of, leaves
-from tests.unit.jobs.trees import Contents, capture, contents, matching, trees
+from tests.unit.jobs.planning.trees import Contents, capture, contents, matching, trees
 
 
 def files_of(leaf: Leaf, held: Contents) -> list[InputFile]:

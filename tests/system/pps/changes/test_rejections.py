@@ -12,7 +12,7 @@ from datamill.wire import pfs_v2_pb2 as pfs
 from datamill.wire import pps_v2_pb2 as pps
 from tests.support.servers import unique
 from tests.system.chaos.dag import leaf, pipeline
-from tests.system.pps.test_pipelines import Side, repo
+from tests.system.pps.changes.test_pipelines import Side, repo
 
 UNKNOWN, INVALID = grpc.StatusCode.UNKNOWN, grpc.StatusCode.INVALID_ARGUMENT
 NOT_FOUND, EXISTS = grpc.StatusCode.NOT_FOUND, grpc.StatusCode.ALREADY_EXISTS

@@ -11,7 +11,7 @@ from tests.support.patience import eventually
 from tests.support.servers import unique
 from tests.system.chaos.dag import leaf, named, pipeline
 from tests.system.pfs.driver import refused
-from tests.system.pps.test_pipelines import Side, branch, inspect, made, repo, repos, side
+from tests.system.pps.changes.test_pipelines import Side, branch, inspect, made, repo, repos, side
 
 __all__ = ["side"]
 NOT_FOUND, EXISTS, UNKNOWN = grpc.StatusCode.NOT_FOUND, grpc.StatusCode.ALREADY_EXISTS, grpc.StatusCode.UNKNOWN

@@ -16,10 +16,10 @@ from typing import Any
 from datamill import names
 from datamill.bulk import local, store
 from datamill.bulk.sending.aims import Aim
-from datamill.commits import Commits
 from datamill.errors import Failed, Invalid, NotFound, Unsupported
-from datamill.files import Files, put_requests
-from datamill.repos import Repos
+from datamill.methods.commits import Commits
+from datamill.methods.files import Files, put_requests
+from datamill.methods.repos import Repos
 from datamill.wire import pfs_v2_pb2 as pfs
 
 Progress = Callable[[int, int], None]

@@ -16,7 +16,7 @@ from services.jobs.operations.running.bases import Base
 from services.jobs.storage.objects import read_directory
 from services.kit.sortedmap.tree import get, scan
 from tests.unit.jobs.pipelines import RECOVERED, SUCCESS, Pipeline, said, spec_of
-from tests.unit.jobs.trees import Contents, any_trees, contents
+from tests.unit.jobs.planning.trees import Contents, any_trees, contents
 
 
 def expected(pipeline: Pipeline, plans: Sequence[Plan]) -> Base:

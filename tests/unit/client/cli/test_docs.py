@@ -10,7 +10,7 @@ import pytest
 from datamill.cli import verbs
 from datamill.cli.specs import reading
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 PAGES = [
     "README.md", "docs/pipelines.md", "docs/urls.md", "docs/upkeep.md", "clients/python/README.md",
     *sorted(str(path.relative_to(ROOT)) for path in ROOT.glob("examples/*/README.md")),

@@ -30,7 +30,7 @@ from services.pps.peers.repos import Repos
 from tests.support.patience import eventually
 from tests.support.servers import SERVING, running, service_command, settings, unique
 from tests.system.chaos.dag import leaf, named, pipeline
-from tests.system.pps.test_pipelines import Side, branch, commit, inspect, made, repo, repos, started
+from tests.system.pps.changes.test_pipelines import Side, branch, commit, inspect, made, repo, repos, started
 
 Step = Callable[[Database, Repos], Awaitable[None]]
 

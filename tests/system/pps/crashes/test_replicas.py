@@ -22,7 +22,7 @@ from tests.support.patience import eventually
 from tests.support.postgres import Postgres
 from tests.support.servers import unique
 from tests.system.chaos.dag import leaf, named, pipeline
-from tests.system.pps.test_pipelines import Side, branch, inspect, made, started
+from tests.system.pps.changes.test_pipelines import Side, branch, inspect, made, started
 
 
 @pytest.fixture(scope="module")
