@@ -119,6 +119,26 @@ def test_what_cannot_be_meant_is_refused(
     assert words in done.stderr
 
 
+def test_a_stream_of_many_tiny_messages_passes(instance: Instance) -> None:
+    name, many = f"tiny-{secrets.token_hex(4)}", 60_000
+    instance.create_repo(name)
+    repo = pfs.Repo(name=name, type="user", project=pfs.Project(name="default"))
+    master = pfs.Commit(branch=pfs.Branch(repo=repo, name="master"))
+
+    def messages() -> Iterator[pfs.ModifyFileRequest]:
+        yield pfs.ModifyFileRequest(set_commit=master)
+        for number in range(many):
+            message = pfs.ModifyFileRequest(add_file=pfs.AddFile(path=f"/{number}"))
+            message.add_file.raw.value = b""
+            yield message
+
+    with grpc.insecure_channel(instance.target) as channel:
+        files = pfs_grpc.APIStub(channel)
+        files.ModifyFile(messages(), timeout=300)
+        found = files.ListFile(pfs.ListFileRequest(file=pfs.File(commit=master, path="/")), timeout=300)
+        assert sum(1 for _ in found) == many
+
+
 def test_down_lets_a_call_end(instance: Instance) -> None:
     name = f"drained-{secrets.token_hex(4)}"
     instance.create_repo(name)
