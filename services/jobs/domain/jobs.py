@@ -37,9 +37,10 @@ STOPPED = "job stopped"
 TIMED_OUT = " jobtimed out"  # clients know it with this space and without the other
 DELETED = "job deleted"
 COMMIT_REMOVED = "output commit removed"
-PIPELINE_UPDATED = "all jobs killed because pipeline was updated for user"
-PIPELINE_STOPPED = "all jobs killed because pipeline was stopped for user"
-PIPELINE_DELETED = "all jobs killed because pipeline was deleted for user"
+NOBODY_KNOWN = "unknown_username"  # in place of a name, as long as nobody has to say who they are
+PIPELINE_UPDATED = f"all jobs killed because pipeline was updated for user {NOBODY_KNOWN}"
+PIPELINE_STOPPED = f"all jobs killed because pipeline was stopped for user {NOBODY_KNOWN}"
+PIPELINE_DELETED = f"all jobs killed because pipeline was deleted for user {NOBODY_KNOWN}"
 
 
 class IllegalMove(Exception):

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import timedelta
 
+from services.jobs.domain.jobs import PIPELINE_STOPPED, PIPELINE_UPDATED
 from services.jobs.domain.planning.inputs import Input
 from services.jobs.domain.planning.plans import SetRule
 
@@ -38,3 +39,14 @@ class PipelineSpec:
     @property
     def full_name(self) -> str:
         return f"{self.project}/{self.name}"
+
+    def ends(self, version: int) -> str:
+        """Why a job of a version that was there before this was learnt must not run; "" when it may.
+
+        Of a later version this knows nothing: it was made since.
+        """
+        if self.stopped:
+            return PIPELINE_STOPPED
+        if version < self.version:
+            return PIPELINE_UPDATED
+        return self.failed if version == self.version else ""

@@ -13,15 +13,10 @@ from datetime import datetime, timedelta
 
 from datamill.wire.events_v1_pb2 import News
 from services.jobs.domain.errors import PipelineNotFound
-from services.jobs.domain.jobs import (
-    COMMIT_REMOVED,
-    PIPELINE_DELETED,
-    PIPELINE_STOPPED,
-    PIPELINE_UPDATED,
-    JobKey,
-)
+from services.jobs.domain.jobs import COMMIT_REMOVED, PIPELINE_DELETED, JobKey
 from services.jobs.domain.specs import PipelineSpec
 from services.jobs.duties.driver import TROUBLE, Driver
+from services.jobs.operations import reading
 from services.jobs.operations.running import killing, moving
 from services.jobs.operations.running.creating import Creator
 from services.jobs.operations.running.steps import Tools
@@ -71,10 +66,11 @@ class Follower:
             await asyncio.sleep(pause.total_seconds())
 
     async def _look(self) -> None:
+        until = await self.tools.db.read(reading.last_number)
         known = {(spec.project, spec.name): spec for spec in await self.pps.all()}
         at = self.tools.clock.now()
         for spec in known.values():
-            await self._in_turn(f"{spec.project}/{spec.name}", self._settle(spec))
+            await self._in_turn(f"{spec.project}/{spec.name}", self._settle(spec, until))
         for project, pipeline in await self.tools.db.read(lambda tx: JobStore(tx).pipelines_with_work()):
             if (project, pipeline) not in known:
                 await self._in_turn(f"{project}/{pipeline}", self._pipeline(project, pipeline, "", at))
@@ -123,6 +119,7 @@ class Follower:
             await killing.kill(self.tools, job, COMMIT_REMOVED)
 
     async def _pipeline(self, project: str, name: str, what: str, at: datetime) -> None:
+        until = await self.tools.db.read(reading.last_number)
         try:
             spec = await self.pps.pipeline(project, name)
         except PipelineNotFound:
@@ -130,20 +127,22 @@ class Follower:
             return
         if what == "deleted":  # and made again since
             await self._forget(project, name, at)
-        await self._settle(spec)
+        await self._settle(spec, until)
 
-    async def _settle(self, spec: PipelineSpec) -> None:
-        """Kill what must not run, make what is missing."""
+    async def _settle(self, spec: PipelineSpec, until: int) -> None:
+        """Kill what must not run, make what is missing.
+
+        until: the last job there was before PPS was asked. A later one may come from a start or an update since.
+        """
         for job in await self.tools.db.read(killing.open_jobs, spec.project, spec.name):
-            if spec.stopped:
-                await killing.kill(self.tools, job, PIPELINE_STOPPED)
-            elif job.version < spec.version:
-                await killing.kill(self.tools, job, PIPELINE_UPDATED)
+            if job.number <= until and (reason := spec.ends(job.version)):
+                await killing.kill(self.tools, job, reason)
         made = await self.creator.ensure_pipeline(spec) if spec.runs_jobs else []
         if spec.failed:
             self._failed[spec.full_name] = spec
-            for job in await self.tools.db.read(killing.open_jobs, spec.project, spec.name):
-                await killing.kill(self.tools, job, spec.failed)
+            for job in made:
+                if job.version <= spec.version:
+                    await killing.kill(self.tools, job, spec.failed)
         else:
             self._failed.pop(spec.full_name, None)
         if made:

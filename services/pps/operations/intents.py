@@ -137,8 +137,9 @@ def begin(
     if row.doing != doing:
         _free(row, key)
     row.doing, row.doing_since, row.keep_repo, row.force = doing, now, keep_repo, force
+    if doing in (STOPPING, STARTING):  # also a start at once: what it sets off must not look like a stopped one's
+        row.stopped = doing == STOPPING
     if doing == STOPPING:
-        row.stopped = True
         row.workers_requested = row.workers_available = 0
         if row.state != State.FAILURE:
             row.state, row.reason, row.workers_started_at = State.PAUSED, "", None
@@ -165,10 +166,8 @@ def _close(tx: Session, key: PipelineKey, now: datetime) -> None:
         return
     done, row.doing, row.doing_since = row.doing, "", None
     number = row.version
-    if done == STARTING:
-        row.stopped = False
-        if row.state == State.PAUSED:
-            row.state = State.STARTING
+    if done == STARTING and row.state == State.PAUSED:
+        row.state = State.STARTING
     if done == DELETING:
         store.remove(key)
     _news(tx, done, key, number, now)
@@ -179,6 +178,8 @@ def give_up(tx: Session, *keys: PipelineKey) -> None:
     for key in keys:
         row = PipelineStore(tx).row(key)
         if row is not None:
+            if row.doing == STARTING:
+                row.stopped = row.state == State.PAUSED
             row.doing, row.doing_since = "", None
 
 

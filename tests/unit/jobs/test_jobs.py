@@ -7,10 +7,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from datamill.wire import pps_v2_pb2 as pps
 from services.jobs.domain.datums import DatumState, InputFile, Leaf
-from services.jobs.domain.jobs import FINAL, MOVES, TIMED_OUT, IllegalMove, Job, JobKey, JobState, Stats, unrunnable
+from services.jobs.domain.jobs import (
+    FINAL,
+    MOVES,
+    PIPELINE_STOPPED,
+    PIPELINE_UPDATED,
+    TIMED_OUT,
+    IllegalMove,
+    Job,
+    JobKey,
+    JobState,
+    Stats,
+    unrunnable,
+)
 from services.jobs.domain.logs.lines import LogBatch, LogScope, batch_from, in_parts, subject_of, token, untoken
 from services.jobs.domain.records import Record, planned_line, read_planned, read_record, record_line
+from services.jobs.spec_reader import read_spec
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 JOB = Job(1, JobKey("default", "edges", "a" * 32), 1, "master", JobState.CREATED, NOW)
@@ -44,6 +58,26 @@ def test_reasons_are_worded_as_clients_know_them() -> None:
         "unrunnable because the following upstream pipelines failed: images, labels"
     )
     assert TIMED_OUT == " jobtimed out"
+    assert PIPELINE_UPDATED == "all jobs killed because pipeline was updated for user unknown_username"
+    assert PIPELINE_STOPPED == "all jobs killed because pipeline was stopped for user unknown_username"
+
+
+@pytest.mark.parametrize(
+    ("stopped", "failed", "version", "reason"),
+    [
+        (False, "", 2, ""),
+        (False, "", 1, PIPELINE_UPDATED),
+        (False, "", 3, ""),
+        (True, "", 2, PIPELINE_STOPPED),
+        (False, "no command", 2, "no command"),
+        (False, "no command", 1, PIPELINE_UPDATED),
+        (False, "no command", 3, ""),
+    ],
+)
+def test_what_a_pipeline_ends_of_its_jobs(stopped: bool, failed: str, version: int, reason: str) -> None:
+    info = pps.PipelineInfo(version=2, stopped=stopped, reason=failed)
+    info.state = pps.PIPELINE_FAILURE if failed else pps.PIPELINE_RUNNING
+    assert read_spec(info).ends(version) == reason
 
 
 def file(path: str) -> InputFile:

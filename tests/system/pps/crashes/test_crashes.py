@@ -152,15 +152,27 @@ def test_a_caller_that_goes_away_leaves_nothing_hanging(tmp_path: Path, nats_url
         started(tmp_path, nats_url, service_token, to_halt[1]) as side,
     ):
         _, name = made(side)
+        stop = pps.StopPipelineRequest(pipeline=named(name))
         os.kill(to_halt.process.pid, signal.SIGSTOP)
         try:
             with pytest.raises(grpc.RpcError, match="DEADLINE_EXCEEDED"):
-                side.pps.StopPipeline(pps.StopPipelineRequest(pipeline=named(name)), timeout=1)
+                side.pps.StopPipeline(stop, timeout=1)
         finally:
             os.kill(to_halt.process.pid, signal.SIGCONT)
         eventually(lambda: not branch(side, name).direct_provenance, within=120)
+        eventually(lambda: accepted(lambda: side.pps.StopPipeline(stop)), within=120)
         start = pps.StartPipelineRequest(pipeline=named(name))
+        os.kill(to_halt.process.pid, signal.SIGSTOP)
+        try:
+            with pytest.raises(grpc.RpcError, match="DEADLINE_EXCEEDED"):
+                side.pps.StartPipeline(start, timeout=1)
+            assert not inspect(side, name).stopped, (
+                "who looks while PFS opens a commit must not take it for a stopped one's"
+            )
+        finally:
+            os.kill(to_halt.process.pid, signal.SIGCONT)
         eventually(lambda: accepted(lambda: side.pps.StartPipeline(start)), within=120)
+        assert branch(side, name).direct_provenance
 
 
 def test_new_defaults_are_for_all_pipelines_or_none(
