@@ -15,6 +15,7 @@ from pathlib import Path
 from statistics import median
 
 from benchmarks.instance import Instance, changes, instance, named, repo
+from benchmarks.processor import Processor
 from benchmarks.report import Figure, spread
 from datamill.wire import pfs_v2_pb2 as pfs
 from datamill.wire import pps_v2_pb2 as pps
@@ -73,7 +74,7 @@ def rates(up: Instance) -> list[Figure]:
     figures = []
     with laid_out(contents) as (source, target):
         for workers in (1, 2, 4):
-            ours = job_seconds(up, f"copy-{workers}", COPY, contents, workers=workers)
+            ours, processor = job(up, f"copy-{workers}", COPY, contents, workers=workers)
             what = f"{DATUMS:,} datums of one small file, user code `sh -c 'exec cp'`, {workers} workers, whole job"
             for peer, theirs, goal in (
                 ("GNU parallel", parallel_seconds(source, target, workers), 2.0 if workers == 2 else 0.0),
@@ -83,7 +84,7 @@ def rates(up: Instance) -> list[Figure]:
                 figures.append(
                     Figure(
                         what=what,
-                        ours=f"{DATUMS / ours:.0f} datums/s ({ours:.2f} s)",
+                        ours=f"{DATUMS / ours:.0f} datums/s; processor per datum {processor}",
                         peer=f"{peer} {DATUMS / theirs:.0f} tasks/s ({theirs:.2f} s)",
                         ratio=f"{ratio:.2f}×",
                         goal=f"≥ {goal:g}×" if goal else "–",
@@ -96,22 +97,23 @@ def rates(up: Instance) -> list[Figure]:
 def batched(up: Instance) -> list[Figure]:
     """User code asks for each datum by NextDatum; Python, through the client's own loop."""
     script = f"exec {sys.executable} -c '{BATCHED_CODE}'"
-    seconds = job_seconds(up, "batched", script, small_files(BATCHED), workers=2, batching=True)
+    seconds, processor = job(up, "batched", script, small_files(BATCHED), workers=2, batching=True)
     rate = BATCHED / seconds
     return [
         Figure(
             what=f"{BATCHED:,} datums of one small file, batched, copied by Python user code, 2 workers, whole job",
-            ours=f"{rate:.0f} datums/s ({seconds:.2f} s)",
+            ours=f"{rate:.0f} datums/s; processor per datum {processor}",
             goal=f"≥ {GOAL_BATCHED:,}/s",
             reached=rate >= GOAL_BATCHED,
         )
     ]
 
 
-def job_seconds(
+def job(
     up: Instance, name: str, script: str, contents: dict[str, bytes], *, workers: int, batching: bool = False
-) -> float:
-    """The job's own started → finished times, so that it includes planning, results and validation."""
+) -> tuple[float, str]:
+    """The job's own started → finished times in seconds, so that it includes planning, results and validation; and what
+    each process took of a processor per datum, from the end of the commit on."""
     request = pipeline(name, "small", "/*", script, workers=workers)
     request.transform.datum_batching = batching
     if not any(info.repo.name == "small" for info in up.pfs.ListRepo(pfs.ListRepoRequest())):
@@ -121,12 +123,14 @@ def job_seconds(
     up.idle(name)
     started = up.pfs.StartCommit(pfs.StartCommitRequest(branch=pfs.Branch(repo=repo("small"), name="master")))
     up.pfs.ModifyFile(changes(started, contents))
+    processor = Processor.started(str(up.folder))
     up.pfs.FinishCommit(pfs.FinishCommitRequest(commit=started))
     info = up.job(name, started.id)
+    taken = processor.per(len(contents))
     up.pps.DeletePipeline(pps.DeletePipelineRequest(pipeline=named(name)))
     up.pfs.DeleteRepo(pfs.DeleteRepoRequest(repo=repo("small")))
     assert info.data_processed + info.data_skipped >= len(contents), info
-    return float(info.finished.ToNanoseconds() - info.started.ToNanoseconds()) / 1e9
+    return float(info.finished.ToNanoseconds() - info.started.ToNanoseconds()) / 1e9, taken
 
 
 def small_files(count: int) -> dict[str, bytes]:

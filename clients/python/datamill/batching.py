@@ -12,21 +12,19 @@
 
 `for datum in datums(): …` does the same without a function; there an exception that leaves the loop ends the process,
 and the worker counts that as a failed attempt, too. Decided here: what a datum's end is. Elsewhere: what is tried again
-and how often (the worker, by the pipeline's spec). Needs grpcio and protobuf, and nothing of a server.
+and how often (the worker, by the pipeline's spec); the call itself (next_datum.py). Loads neither grpcio nor protobuf.
 """
 
 import os
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 from typing import NoReturn
 
-import grpc
-
-from datamill.errors import Refused, translated
-from datamill.wire import worker_pb2, worker_pb2_grpc
+from datamill.next_datum import CallFailed, NextDatum
 
 PORT = "PPS_WORKER_GRPC_PORT"
 OUT = Path("/pfs/out")
@@ -75,10 +73,12 @@ def each_datum(function: Callable[[Datum], object]) -> Callable[[], NoReturn]:
 class _Worker:
     """The worker beside this process."""
 
-    def __init__(self, address: str) -> None:
-        self._address = address
-        self._channel = grpc.insecure_channel(address, options=[("grpc.enable_http_proxy", 0)])
-        self._stub = worker_pb2_grpc.WorkerStub(self._channel)
+    def __init__(self, port: int) -> None:
+        try:
+            self._calls = NextDatum(port)
+        except CallFailed as failed:
+            raise _meant(failed) from failed
+        self._variables = _Variables()
         self._env: dict[str, str] = {}  # what the datum in hand has set
         self._before: dict[str, str | None] = {}  # what was there instead
 
@@ -86,15 +86,15 @@ class _Worker:
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._channel.close()
+        self._calls.close()
 
     def next_datum(self, error: str) -> Datum:
         """End the datum in hand, with an error unless that is empty, and wait for the next."""
         try:
-            answer = self._stub.NextDatum(worker_pb2.NextDatumRequest(error=error), wait_for_ready=True)
-        except grpc.RpcError as refused:
-            raise translated(refused, self._address) from refused
-        env = dict(line.partition("=")[::2] for line in answer.env)
+            answer = self._calls.ask(error)
+        except CallFailed as failed:
+            raise _meant(failed) from failed
+        env = self._variables.read(answer)
         self._put(env)
         return Datum(env.get("PACH_DATUM_ID", ""), env)
 
@@ -113,8 +113,60 @@ class _Worker:
         self._env = env
 
 
+class _Variables:
+    """Reads NextDatumResponse, a message of one repeated field. What answers begin with alike is read once."""
+
+    def __init__(self) -> None:
+        self._last: set[tuple[bytes, int]] = set()
+        self._alike = b""  # most of an answer: the variables that are the same for every datum
+        self._env: dict[str, str] = {}  # what that says
+
+    def read(self, answer: bytes) -> dict[str, str]:
+        if self._alike and answer.startswith(self._alike):
+            return {**self._env, **_env(line for line, _ in _lines(answer, len(self._alike)))}
+        lines = list(_lines(answer, 0))
+        alike = list(takewhile(lambda line: line in self._last, lines))
+        self._last = set(lines)
+        self._env = _env(line for line, _ in alike)
+        self._alike = answer[: alike[-1][1]] if alike else b""
+        return _env(line for line, _ in lines)
+
+
+def _lines(answer: bytes, at: int) -> Iterator[tuple[bytes, int]]:
+    """Each entry of the field with where it ends, from `at` on."""
+    while at < len(answer):
+        length = answer[at + 1]  # after the field's number
+        at += 2
+        if length & 0x80:  # a length of several bytes, seven bits in each
+            length, shift = length & 0x7F, 7
+            while True:
+                length |= (answer[at] & 0x7F) << shift
+                shift += 7
+                at += 1
+                if not answer[at - 1] & 0x80:
+                    break
+        yield answer[at : at + length], at + length
+        at += length
+
+
+def _env(lines: Iterable[bytes]) -> dict[str, str]:
+    return dict(line.decode("utf-8", "surrogateescape").partition("=")[::2] for line in lines)
+
+
+def _meant(failed: CallFailed) -> Exception:
+    """What a failed call means. Loads grpcio, which takes longer than ten thousand calls."""
+    import grpc  # noqa: PLC0415
+
+    from datamill.errors import KINDS, Failed  # noqa: PLC0415
+
+    code = next((code for code in grpc.StatusCode if code.value[0] == failed.code), grpc.StatusCode.UNKNOWN)
+    return KINDS.get(code, Failed)(failed.message, code)
+
+
 def _worker() -> _Worker:
     port = os.environ.get(PORT)
     if not port:
+        from datamill.errors import Refused  # noqa: PLC0415 - as above
+
         raise Refused(f"{PORT} is not set: datums are given to the code of a pipeline with transform.datumBatching")
-    return _Worker(f"localhost:{port}")
+    return _Worker(int(port))
