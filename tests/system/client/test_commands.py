@@ -305,7 +305,7 @@ def test_following_goes_on_when_the_gateway_and_the_service_are_killed(line: Com
         process.send_signal(signal.SIGINT)
         rest, err = process.communicate(timeout=120)
     assert (process.returncode, rest) == (130, "")
-    assert err.count("connecting again") == err.count("the server is back") == 2, err
+    assert err.count("connecting again") == err.count("the server is back") >= 2, err
     line.ok("delete", "pipeline", name)
 
 

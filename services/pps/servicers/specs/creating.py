@@ -5,10 +5,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from google.protobuf.empty_pb2 import Empty
-from google.protobuf.json_format import MessageToDict, SerializeToJsonError
 
 from datamill.wire import pps_v2_pb2 as pps
-from services.kit.errors import Invalid
 from services.kit.rpc.server import Context
 from services.kit.rpc.staging import transaction_of
 from services.pps.domain.errors import BadSpec, OutputRepoTaken, PipelineExists, PipelineNotFound
@@ -17,7 +15,7 @@ from services.pps.domain.pipelines import Pipeline, Version
 from services.pps.operations import intents, reading
 from services.pps.peers.repos import PfsRefused
 from services.pps.servicers.specs.drafting import NOT_SPEC, Drafted, DraftingRpcs, key_in
-from services.pps.servicers.specs.reader import read_spec, to_request
+from services.pps.servicers.specs.reader import document_of, read_spec, to_request
 from services.pps.servicers.to_wire import key_of
 
 
@@ -35,10 +33,7 @@ class CreatingRpcs(DraftingRpcs):
     """Making and updating pipelines."""
 
     async def CreatePipeline(self, request: pps.CreatePipelineRequest, context: Context) -> Empty:
-        try:
-            document = MessageToDict(request)
-        except (SerializeToJsonError, ValueError, OverflowError) as error:
-            raise Invalid(f"invalid pipeline spec: {error}") from error
+        document = document_of(request, "pipeline spec")
         for name in NOT_SPEC:
             document.pop(name, None)
         await self._create(

@@ -11,9 +11,11 @@ from collections import Counter
 from typing import Any
 
 from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
-from google.protobuf.json_format import ParseDict, ParseError
+from google.protobuf.json_format import MessageToDict, ParseDict, ParseError, SerializeToJsonError
+from google.protobuf.message import Message
 
 from datamill.wire import pps_v2_pb2 as pps
+from services.kit.errors import Invalid
 from services.pps.domain.errors import DefaultsUnreadable, SpecUnreadable
 
 INTEGERS = {
@@ -29,6 +31,14 @@ WRAPPERS = frozenset(
 )
 DEEPEST = 60  # messages in one another; readers of the protocol end at 100, and answers wrap a spec further
 TOO_DEEP = "it is nested too deeply"
+
+
+def document_of(given: Message, what: str) -> dict[str, Any]:
+    """A message as a document. Invalid: a time or duration in it is out of range. what: names it in the error."""
+    try:
+        return MessageToDict(given)
+    except (SerializeToJsonError, ValueError, OverflowError) as error:
+        raise Invalid(f"invalid {what}: {error}") from error
 
 
 def read_spec(text: str) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import Any
 import grpc
 import pytest
 from google.protobuf.json_format import ParseDict
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from datamill.wire import pfs_v2_pb2 as pfs
 from datamill.wire import pps_v2_pb2 as pps
@@ -115,6 +116,8 @@ def test_datums_of_an_input_have_the_defaults_and_rules_of_a_pipeline(bench: Ben
         (leaf(bench, glob="/["), "invalid"),
     ):
         refused(bench, text, input=tree(value))
+    never = pps.Input(cron=pps.CronInput(name="c", spec="@daily", start=Timestamp(seconds=2**62)))
+    refused(bench, "invalid input: ", input=pps.Input(cross=[tree(leaf(bench)), never]))
 
 
 def created(bench: Bench, *messages: pps.CreateDatumRequest) -> list[pps.DatumInfo]:
