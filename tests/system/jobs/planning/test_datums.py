@@ -12,6 +12,8 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from datamill.wire import pfs_v2_pb2 as pfs
 from datamill.wire import pps_v2_pb2 as pps
+from datamill.wire.inputs_v1_pb2 import CompleteInputRequest
+from datamill.wire.inputs_v1_pb2_grpc import InputServiceStub
 from tests.support.servers import unique
 from tests.system.jobs.hands import Bench, job, repo
 
@@ -116,8 +118,14 @@ def test_datums_of_an_input_have_the_defaults_and_rules_of_a_pipeline(bench: Ben
         (leaf(bench, glob="/["), "invalid"),
     ):
         refused(bench, text, input=tree(value))
-    never = pps.Input(cron=pps.CronInput(name="c", spec="@daily", start=Timestamp(seconds=2**62)))
-    refused(bench, "invalid input: ", input=pps.Input(cross=[tree(leaf(bench)), never]))
+
+
+def test_an_input_that_cannot_be_read_is_invalid(bench: Bench) -> None:
+    never = pps.CronInput(name="c", spec="@daily", start=Timestamp(seconds=2**62))
+    stub, metadata = InputServiceStub(bench.pps_channel), (("datamill-service-token", bench.token),)
+    with pytest.raises(grpc.RpcError, match="invalid input: ") as caught:
+        stub.CompleteInput(CompleteInputRequest(input=pps.Input(cron=never)), metadata=metadata, timeout=120)
+    assert caught.value.code() == grpc.StatusCode.INVALID_ARGUMENT
 
 
 def created(bench: Bench, *messages: pps.CreateDatumRequest) -> list[pps.DatumInfo]:
