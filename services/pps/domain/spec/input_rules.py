@@ -10,7 +10,8 @@ from services.pps.domain.errors import BadSpec
 from services.pps.domain.names import PipelineKey, broken_rule
 from services.pps.domain.spec.inputs import COMBINING, KINDS, Tree
 
-NOT_A_NAME = frozenset({"out", ".env", ".", "..", ".scratch"})  # an input's name is that of a folder below /pfs
+NOT_A_NAME = frozenset({"out", ".env", ".", "..", ".scratch", ".memory"})  # it is that of a folder below /pfs
+NOT_IN_A_NAME = frozenset("/=*?[]{}!()@+^")  # it is a variable, too, and part of paths in the meta repo
 LONGEST_FILE_NAME = 255  # bytes
 REPO_TYPES = ("user", "meta")
 
@@ -66,8 +67,12 @@ def _name(leaf: Tree) -> Iterator[str]:
     name = leaf.get("name", "")
     if not name:
         yield "input must specify a name"
-    elif name in NOT_A_NAME or "/" in name or len(name.encode()) > LONGEST_FILE_NAME:
+    elif name in NOT_A_NAME or len(name.encode()) > LONGEST_FILE_NAME:
         yield f"input cannot be named {name}"
+    elif not (name.isascii() and name.isprintable()):
+        yield f"input cannot be named {name}: only printable ASCII characters are allowed"
+    elif wrong := next((letter for letter in name if letter in NOT_IN_A_NAME), ""):
+        yield f"input cannot be named {name}: {wrong} is not allowed"
 
 
 def _s3(leaf: Tree, above: str) -> Iterator[str]:

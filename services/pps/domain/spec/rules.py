@@ -31,11 +31,18 @@ def mistakes(spec: Mapping[str, Any], key: PipelineKey) -> Iterator[str]:
         yield "pipeline must specify a transform"
     if spec["reprocessSpec"] not in REPROCESS:
         yield "ReprocessSpec must be one of 'until_success' or 'every_job'"
+    yield from _variables(spec.get("transform") or {})
     yield from _patches(spec)
     yield from _tolerations(spec)
     yield from _numbers(spec)
     yield from resources.mistakes(spec)
     yield from _egress(spec.get("egress") or {})
+
+
+def _variables(transform: Mapping[str, Any]) -> Iterator[str]:
+    for name in transform.get("env") or {}:
+        if not name or "=" in name or "\0" in name:
+            yield f"transform.env: {name!r} cannot be the name of a variable"
 
 
 def _patches(spec: Mapping[str, Any]) -> Iterator[str]:

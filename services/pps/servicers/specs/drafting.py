@@ -52,7 +52,7 @@ class Layers:
 def key_in(document: Document) -> PipelineKey:
     """Which pipeline a spec is of. Raises Invalid."""
     wanted = document.get("pipeline")
-    if not wanted:
+    if wanted is None:
         raise Invalid("invalid pipeline spec: request.Pipeline cannot be nil (pipeline: value is required)")
     return PipelineKey((wanted.get("project") or {}).get("name") or DEFAULT_PROJECT, wanted.get("name") or "")
 

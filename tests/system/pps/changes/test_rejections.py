@@ -25,6 +25,7 @@ def pfs_input(**fields: Any) -> dict[str, Any]:
 
 BAD: list[tuple[dict[str, Any], grpc.StatusCode, str]] = [
     ({"pipeline": None}, INVALID, "request.Pipeline cannot be nil"),
+    ({"pipeline": {}}, UNKNOWN, "request.Pipeline.Name cannot be empty"),
     ({"pipeline": {"name": ""}}, UNKNOWN, "request.Pipeline.Name cannot be empty"),
     ({"pipeline": {"name": "a.b"}}, UNKNOWN, "only alphanumeric characters, underscores, and dashes are allowed"),
     ({"pipeline": {"name": "x" * 52}}, UNKNOWN, "is 1 characters longer than the 51 max"),
@@ -59,6 +60,7 @@ BAD: list[tuple[dict[str, Any], grpc.StatusCode, str]] = [
     (pfs_input(glob=""), UNKNOWN, "input must specify a glob"),
     (pfs_input(glob="/["), UNKNOWN, "invalid"),
     (pfs_input(name="out"), UNKNOWN, "input cannot be named out"),
+    (pfs_input(name="größe"), UNKNOWN, "input cannot be named größe: only printable ASCII characters are allowed"),
     (pfs_input(commit="0"), UNKNOWN, "input cannot come from a commit"),
     (pfs_input(branch="a b"), UNKNOWN, "a b"),
     (pfs_input(trigger={"size": "big"}), UNKNOWN, "size"),

@@ -59,6 +59,8 @@ def test_what_is_no_quantity(text: str, hint: str) -> None:
         ({"sidecarResourceLimits": {"disk": "x"}}, 'sidecarResourceLimits.disk: "x" is no quantity such as'),
         ({"resourceLimits": {"cpu": -1}}, "resourceLimits.cpu must not be negative"),
         ({"resourceLimits": {"gpu": {"number": "1"}}}, "resourceLimits.gpu.type must say which"),
+        ({"transform": {"cmd": ["a"], "env": {"A=B": "1"}}}, "transform.env: 'A=B' cannot be the name of a variable"),
+        ({"transform": {"cmd": ["a"], "env": {"": "1"}}}, "transform.env: '' cannot be the name of a variable"),
         ({"podSpec": "[]"}, "malformed PodSpec: it must be an object"),
         ({"podPatch": "{}"}, "malformed PodPatch: it must be a list"),
         (sql(url="postgres://h/d", fileFormat={"type": "CSV"}), "egress.sql_database.secret is required"),
