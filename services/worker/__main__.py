@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable
 
 from google.protobuf.duration_pb2 import Duration
@@ -97,7 +98,7 @@ class Worker:
         self._settings = settings
         self._spec = spec
         self._peers = peers
-        self._incarnation = os.urandom(16).hex()
+        self._incarnation = f"{time.time_ns():016x}{os.urandom(8).hex()}"  # in the order of starts
         self._stopping = threading.Event()
         self._failed = False
         self._interrupt = Interrupt()

@@ -17,7 +17,7 @@ from services.kit.storage.database import Database, KitBase
 from services.kit.storage.outbox import Outbox, OutboxRow, Relay
 from tests.support.servers import Running, free_port, nats_command, running
 
-SOON = timedelta(seconds=10)
+SOON = timedelta(seconds=120)
 
 
 @pytest.fixture
@@ -111,7 +111,7 @@ async def _kept(bus: Bus) -> list[str]:
 
 
 async def _until_empty(db: Database) -> None:
-    for _ in range(800):
+    for _ in range(2400):
         if not await db.read(_left):
             return
         await asyncio.sleep(0.05)

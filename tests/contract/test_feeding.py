@@ -23,7 +23,7 @@ from tests.support.servers import free_port, nats_command, running
 
 LINE = Line("default", "edges", 1)
 SETS, AT_ONCE = 50, 20
-SOON = timedelta(seconds=20)
+SOON = timedelta(seconds=120)
 
 
 @pytest.fixture

@@ -32,6 +32,7 @@ from services.kit.time.times import span_of, time_of
 
 LONGEST_WAIT = timedelta(seconds=60)
 NOT_FOUND_YET = timedelta(seconds=1)
+OUTDATED_PAUSE = 2.0  # seconds that a worker waits for nothing while a later start of it is at work
 DATUM_STATES = {
     pps.DatumState.SUCCESS: DatumState.SUCCESS,
     pps.DatumState.FAILED: DatumState.FAILED,
@@ -51,8 +52,10 @@ class WorkService(WorkServiceServicer):
     async def LeaseSet(self, request: work.LeaseSetRequest, context: Context) -> work.LeaseSetResponse:
         require_service(context, self._token)
         project, name = from_wire.pipeline(request.pipeline)
-        await self._free(request.worker, project, name)
         wait = min(span_of(request.max_wait), LONGEST_WAIT)
+        if await self._outdated(request, project, name):
+            await asyncio.sleep(min(wait.total_seconds(), OUTDATED_PAUSE))
+            return work.LeaseSetResponse()
         until = asyncio.get_running_loop().time() + wait.total_seconds()
         line = Line(project, name, request.pipeline_version)
         while True:
@@ -79,12 +82,20 @@ class WorkService(WorkServiceServicer):
         found = await self._t.db.read(last_states, [from_wire.pipeline(one) for one in request.pipelines])
         return work.ListLastStatesResponse(states=[pps.JobState.ValueType(state) for state in found])
 
-    async def _free(self, worker: str, project: str, pipeline: str) -> None:
-        """A worker holds one set at a time, so one that asks has given up what it, or its predecessor, held."""
-        held = await self._t.db.read(leasing.held_by, worker, project, pipeline)
+    async def _outdated(self, request: work.LeaseSetRequest, project: str, pipeline: str) -> bool:
+        """Free what the worker, or its predecessor, held; unless the caller is the predecessor of one at work.
+
+        A worker holds one set at a time, so one that asks has given up what it held. Two of a name are there while a
+        replica of PPS hangs and another has taken its workers over: would they free each other's, neither got anywhere.
+        """
+        held = await self._t.db.read(leasing.held_by, request.worker, project, pipeline)
+        now = self._t.clock.now()
+        if any(one.incarnation > request.incarnation and one.held(now) for one in held):
+            return True
         if held:
             for handle in await self._t.db.run(leasing.free_all, held):
                 await self._t.queue.give_back(handle, timedelta())
+        return False
 
     async def _lease(self, taken: Taken, request: work.LeaseSetRequest) -> Leased | None:
         now = self._t.clock.now()

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -88,25 +88,26 @@ def killing(folder: Path) -> Iterator[Counter[str]]:
 
 
 @contextmanager
-def killing_at_a_pace(folder: Path, seconds: float, kinds: frozenset[str], most: int) -> Iterator[Counter[str]]:
-    """Kill a process every so many seconds until the block ends, at most so often, of any of these kinds that is there.
+def killing_at_a_pace(folder: Path, seconds: float) -> Iterator[Counter[str]]:
+    """Kill a process every so many seconds until the block ends, each kind in turn, at whatever it is: even coming up.
 
-    A service is, once it serves: on a loaded machine none would ever come up between two kills. Yields how often each
-    kind was killed.
+    A kind of which there is none now is passed over. On a machine on which services need more than three times as long
+    to come up, the time between kills grows with that. Yields how often each was killed.
     """
     draw, enough, killed = random.Random(SEED), threading.Event(), Counter[str]()
 
     def keep_killing() -> None:
-        while killed.total() < most and not enough.wait(seconds):
-            running: dict[str, list[psutil.Process]] = {}
-            for process in processes(folder).values():
-                with suppress(psutil.Error):
-                    if (kind := _kind(process)) in kinds and _serves(process):
-                        running.setdefault(kind, []).append(process)
-            if running:
-                kind = draw.choice(sorted(running))
-                kill(draw.choice(running[kind]))
+        turns, pauses = deque(sorted(KINDS)), _Pauses(seconds)
+        while not enough.wait(pauses.next()):
+            running = _running(folder)
+            kind = next((kind for kind in turns if kind in running), None)
+            if kind is not None:
+                chosen = draw.choice(running[kind])
+                pauses.killed(chosen)
+                kill(chosen)
                 killed[kind] += 1
+                turns.remove(kind)
+                turns.append(kind)
 
     killer = threading.Thread(target=keep_killing)
     killer.start()
@@ -118,29 +119,44 @@ def killing_at_a_pace(folder: Path, seconds: float, kinds: frozenset[str], most:
         print("killed:", *(f"{kind} {count}" for kind, count in killed.most_common()), sep="\n  ")
 
 
-def _serves(process: psutil.Process) -> bool:
-    """Whether a service has come up. Raises psutil.Error."""
-    listens = [
-        value for name, value in process.environ().items() if name in ("PFS_LISTEN", "PPS_LISTEN", "JOBS_LISTEN")
-    ]
-    if not listens or _kind(process) in ("services.worker", "bwrap", USER_CODE):
-        return True
-    host, _, port = listens[0].rpartition(":")
+class _Pauses:
+    """Between kills: so many seconds, or a third of what services have needed of late to come up."""
+
+    def __init__(self, seconds: float) -> None:
+        self._least = self._pause = seconds
+        self._down: dict[str, float] = {}
+        """Address → since when."""
+
+    def killed(self, process: psutil.Process) -> None:
+        with suppress(psutil.Error):
+            for name, value in process.environ().items():
+                if name in ("PFS_LISTEN", "PPS_LISTEN", "JOBS_LISTEN") and _kind(process).startswith("services."):
+                    self._down.setdefault(value, time.monotonic())
+
+    def next(self) -> float:
+        ages = {address: time.monotonic() - since for address, since in self._down.items()}
+        back = [address for address in ages if _answers(address)]
+        if back:
+            self._pause = max(self._least, *(ages[address] / 3 for address in back))
+        for address in back:
+            del self._down[address]
+        return max(self._pause, *(age / 3 for age in ages.values()), self._least)
+
+
+def _answers(address: str) -> bool:
+    host, _, port = address.rpartition(":")
     try:
-        with socket.create_connection((host, int(port)), 1.0):
-            return True
+        socket.create_connection((host, int(port)), 1.0).close()
     except OSError:
         return False
+    return True
 
 
 def _kill_one(folder: Path, draw: random.Random, killed: Counter[str]) -> None:
     """Kill one of the kinds that were killed least. Such as user code run only now and then: it is waited for."""
     until = time.monotonic() + LOOK_SECONDS
     while True:
-        running: dict[str, list[psutil.Process]] = {}
-        for process in processes(folder).values():
-            with suppress(psutil.Error):
-                running.setdefault(_kind(process), []).append(process)
+        running = _running(folder)
         late = time.monotonic() > until
         least = min(killed[kind] for kind in (running if late else KINDS) or KINDS)
         if chosen := sorted(kind for kind in running if killed[kind] == least):
@@ -150,6 +166,15 @@ def _kill_one(folder: Path, draw: random.Random, killed: Counter[str]) -> None:
             return
         if late:
             return
+
+
+def _running(folder: Path) -> dict[str, list[psutil.Process]]:
+    """What runs now, by its kind."""
+    found: dict[str, list[psutil.Process]] = {}
+    for process in processes(folder).values():
+        with suppress(psutil.Error):
+            found.setdefault(_kind(process), []).append(process)
+    return found
 
 
 def _kind(process: psutil.Process) -> str:

@@ -80,7 +80,7 @@ def test_nobody_there_is_said_within_seconds(nobody: CommandLine, words: str) ->
     assert done.code == NO_ANSWER
     assert f"no datamill answers at {nobody.address}; start one with `datamill up`" in done.err
     assert done.err.count("\n") == 1
-    assert time.monotonic() - asked < 30
+    assert time.monotonic() - asked < 55  # a call that waits for its deadline takes 60
 
 
 def test_the_address_of_the_local_instance_is_found(tmp_path: Path) -> None:
@@ -109,7 +109,7 @@ def test_an_interrupted_command_ends_with_130(tmp_path: Path) -> None:
     process = subprocess.Popen(
         command("validate", "pipeline"), stdin=subprocess.PIPE, stderr=subprocess.PIPE, env=line.environment()
     )
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while not _reads_stdin(process.pid):
         assert time.monotonic() < deadline
         time.sleep(0.02)

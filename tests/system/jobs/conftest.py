@@ -25,12 +25,14 @@ from tests.support.servers import (
 )
 from tests.system.jobs.hands import Bench, repo
 
+SECOND = {"other": "jobs", "other-pps": "pps"}
+
 
 @dataclass
 class Instance:
     """The processes; each can be killed and started again at the same address, on the same data.
 
-    "other" is a second replica of "jobs"; it runs when a test starts it.
+    "other" is a second replica of "jobs", "other-pps" one of "pps"; they run when a test starts them.
     """
 
     root: Path
@@ -48,7 +50,7 @@ class Instance:
         if name == "nats":
             command, env, ready = nats_command(self.root / "nats", self.nats_port), {}, r"Server is ready"
         else:
-            service = "jobs" if name == "other" else name
+            service = SECOND.get(name, name)
             command, ready = service_command(service), SERVING
             nats_url = f"nats://127.0.0.1:{self.nats_port}"
             env = settings(service, self.root, nats_url=nats_url, token=self.token, listen=self.at[name])
@@ -60,6 +62,8 @@ class Instance:
                 "JOBS_KEEP_SEALED_LOGS": self.keep_sealed_logs,
                 "PPS_PFS": self.at["pfs"],
                 "PPS_JOBS": self.at["jobs"],
+                "PPS_RUNTIME_DIR": str(self.root / name / "runtime"),
+                "PPS_REPLICA": name,
                 "PPS_WORKER_PYTHON": "/bin/false",
                 "PFS_URL_FOLDERS": str(self.outside),
             }

@@ -2,6 +2,7 @@
 
 import json
 import secrets
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -40,7 +41,7 @@ class Hands:
     pipeline: str
     version: int = 1
     name: str = field(default_factory=lambda: f"hands-{secrets.token_hex(3)}")
-    incarnation: str = field(default_factory=lambda: secrets.token_hex(4))
+    incarnation: str = field(default_factory=lambda: f"{time.time_ns():016x}{secrets.token_hex(4)}")
 
     @property
     def metadata(self) -> tuple[tuple[str, str], ...]:

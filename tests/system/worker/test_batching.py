@@ -92,7 +92,7 @@ while True:
     else:
         shutil.copy(os.environ["in"], "/pfs/out/" + name)
 """
-    with start(python(tmp_path, code, datum_tries=4, datum_timeout=4.0)):
+    with start(python(tmp_path, code, datum_tries=4, datum_timeout=8.0)):
         answer = double.done()
         double.wait_for(lambda: sum("errored running user code after" in text for text in double.texts()) >= 4)
     assert [result.state for result in answer.results] == [SUCCESS] * 5
@@ -100,7 +100,7 @@ while True:
     assert outputs == {f"/{name}": name.encode() for name in ("fine", "error", "exit0", "exit3", "hang")}
     why = {re.sub(r".*after [\d.]+s: ", "", text) for text in double.texts("worker") if "errored" in text}
     assert why >= {"boom because of reasons", "user code exited prematurely", "exit status 3"}
-    assert any("datum timeout of 4s was exceeded" in text for text in why)
+    assert any("datum timeout of 8s was exceeded" in text for text in why)
 
 
 def test_used_up_tries_fail_the_datum_unless_the_error_handler_mends_it(

@@ -59,7 +59,7 @@ def test_a_lost_lease_kills_the_user_code_at_once_and_drops_the_set(
         double.fault.held = False
         began = time.monotonic()
         while sleeping("600.25"):
-            assert time.monotonic() - began < 30, "a lost lease did not stop the user code"
+            assert time.monotonic() - began < 120, "a lost lease did not stop the user code"
             time.sleep(0.02)
         double.fault.held = True
         double.give(datum(2, "/g"))
@@ -212,7 +212,7 @@ def test_a_store_that_refuses_writes_gives_the_set_back(double: Double, start: S
 
 
 def wait_for_file(path: Path) -> None:
-    until = time.monotonic() + 20
+    until = time.monotonic() + 120
     while not path.exists():
         assert time.monotonic() < until, f"{path} did not come"
         time.sleep(0.01)

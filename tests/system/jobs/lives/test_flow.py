@@ -186,7 +186,7 @@ def test_a_job_times_out(bench: Bench) -> None:
     info = bench.ended(id)
     assert (info.state, info.reason) == (pps.JOB_KILLED, " jobtimed out")
     took = (info.finished.ToDatetime() - info.started.ToDatetime()).total_seconds()
-    assert 1 <= took < 2.5
+    assert 1 <= took < 60
 
 
 def test_an_update_kills_the_jobs_of_the_version_before(bench: Bench) -> None:

@@ -163,3 +163,21 @@ def said(bench: Bench, id: str) -> dict[str, int]:
         return {words: sum(line.startswith(words) for line in lines) for words in ENDED}
 
     return eventually(lambda: found if all((found := count()).values()) else None) or {}
+
+
+def test_two_of_a_name_do_not_take_sets_from_each_other(bench: Bench, second: Bench) -> None:
+    """As while one PPS hangs with its workers at work and another runs workers in their place."""
+    bench.create(datumSetSpec={"number": 1})
+    earlier, later = replace(bench.hands(), incarnation="1"), replace(second.hands(), incarnation="2")
+    later.name = earlier.name
+    id = bench.commit(files(2))
+    lost = earlier.lease()
+    held = later.lease()
+    assert lost is not None
+    assert held is not None
+    assert not earlier.renew(lost).held, "it is handed out again at once"
+    assert earlier.lease(1) is None
+    assert later.renew(held).held
+    assert later.complete(later.results(held))
+    later.do_one()
+    check(second, id, 2)

@@ -73,7 +73,7 @@ def test_a_service_that_was_dead_at_the_end_stops_it_later(bench: Bench, instanc
         instance.kill("jobs")
         request = wire.TransactionRequest(stop_job=stop(bench, id))
         with refused(grpc.StatusCode.DEADLINE_EXCEEDED, ""):
-            api.BatchTransaction(wire.BatchTransactionRequest(requests=[request]), timeout=5)
+            api.BatchTransaction(wire.BatchTransactionRequest(requests=[request]), timeout=10)
         instance.start("jobs")
     eventually(lambda: reachable(bench, id) == pps.JOB_KILLED, "the job is stopped")
 

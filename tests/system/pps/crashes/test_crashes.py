@@ -156,7 +156,7 @@ def test_a_caller_that_goes_away_leaves_nothing_hanging(tmp_path: Path, nats_url
         os.kill(to_halt.process.pid, signal.SIGSTOP)
         try:
             with pytest.raises(grpc.RpcError, match="DEADLINE_EXCEEDED"):
-                side.pps.StopPipeline(stop, timeout=1)
+                side.pps.StopPipeline(stop, timeout=5)
         finally:
             os.kill(to_halt.process.pid, signal.SIGCONT)
         eventually(lambda: not branch(side, name).direct_provenance, within=120)
