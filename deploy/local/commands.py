@@ -187,4 +187,13 @@ def _explain(layout: Layout, part: Mapping[str, Any]) -> None:
     ended = f" (last end: {part['last_end']})" if part["last_end"] else ""
     print(f"\n{part['title']} is {part['state']}{ended}. The end of {path}:")
     for line in tail(path):
-        print(f"  {line}")
+        print(f"  {_plain(line)}")
+
+
+def _plain(line: str) -> str:
+    """A line of a service's log for people: when, how severe, what."""
+    try:
+        said = json.loads(line)
+        return f"{said['at'][:19]} {said['level']:<8}{said['message']}"
+    except (ValueError, KeyError, TypeError):
+        return line

@@ -100,7 +100,8 @@ def job(ref: "str | pps.Job", default: str = DEFAULT_PROJECT) -> pps.Job:
         return ref
     where, _, id = ref.partition("@")
     if not where or not is_id(id):
-        raise Invalid(f"{ref!r}: a job is written pipeline@ID, with an ID that `datamill list job` shows")
+        hint = f"; {ref}@master is its newest" if ref and "@" not in ref else ""
+        raise Invalid(f"{ref!r}: a job is written pipeline@ID, with an ID that `datamill list job` shows{hint}")
     return pps.Job(pipeline=pipeline(where, default), id=id)
 
 

@@ -1,6 +1,6 @@
 """The way to a server: one channel, a deadline on every unary call, and failures raised as `datamill.errors`.
 
-Elsewhere: what is called (repos.py, commits.py, files.py, pipelines.py, jobs.py), all of them on top of `Calls`.
+Elsewhere: what is called (methods/), all of it on top of `Calls`.
 """
 
 import queue
@@ -16,6 +16,7 @@ from datamill.errors import Invalid, Refused, Unavailable, translated
 from datamill.wire import (
     content_v1_pb2_grpc,
     explain_v1_pb2_grpc,
+    logs_pb2_grpc,
     metadata_pb2_grpc,
     pfs_v2_pb2_grpc,
     pps_v2_pb2_grpc,
@@ -70,6 +71,7 @@ class Calls:
         self.pfs = pfs_v2_pb2_grpc.APIStub(self.channel)
         self.pps = pps_v2_pb2_grpc.APIStub(self.channel)
         self.explain = explain_v1_pb2_grpc.ExplainServiceStub(self.channel)
+        self.log_lines = logs_pb2_grpc.APIStub(self.channel)
         self.content = content_v1_pb2_grpc.ContentServiceStub(self.channel)
         self.versions = versionpb_v2_pb2_grpc.APIStub(self.channel)
         self.transactions = transaction_v2_pb2_grpc.APIStub(self.channel)

@@ -204,6 +204,12 @@ def test_a_job_that_fails_fails_the_wait(line: CommandLine, repo: str) -> None:
     assert "Last printed:    sorry\n" in shown
     assert f"`datamill inspect datum {name}@{id} {datum}`" in line.run("wait", "commit", f"{name}@master").err
     assert line.ok("logs", name).out == "sorry\n"
+    for where in (name, f"{name}@{id}", id, datum):
+        assert f"{name}@{id}: sorry\n" in line.ok("find", "logs", "s.rry", where).out
+    query = f'{{pipelineName="{name}"}} |= "sorry"'
+    assert line.ok("find", "log", "--logql", query, "-n", "1").out == f"{name}@{id}: sorry\n"
+    assert line.ok("find", "log", "s.rry", name, "--not", "--until", "0s").out == ""
+    assert line.ok("find", "log", "sorry", name, "--until", "1d", "--raw").objects == []
     line.ok("delete", "pipeline", name)
 
 

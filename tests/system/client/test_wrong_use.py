@@ -31,14 +31,21 @@ def nobody(tmp_path: Path) -> CommandLine:
         ("list repoo", "there is no command 'list repoo'; did you mean `datamill list repo`?"),
         ("create commit a@b", "did you mean `datamill start commit`?"),
         ("rm repo a", "did you mean `datamill delete`?"),
-        ("xyzzy", "there is no command 'xyzzy'; there is backup, check, copy, create"),
+        ("xyzzy", "there is no command 'xyzzy'; there is backup, check, completion, copy, create"),
         ("create repo", "Missing argument 'REPO'"),
         ("list repo --rwa", "No such option"),
         ("create repo a@b", "'a@b': a repo is wanted here"),
         ("get file images", "'images': a file is written repo@branch:/path"),
         ("inspect commit images", "'images': a commit is written repo@branch or repo@ID"),
         ("inspect job edges", "'edges': a job is written pipeline@ID"),
-        ("list job edges", "for a pipeline's jobs use -p edges"),
+        ("inspect job edges", "; edges@master is its newest"),
+        ("list job edges -p others", "either an ID, or one pipeline"),
+        ("kube-events", "datamill runs without Kubernetes, and has no events of it"),
+        ("logs2 edges", "did you mean `datamill find logs`?"),
+        ("help", "did you mean `datamill --help`?"),
+        ("list task cpu", "'cpu' is not one of 'pps', 'pfs'"),
+        ("completion", "Missing argument '{bash|zsh|fish}'. choose from bash, zsh, fish"),
+        ("find log --logql {} edges", "a query of --logql says by itself whose lines"),
         ("put file images@master", "standard input has no name"),
         ("put file images@master -f nothing-here", "there is no file nothing-here"),
         ("put file images@master -f .", "is a folder: use -r"),
@@ -59,6 +66,12 @@ def test_wrong_words_are_answered_at_once_in_one_line(nobody: CommandLine, words
     assert done.err.count("\n") == 1
     assert done.out == ""
     assert done.code == (1 if "nothing.yaml" in words else WRONG_USE)
+
+
+def test_shells_are_told_how_to_complete(nobody: CommandLine) -> None:
+    assert "_DATAMILL_COMPLETE=bash_complete" in nobody.ok("completion", "bash").out
+    words = {"COMP_WORDS": "datamill list pi", "COMP_CWORD": "2", "_DATAMILL_COMPLETE": "bash_complete"}
+    assert CommandLine(nobody.folder, nobody.address, words).run().out == "plain,pipeline\n"
 
 
 def test_a_wrong_spec_is_refused_before_the_server_is_asked(nobody: CommandLine) -> None:

@@ -8,17 +8,18 @@ import gc
 import os
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 
 import click
 import grpc
 
-from datamill.cli.session import ReaderLeft, Unsuccessful
+from datamill.cli.session import ReaderLeft, Unsuccessful, home
 from datamill.cli.specs.mistakes import Mistaken
 from datamill.cli.verbs import root
 from datamill.errors import DatamillError, Invalid, NotFound, Timeout, Unavailable, Unsupported
 from datamill.names import DEFAULT_PROJECT
+from datamill.transport import DEFAULT_ADDRESS
 
 FAILED, WRONG_USE, NO_ANSWER, INTERRUPTED, NO_READER = 1, 2, 3, 130, 141
 
@@ -30,7 +31,15 @@ IN_FRONT = (  # what the protocol puts in front of a sentence that says the same
     re.compile(r"apply edits: (?=edit )"),
     re.compile(r"pick commit tx: "),
 )
-INSTEAD = (  # the protocol's sentences about what it keeps inside, and wants of programs
+
+
+def _outputs(branches: str) -> str:
+    """Branches without those of meta repos, which come with the others."""
+    return " ".join([one for one in branches.split() if ".meta@" not in one] or branches.split())
+
+
+INSTEAD: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...] = (
+    # the protocol's sentences about what it keeps inside, and wants of programs
     (re.compile(r"repo \(id=0, project=(.+?), name=(.+?), type=user\)"), r"repo \1/\2"),
     (re.compile(r"repo \(id=0, project=(.+?), name=(.+?), type=(.+?)\)"), r"repo \1/\2.\3"),
     (re.compile(r"branch \(id=0, branch=(.+?)\)"), r"branch \1"),
@@ -47,13 +56,15 @@ INSTEAD = (  # the protocol's sentences about what it keeps inside, and wants of
         r"change \1 cannot be removed: the changes [\2] were made from it",
     ),
     (
-        re.compile(r"because it's in the direct provenance of (\[.*\])"),
-        r"because \1 derive from it; -f deletes it nevertheless",
+        re.compile(r"because it's in the direct provenance of \[(.*)\]"),
+        lambda found: f"because [{_outputs(found[1])}] derive from it; -f deletes it nevertheless",
     ),
     (re.compile(r"cycle detected because (\S+) is already in the subvenance of (\S+)"), r"\1 derives from \2 already"),
     (re.compile(r"Use GetFileTAR instead"), "Use -r to get a folder or several files"),
     (re.compile(r" at commit$"), ""),  # a branch was asked for, and the protocol's sentence wants an id
 )
+ELSEWHERE = "or say where it is with --address or DATAMILL_ADDRESS"
+AWAY = re.compile(r"upstream connect error|no healthy upstream|upstream request timeout")  # the gateway's own words
 NO_COMMIT = re.compile(r"pick commit tx: commit \S+ not found$")
 MISSING = tuple(
     (re.compile(words), noun)
@@ -96,7 +107,7 @@ def run(args: list[str]) -> int:
         return 0
     except click.ClickException as error:
         hint = f" (see `{error.ctx.command_path} --help`)" if isinstance(error, click.UsageError) and error.ctx else ""
-        return _say(error.format_message() + hint, WRONG_USE)
+        return _say(" ".join(error.format_message().split()).replace("Choose from: ", "choose from ") + hint, WRONG_USE)
     except (Unavailable, Timeout) as error:
         return _say(told(error), NO_ANSWER)
     except Mistaken as error:
@@ -131,6 +142,8 @@ def _say(text: str, code: int) -> int:
 
 def told(error: DatamillError) -> str:
     """What the server said, once and in the words of this program, and what to do about it."""
+    if isinstance(error, Unavailable) and AWAY.search(error.message):
+        return "the service that answers this is away, perhaps only starting again: `datamill status` shows how it is"
     text = _plain(error.message)
     return f"{text}{_next(error, text)}"
 
@@ -168,11 +181,14 @@ def _where(missing: re.Match[str]) -> str:
 
 def _next(error: DatamillError, text: str) -> str:
     if isinstance(error, Unavailable) and "no datamill answers" in text:
-        return "; start one with `datamill up`, or say where it is with --address or DATAMILL_ADDRESS"
+        if f"answers at {DEFAULT_ADDRESS}" in text and not os.environ.get("DATAMILL_ADDRESS"):
+            return f", and no instance is running on {home()}; start one with `datamill up`, {ELSEWHERE}"
+        return f"; start one with `datamill up`, {ELSEWHERE}"
     if isinstance(error, NotFound):
         for words, noun in MISSING:
             if missing := words.search(text):
-                return f"; `datamill list {noun}{_where(missing)}` shows what there is"
+                near = "".join(f' did you mean "{name}"?' for name in getattr(error, "__notes__", ()))
+                return f";{near} `datamill list {noun}{_where(missing)}` shows what there is"
     if isinstance(error, Unsupported):
         return " (this server does not offer it)"
     return ""

@@ -15,8 +15,10 @@ import click
 
 from datamill import names
 from datamill.cli import joining
+from datamill.cli.meaning import nearest
 from datamill.cli.output import Raw
 from datamill.client import Client
+from datamill.errors import NotFound
 from datamill.names import DEFAULT_PROJECT
 from datamill.transport import DEFAULT_ADDRESS
 from datamill.wire import pps_v2_pb2 as pps
@@ -105,6 +107,10 @@ def command(group: click.Group, name: str) -> Callable[[Function], click.Command
             try:
                 with session.joining(f"{group.name} {name}"):
                     return function(session, **given)
+            except NotFound as error:
+                if near := nearest(session.client, error.message):
+                    error.add_note(near)
+                raise
             except BrokenPipeError as error:
                 raise ReaderLeft from error
             finally:

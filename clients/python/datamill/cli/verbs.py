@@ -26,6 +26,19 @@ INSTEAD = {  # what people type, and what it is called here
     "download": "get",
     "cat": "get file",
     "log": "logs",
+    "help": "--help",
+    "ps": "list job",
+    "kill": "stop",
+    "logs2": "find logs",
+    "loki": "find logs",
+    "completions": "completion",
+}
+NONE = {  # what pachctl has, and why it is not here
+    "kube-events": "datamill runs without Kubernetes, and has no events of it: `datamill status` shows the services, "
+    "`datamill list pipeline` and `datamill logs PIPELINE --master` what becomes of pipelines",
+    "auth": "there is no authentication yet",
+    "port-forward": "the gateway is the one address, `datamill status` shows it; --address names another",
+    "config": "DATAMILL_ADDRESS and DATAMILL_PROJECT, or --address and --project, say where and in what",
 }
 
 
@@ -35,7 +48,8 @@ ALONE = {  # commands that are a verb and no noun
     "status": "instance",
     "doctor": "instance",
     "version": "instance",
-    "logs": "work.logs",
+    "completion": "completion",
+    "logs": "logs.reading",
     "gc": "upkeep",
     "scrub": "upkeep",
     "backup": "upkeep",
@@ -64,7 +78,7 @@ NOUNS = {  # the modules that hold a verb's commands
     "copy": "data.files",
     "glob": "data.files",
     "diff": "data.files",
-    "find": "data.commits",
+    "find": "data.commits logs.finding",
     "wait": "data.commits work.jobs",
     "drop": "data.commits",
     "squash": "data.commits",
@@ -109,6 +123,8 @@ class Words(click.Group):
         return super().resolve_command(ctx, args)
 
     def _meant(self, ctx: click.Context, program: str, spoken: str, word: str) -> str:
+        if why := NONE.get(spoken):
+            return f": {why}"
         if instead := INSTEAD.get(spoken):
             return f"; did you mean `{program} {instead}`?"
         known = self.list_commands(ctx)
@@ -126,6 +142,7 @@ class Root(Words):
 
 
 @click.group(cls=Root, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="datamill", message="%(version)s")
 @with_where
 def root(**_where: str | None) -> None:
     """Versioned data, and pipelines over what changed.
@@ -163,7 +180,7 @@ get = verb("get", "Read files.")
 copy = verb("copy", "Copy files within the server.")
 glob = verb("glob", "Find files by pattern.")
 diff = verb("diff", "Compare files.")
-find = verb("find", "Find the commits that touched a file.")
+find = verb("find", "Find the commits that touched a file, or lines in logs.")
 wait = verb("wait", "Wait for a commit or a job.")
 drop = verb("drop", "Remove the newest commit together with what it wrote.")
 squash = verb("squash", "Remove a commit and keep what it wrote.")

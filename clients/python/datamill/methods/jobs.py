@@ -8,6 +8,7 @@ from google.protobuf.duration_pb2 import Duration
 from datamill import names
 from datamill.transport import Calls, patiently
 from datamill.wire import explain_v1_pb2 as explain
+from datamill.wire import logs_pb2
 from datamill.wire import pfs_v2_pb2 as pfs
 from datamill.wire import pps_v2_pb2 as pps
 
@@ -126,6 +127,13 @@ class Jobs(Calls):
             if job is not None:
                 request.datum.job.CopyFrom(names.job(job))
         return self.stream(self.pps.GetLogs, request)
+
+    def query_logs(
+        self, query: logs_pb2.LogQuery, filter: logs_pb2.LogFilter | None = None, *, follow: bool = False
+    ) -> Iterator[logs_pb2.LogMessage]:
+        """Lines that a query asks for and a filter keeps, in the order of their times."""
+        request = logs_pb2.GetLogsRequest(query=query, filter=filter, tail=follow)
+        return (reply.log for reply in self.stream(self.log_lines.GetLogs, request))
 
 
 def _duration(length: timedelta | None) -> Duration | None:

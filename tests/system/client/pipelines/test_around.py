@@ -138,8 +138,14 @@ def test_why_a_datum_ran_and_what_a_job_waits_for(line: CommandLine, repo: str) 
     said = line.ok("explain", "datum", f"{name}@master", datum).out
     assert f"content changed: {repo}:/a" in said
     assert "Held against:" in said
+    assert [line.ok("explain", "datum", f"{name}@master", other).out for other in ("/a", datum[:9])] == [said, said]
+    nothing = line.run("inspect", "datum", f"{name}@master", "/b")
+    assert (nothing.code, f"is or reads /b; `datamill list datum {name}@" in nothing.err) == (1, True)
     ended = line.ok("why", "job", f"{name}@master").out
     assert ended.count("\n") == 1
+    line.ok("stop", "pipeline", name)
+    assert f"`datamill start pipeline {name}` lets it go on\n" in line.ok("why", "job", f"{name}@master").out
+    line.ok("start", "pipeline", name)
     line.ok("start", "commit", f"{repo}@master")
     eventually(lambda: "input open" in line.run("why", "job", f"{name}@master").out, "a job that waits")
     waiting = line.ok("why", "job", f"{name}@master", "--raw").objects[0]

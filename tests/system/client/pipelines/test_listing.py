@@ -73,6 +73,9 @@ def test_versions_as_they_were(line: CommandLine, repo: str) -> None:
     assert [(info["version"], info["details"]["transform"]["cmd"]) for info in then] == [("1", ["true"])]
     assert len(line.ok("list", "job", "-p", name, "--history", "none", "--raw").objects) == 1
     assert len(line.ok("list", "job", "-p", name, "--history", "all", "--raw").objects) == 3
+    assert len(line.ok("list", "job", name, "--raw").objects) == 3
+    near = line.run("list", "job", name[:-1])
+    assert (near.code, f'did you mean "{name}"? `datamill list pipeline` shows' in near.err) == (1, True)
     newest = [info["job"]["pipeline"]["name"] for info in line.ok("list", "job", "--history", "none", "--raw").objects]
     assert newest.count(name) == 1
     line.ok("delete", "pipeline", name)
@@ -93,6 +96,7 @@ def test_jobs_of_one_change_are_stopped_together(line: CommandLine, repo: str) -
         ]
 
     eventually(lambda: of_change() == ["CLAIMED"] * 2, "work in flight")
+    assert line.ok("list", "task").out.count(id) == 2
     wanted = f"{repo}\n├─ {first} [running]\n└─ {second} [running]\n"
     eventually(lambda: wanted in line.ok("draw", "pipeline").out, "both running")
     line.ok("stop", "job", id)

@@ -4,7 +4,7 @@ import grpc
 import pytest
 
 from datamill.cli.main import told
-from datamill.errors import KINDS, Failed
+from datamill.errors import KINDS, Failed, Unavailable
 
 ID = "0123456789ab4def0123456789abcdef"
 NOT_FOUND, UNKNOWN = grpc.StatusCode.NOT_FOUND, grpc.StatusCode.UNKNOWN
@@ -62,6 +62,21 @@ def test_what_is_missing_is_said_once(said: str, ours: str) -> None:
     assert told(KINDS[NOT_FOUND](said, NOT_FOUND)) == ours
 
 
+def test_what_was_probably_meant_is_said_where_something_is_missing() -> None:
+    error = KINDS[NOT_FOUND]("repo default/imags not found", NOT_FOUND)
+    error.add_note("images")
+    assert (
+        told(error) == 'repo default/imags not found; did you mean "images"? `datamill list repo` shows what there is'
+    )
+
+
+def test_the_words_of_the_gateway_are_not_shown() -> None:
+    said = "upstream connect error or disconnect/reset before headers. reset reason: remote connection failure"
+    assert told(Unavailable(said, grpc.StatusCode.UNAVAILABLE)) == (
+        "the service that answers this is away, perhaps only starting again: `datamill status` shows how it is"
+    )
+
+
 @pytest.mark.parametrize(
     ("said", "ours"),
     [
@@ -85,7 +100,7 @@ def test_what_is_missing_is_said_once(said: str, ours: str) -> None:
             f"cannot drop commit default/a@{ID}, which others were made from: -r removes these, too",
         ),
         (
-            'branch "b" cannot be deleted because it\'s in the direct provenance of [default/c@d]',
+            'branch "b" cannot be deleted because it\'s in the direct provenance of [default/c@d default/c.meta@d]',
             'branch "b" cannot be deleted because [default/c@d] derive from it; -f deletes it nevertheless',
         ),
         (

@@ -156,6 +156,14 @@ resourceLimits: {cpu: lots}
     assert all(re.fullmatch(r"could not unmarshal {.* as CreatePipelineRequest", line) for line in told[-2:])
 
 
+def test_a_document_that_cannot_be_read_hides_no_mistake_of_others() -> None:
+    text = "pipeline: {name: a}\ntrasnform: {}\n---\npipeline: {name: b}\n  input: {}\n"
+    first, second, _ = mistakes(text)
+    assert first.startswith('a.yaml:2: unexpected field "trasnform" in the spec')
+    assert second.startswith("a.yaml:5: malformed pipeline spec: ")
+    assert second.endswith("; is the indentation right?")
+
+
 def test_what_the_protocol_takes_is_taken() -> None:
     text = """pipeline: {name: a}
 parallelism_spec: {constant: "5"}

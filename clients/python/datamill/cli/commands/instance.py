@@ -4,6 +4,7 @@ The instance itself belongs to the servers, which are installed on their own: th
 """
 
 import importlib
+import sys
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as installed
 from pathlib import Path
@@ -75,7 +76,10 @@ def up(
     """Start a datamill on this machine."""
     found = servers()
     choices = {"listen": listen, "database_url": database_url, "store": store, "origins": origins}
-    return found.up(data_dir or home(), port, detach, **choices)
+    code = found.up(data_dir or home(), port, detach, **choices)
+    if code == 0 and data_dir is not None and data_dir.absolute() != home().absolute():
+        sys.stderr.write(f"datamill: other commands find it after `export DATAMILL_HOME={data_dir.absolute()}`\n")
+    return code
 
 
 @verbs.root.command("down")

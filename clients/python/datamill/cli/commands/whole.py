@@ -1,5 +1,7 @@
 """Commands about everything there is: `fsck`, `delete all` and `list task`."""
 
+from itertools import chain
+
 import click
 
 from datamill import names
@@ -7,6 +9,8 @@ from datamill.cli import verbs
 from datamill.cli.output import Raw, emit, listing
 from datamill.cli.session import RAW, Session, Unsuccessful, command
 from datamill.wire import taskapi_pb2 as tasks
+
+SERVICES = ["pps", "pfs"]
 
 
 @command(verbs.root, "fsck")
@@ -41,13 +45,15 @@ def delete_all(session: Session, yes: bool) -> None:
 
 
 @command(verbs.list_, "task")
-@click.argument("service", type=click.Choice(["pps", "pfs"]))
+@click.argument("service", type=click.Choice(SERVICES), required=False)
 @click.option("-n", "--namespace", default="", help="Only of this kind of work, for example preprocessing.")
 @click.option("-g", "--group", default="", help="Only of this group in it, for example a job's id.")
 @RAW
-def list_task(session: Session, service: str, namespace: str, group: str, raw: Raw) -> None:
-    """List the pieces of work in flight: of jobs (pps), or of merging and compacting files (pfs)."""
-    found = session.client.list_tasks(service, namespace=namespace, group=group)
+def list_task(session: Session, service: str | None, namespace: str, group: str, raw: Raw) -> None:
+    """List the pieces of work in flight: of jobs (pps), of merging and compacting files (pfs), or both."""
+    client = session.client
+    asked = [service] if service else SERVICES
+    found = chain.from_iterable(client.list_tasks(one, namespace=namespace, group=group) for one in asked)
     listing(found, ("ID", "NAMESPACE", "GROUP", "STATE"), _task_row, raw=raw)
 
 

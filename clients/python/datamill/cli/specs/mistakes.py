@@ -18,5 +18,6 @@ class Mistaken(Invalid):
 
     def __init__(self, source: str, mistakes: list[Mistake], after: tuple[str, ...] = ()) -> None:
         """source: what the document is called, for example its file. after: what else is to be said."""
+        self.mistakes = tuple(mistakes)
         self.lines = [*(f"{source}:{one.line}: {one.text}" for one in mistakes), *after]
         super().__init__("\n".join(self.lines))

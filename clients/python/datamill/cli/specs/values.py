@@ -49,13 +49,19 @@ class Placed:
 
 
 def documents(text: str, source: str, mistakes: list[Mistake]) -> list[Placed]:
-    """The documents of a text; empty ones behind another are left out. Raises Mistaken for what is no YAML at all.
+    """The documents of a text; empty ones behind another are left out. Raises Mistaken when there is none but what is
+    no YAML at all.
 
-    Values that are not allowed are noted in `mistakes` and stand as None.
+    Values that are not allowed are noted in `mistakes` and stand as None; documents that cannot be read are noted.
     """
     found: list[Placed] = []
     for piece in _pieces(text):
-        found += _documents(piece, source, mistakes)
+        try:
+            found += _documents(piece, source, mistakes)
+        except Mistaken as error:
+            mistakes += error.mistakes
+    if not found and mistakes:
+        raise Mistaken(source, mistakes)
     return [one for one in found if one.value is not None or len(found) == 1]
 
 
@@ -97,7 +103,7 @@ def _documents(text: str, source: str, mistakes: list[Mistake]) -> list[Placed]:
                 words = f"{MALFORMED}: aliases (*{event.anchor}) are not supported"
                 aliases.append(Mistake(event.start_mark.line + 1, words))
         if aliases:
-            raise Mistaken(source, mistakes + aliases)
+            raise Mistaken(source, aliases)
         nodes = list(yaml.compose_all(text, Loader=yaml.SafeLoader))
         return [_value(node, mistakes) for node in nodes if node is not None]
     except yaml.YAMLError as error:
@@ -118,7 +124,8 @@ def _unreadable(text: str, error: yaml.YAMLError) -> Mistake:
             return Mistake(1, f"{MALFORMED}: {TOO_DEEP}")
     if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
         mark = error.problem_mark
-        return Mistake(mark.line + 1, f"{MALFORMED}: {error.problem}, column {mark.column + 1}")
+        hint = "; is the indentation right?" if "<block end>" in (error.problem or "") else ""
+        return Mistake(mark.line + 1, f"{MALFORMED}: {error.problem}, column {mark.column + 1}{hint}")
     at = getattr(error, "position", 0)
     return Mistake(text.count("\n", 0, at) + 1, f"{MALFORMED}: {' '.join(str(error).split())}")
 

@@ -1,6 +1,8 @@
 """Commands about datums, and the one by which user code asks for its next."""
 
 import os
+import re
+from itertools import islice
 
 import click
 import grpc
@@ -19,6 +21,8 @@ from datamill.wire import worker_pb2 as worker
 from datamill.wire import worker_pb2_grpc
 
 PORT = "PPS_WORKER_GRPC_PORT"
+SHOWN = 5  # datums in a sentence
+DATUM_ID = re.compile(r"[0-9a-f]{64}")
 
 
 @command(verbs.list_, "datum")
@@ -46,22 +50,30 @@ def list_datum(
 
 @command(verbs.inspect, "datum")
 @click.argument("job")
-@click.argument("id")
+@click.argument("datum", metavar="ID|/PATH")
 @RAW
-def inspect_datum(session: Session, job: str, id: str, raw: Raw) -> None:
-    """Show the datum ID of a job, PIPELINE@JOB_ID."""
+def inspect_datum(session: Session, job: str, datum: str, raw: Raw) -> None:
+    """Show a datum of a job (PIPELINE@JOB_ID or PIPELINE@BRANCH).
+
+    It is named by its ID, how that begins, or a path that it reads.
+    """
     client = session.client
-    found = client.inspect_datum(session.job(job), id)
+    asked = session.job(job)
+    found = client.inspect_datum(asked, _datum(session, asked, datum))
     one(found, lambda info: _fields(info) + reasons.of_datum(client, info), raw=raw)
 
 
 @command(verbs.explain, "datum")
 @click.argument("job")
-@click.argument("id")
+@click.argument("datum", metavar="ID|/PATH")
 @RAW
-def explain_datum(session: Session, job: str, id: str, raw: Raw) -> None:
-    """Say why the datum ID ran in a job (PIPELINE@JOB_ID or PIPELINE@BRANCH), was skipped, or failed."""
-    found = session.client.explain_datum(session.job(job), id)
+def explain_datum(session: Session, job: str, datum: str, raw: Raw) -> None:
+    """Say why a datum ran in a job (PIPELINE@JOB_ID or PIPELINE@BRANCH), was skipped, or failed.
+
+    It is named by its ID, how that begins, or a path that it reads.
+    """
+    asked = session.job(job)
+    found = session.client.explain_datum(asked, _datum(session, asked, datum))
     if raw:
         raw.emit(found)
         return
@@ -94,6 +106,27 @@ def next_datum(error: str) -> None:
             worker_pb2_grpc.WorkerStub(channel).NextDatum(worker.NextDatumRequest(error=error), wait_for_ready=True)
         except grpc.RpcError as refused:
             raise translated(refused, address) from refused
+
+
+def _datum(session: Session, job: pps.Job, said: str) -> str:
+    """The id of the datum that is meant. Raises Unsuccessful unless it is one."""
+    if DATUM_ID.fullmatch(said):
+        return said
+    shown = names.shown_job(job)
+    fits = (info for info in session.client.list_datums(job) if _is_meant(info, said))
+    found = list(islice(fits, SHOWN + 1))
+    if len(found) == 1:
+        return found[0].datum.id
+    if not found:
+        raise Unsuccessful(f"no datum of {shown} is or reads {said}; `datamill list datum {shown}` shows them")
+    some = ", ".join(info.datum.id[:12] for info in found[:SHOWN]) + (", …" if len(found) > SHOWN else "")
+    raise Unsuccessful(f"several datums of {shown} are or read {said}: {some}; say which")
+
+
+def _is_meant(info: pps.DatumInfo, said: str) -> bool:
+    if said.startswith("/"):
+        return any(file.file.path == said for file in info.data)
+    return info.datum.id.startswith(said)
 
 
 def _input(session: Session, source: str) -> pps.Input:

@@ -1,4 +1,4 @@
-"""Commands about jobs. Elsewhere: their datums (datums.py), and what their code printed (logs.py)."""
+"""Commands about jobs. Elsewhere: their datums (datums.py), and what their code printed (commands/logs/)."""
 
 import sys
 import time
@@ -36,7 +36,7 @@ def inspect_job(session: Session, job: str, raw: Raw) -> None:
 
 
 @command(verbs.list_, "job")
-@click.argument("id", required=False)
+@click.argument("what", required=False, metavar="[ID|PIPELINE]")
 @click.option("-p", "--pipeline", help="Only of this pipeline.")
 @click.option("-i", "--input", "inputs", multiple=True, metavar="COMMIT", help="Only those that read this; repeatable.")
 @click.option("--state", "states", multiple=True, metavar="STATE", help="Only in this state; repeatable.")
@@ -47,7 +47,7 @@ def inspect_job(session: Session, job: str, raw: Raw) -> None:
 @RAW
 def list_job(
     session: Session,
-    id: str | None,
+    what: str | None,
     pipeline: str | None,
     inputs: tuple[str, ...],
     states: tuple[str, ...],
@@ -57,12 +57,14 @@ def list_job(
     everywhere: bool,
     raw: Raw,
 ) -> None:
-    """List changes and how their jobs did, the jobs of one change (ID), or of a pipeline (-p)."""
+    """List changes and how their jobs did, the jobs of one change (ID), or of a pipeline."""
     client = session.client
     projects = () if everywhere else (session.project,)
+    if what is not None and pipeline is not None:
+        raise click.UsageError("either an ID, or one pipeline")
+    id = what if what is not None and names.is_id(what) else None
+    pipeline = what if id is None and pipeline is None else pipeline
     if id is not None:
-        if not names.is_id(id):
-            raise click.UsageError(f"{id!r} is not a job id (32 hex digits); for a pipeline's jobs use -p {id}")
         if others := _said(pipeline=pipeline, input=inputs, state=states, expand=expand, history=history):
             raise click.UsageError(f"cannot specify {others} when listing the jobs of one change")
         listing(client.inspect_job_set(id.lower()), HEADERS, _row, raw=raw)
@@ -128,13 +130,18 @@ def delete_job(session: Session, job: str) -> None:
 @RAW
 def why_job(session: Session, job: str, raw: Raw) -> None:
     """Say what a job (PIPELINE@ID or PIPELINE@BRANCH) is waiting for, and since when."""
-    found = session.client.why_job(session.job(job))
+    client = session.client
+    asked = session.job(job)
+    found = client.why_job(asked)
     if raw:
         raw.emit(found)
         return
     emit(found.sentence)
     if found.waits:
         listing(found.waits, ("WAITS FOR", "WHAT", "SINCE"), _wait_row, raw=raw)
+    elif client.inspect_pipeline(asked.pipeline, details=False).stopped:
+        name = names.shown_pipeline(asked.pipeline)
+        emit(f"{name} is stopped, and changes since then wait: `datamill start pipeline {name}` lets it go on")
 
 
 def _said(**options: object) -> str:

@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 
 import click
 from google.protobuf.json_format import ParseDict
@@ -10,12 +11,15 @@ from google.protobuf.json_format import ParseDict
 from datamill import names
 from datamill.cli import verbs
 from datamill.cli.commands.work.states import filter_of
-from datamill.cli.output import Raw, emit, enum_word, listing, one, when
+from datamill.cli.output import Raw, emit, enum_word, length_of, listing, one, when
 from datamill.cli.session import EVERYWHERE, RAW, Session, command
+from datamill.client import Client
+from datamill.errors import Unsupported
 from datamill.names import shown_pipeline
 from datamill.wire import pps_v2_pb2 as pps
 
 REPROCESS = click.option("--reprocess", is_flag=True, help="Run every datum again, not only new ones.")
+EVERY_JOB = "every_job"
 FAILED = (pps.PIPELINE_FAILURE, pps.PIPELINE_CRASHING)
 HEADERS = ("NAME", "VERSION", "INPUT", "CREATED", "STATE / LAST JOB", "DESCRIPTION")
 
@@ -70,6 +74,8 @@ def list_pipeline(
         return
     bad: list[str] = []
     listing(_noted(found, bad), HEADERS, _row, raw=written if raw else Raw.NO)
+    if not raw and not history_of(history) and not at and pipeline is None:
+        _alerts_told(session.client, "" if everywhere else session.project)
     if bad and not raw:
         sys.stderr.write(f"datamill: in trouble: {', '.join(bad)}; `datamill inspect pipeline {bad[0]}` says why\n")
 
@@ -180,11 +186,20 @@ def _row(info: pps.PipelineInfo) -> tuple[str, ...]:
     )
 
 
+def _alerts_told(client: Client, project: str) -> None:
+    """Say which pipelines something is to be said about. Servers that cannot tell are passed over."""
+    with suppress(Unsupported):
+        for info in client.check_status(project):
+            for alert in info.alerts:
+                sys.stderr.write(f"datamill: alert: {alert}\n")
+
+
 def _fields(info: pps.PipelineInfo) -> list[tuple[str, str]]:
     details = info.details
     return [
         ("Name", shown_pipeline(info.pipeline)),
         ("Version", str(info.version)),
+        ("Kind", enum_word(pps.PipelineInfo.PipelineType.Name(info.type), "PIPELINE_TYPE_") if info.type else ""),
         ("Description", details.description),
         ("State", state_of(info)),
         ("Stopped", "yes" if info.stopped else ""),
@@ -196,9 +211,30 @@ def _fields(info: pps.PipelineInfo) -> list[tuple[str, str]]:
         ("Command", " ".join(details.transform.cmd)),
         ("Stdin", "\n".join(details.transform.stdin)),
         ("Image", details.transform.image),
-        ("Workers", f"{details.workers_available} of {details.workers_requested or info.parallelism}"),
-        ("Datum tries", str(details.datum_tries) if details.datum_tries else ""),
+        *_of_running(info),
         ("Created", when(details.created_at)),
         ("Updated", when(details.updated_at) if details.HasField("updated_at") else ""),
+        ("All of it", f"datamill inspect pipeline {shown_pipeline(info.pipeline)} --raw -o yaml"),
         *((f"Metadata {key}", value) for key, value in sorted(info.metadata.items())),
+    ]
+
+
+def _of_running(info: pps.PipelineInfo) -> list[tuple[str, str]]:
+    """How its code is run, where that is not as it always is."""
+    details, transform = info.details, info.details.transform
+    service = details.service
+    served = f"{service.ip or 'localhost'}:{service.external_port}, leads to port {service.internal_port}"
+    workers = f"{details.workers_available} of {details.workers_requested or info.parallelism}"
+    return [
+        ("Error command", " ".join(transform.err_cmd)),
+        ("Secrets", ", ".join(secret.name for secret in transform.secrets)),
+        ("Batching", "yes" if transform.datum_batching else ""),
+        ("Serves at", served if details.HasField("service") else ""),
+        ("Copied to", details.egress.URL or details.egress.object_storage.url or details.egress.sql_database.url),
+        ("Workers", workers + (", none while idle" if details.autoscaling else "")),
+        ("Datum tries", str(details.datum_tries) if details.datum_tries else ""),
+        ("Datum timeout", length_of(details.datum_timeout) if details.HasField("datum_timeout") else ""),
+        ("Job timeout", length_of(details.job_timeout) if details.HasField("job_timeout") else ""),
+        ("Reprocess", details.reprocess_spec if details.reprocess_spec == EVERY_JOB else ""),
+        ("Waiting work", str(details.unclaimed_tasks) if details.unclaimed_tasks else ""),
     ]

@@ -3,6 +3,7 @@
 import json
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -24,6 +25,7 @@ JSONNET = click.option("--jsonnet", "template", metavar="PATH|URL|-", help="A te
 ARGUMENTS = click.option("--arg", "arguments", multiple=True, metavar="NAME=TEXT", help="For --jsonnet; repeatable.")
 REPROCESS = click.option("--reprocess", is_flag=True, help="Run every datum again, not only new ones.")
 DRY_RUN = click.option("--dry-run", is_flag=True, help="Print the spec with defaults merged in; change nothing.")
+EDITORS = ("vim", "vi", "nano")
 FORM = click.option("-o", "--output", "form", type=click.Choice(["json", "yaml"]), help="How --dry-run prints. [json]")
 
 
@@ -77,7 +79,7 @@ def validate_pipeline(session: Session, source: str | None) -> None:
 
 @command(verbs.edit, "pipeline")
 @click.argument("pipeline")
-@click.option("--editor", metavar="PROGRAM", help="What to edit with. [default: EDITOR, or vim]")
+@click.option("--editor", metavar="PROGRAM", help="What to edit with. [default: VISUAL, EDITOR, or vim, vi, nano]")
 @click.option("-o", "--output", "form", type=click.Choice(["json", "yaml"]), default="json", help="How to write it.")
 @REPROCESS
 def edit_pipeline(session: Session, pipeline: str, editor: str | None, form: str, reprocess: bool) -> None:
@@ -105,7 +107,7 @@ def edit_pipeline(session: Session, pipeline: str, editor: str | None, form: str
 
 
 def _edited(editor: str | None, path: str, before: dict[str, object]) -> Read:
-    program = editor or os.environ.get("EDITOR") or "vim"
+    program = editor or os.environ.get("VISUAL") or os.environ.get("EDITOR") or _first_editor()
     try:
         done = subprocess.run([*shlex.split(program), path], check=False).returncode
     except OSError as error:
@@ -118,6 +120,10 @@ def _edited(editor: str | None, path: str, before: dict[str, object]) -> Read:
     if _project(found[0].spec["pipeline"]) != _project(before):
         raise Unsuccessful("may not change project name")
     return found[0]
+
+
+def _first_editor() -> str:
+    return next(filter(shutil.which, EDITORS), EDITORS[0])
 
 
 def _project(pipeline: dict[str, object]) -> str:

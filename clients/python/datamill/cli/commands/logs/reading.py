@@ -1,4 +1,7 @@
-"""`datamill logs`: what the user's code printed, or the workers' own words, while it happens or afterwards."""
+"""`datamill logs`: what the user's code printed, or the workers' own words, while it happens or afterwards.
+
+Elsewhere: lines by their text (finding.py); what may break off while it follows (cli/following.py).
+"""
 
 import re
 import sys

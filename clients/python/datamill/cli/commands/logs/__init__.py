@@ -1,0 +1,1 @@
+"""Commands that read logs: in order, or by what stands in them."""
