@@ -114,6 +114,19 @@ def test_join(told: Told) -> None:
     assert "To Dora" in line.ok("get", "file", "letters@master:/dust_reader-99.txt").out
 
 
+def test_clock(told: Told) -> None:
+    example = told("clock")
+    assert "goats: 2\nsheep: 3\n" in (example.folder / "told").read_text()
+    line = example.line
+    jobs = len(line.ok("list", "job", "census", "--raw").objects)
+    line.ok("put", "file", "herd@master:/geese", stdin="Fay\n")
+    line.ok("wait", "commit", "herd@master")
+    assert len(line.ok("list", "job", "census", "--raw").objects) == jobs
+    line.ok("run", "cron", "census")
+    line.ok("wait", "commit", "census@master")
+    assert line.ok("get", "file", "census@master:/census.txt").out == "geese: 1\ngoats: 2\nsheep: 3\n"
+
+
 def test_spout(told: Told) -> None:
     example = told("spout")
     highest = (example.folder / "told").read_text()
