@@ -24,6 +24,7 @@ from services.worker.inputs.prefetch import Gone, Prefetch
 from services.worker.inputs.sources import Store
 from services.worker.lease import LeaseKeeper
 from services.worker.outputs.entries import Entries
+from services.worker.outputs.meta import Documents
 from services.worker.outputs.packing import Packing
 from services.worker.serving.server import Server
 from services.worker.standing.services import stand
@@ -113,7 +114,8 @@ class SetRunner:
         outputs, meta = Entries(scratch.spool("")), Entries(scratch.spool(""))
         try:
             named = self._named(datum_set) if self.bench.spec.names_inputs else ""
-            hand = SetInHand(datum_set, span, prefetch, packing, outputs, meta, NameBudget(), named)
+            documents = Documents(self.bench.spec, datum_set)
+            hand = SetInHand(datum_set, span, prefetch, packing, outputs, meta, documents, NameBudget(), named)
             batching = self.bench.spec.batching
             if self.bench.spec.service:
                 stand(self.bench, hand)

@@ -5,9 +5,7 @@ A call waits until it is answered, until the user code that made it has been kil
 
 import threading
 from collections import deque
-from collections.abc import Sequence
 
-from datamill.wire import worker_pb2 as wire
 from services.worker.serving.http2 import CANCELLED, Call
 
 
@@ -22,8 +20,8 @@ class Asked:
     def over(self) -> bool:
         return self._call.over
 
-    def answer(self, env: Sequence[str]) -> None:
-        self._call.reply(wire.NextDatumResponse(env=env).SerializeToString())
+    def answer(self, message: bytes) -> None:
+        self._call.reply(message)
 
     def drop(self) -> None:
         """There will be no answer: whoever asked has been killed."""

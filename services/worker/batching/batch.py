@@ -51,8 +51,8 @@ class Batch:
         try:
             while datum.wants_attempt:
                 why_not = self._ready()
-                env = datum.begin()
-                reason = why_not or self._attempt(datum, env)
+                datum.begin()
+                reason = why_not or self._attempt(datum)
                 if reason:
                     self._end_process()
                 datum.end(reason, quiet=not reason)
@@ -79,13 +79,13 @@ class Batch:
             raise Gone(ended.reason)
         raise Trouble(f"user code ended before it asked for a datum: {ended.reason}")
 
-    def _attempt(self, datum: DatumRun, env: list[str]) -> str:
+    def _attempt(self, datum: DatumRun) -> str:
         """Answer the call that waits, and wait for the next. Returns why the attempt failed, or ""."""
         assert self._process is not None
         assert self._call is not None
         self._process.hear(datum.output)
         call, self._call = self._call, None
-        call.answer(env)
+        call.answer(datum.answer)
         ended = self._next_event(self._process, datum.deadline)
         if ended is not None:
             return datum.judged(ended) or "user code exited prematurely"

@@ -36,7 +36,7 @@ class DatumRun:
         self._index = index
         self._datum = hand.datum_set.datums[index]
         self._span = hand.span.child()
-        self._log_context = LogContext(self._span, self._attributes())
+        self._log_context: LogContext | None = None  # made when there is something to log
         self.output = OutputLog(self._emit, limit_bytes=bench.log_limit_bytes)
         self.deadline: float | None = None
         self._began = self._attempt_began = now()
@@ -53,8 +53,13 @@ class DatumRun:
         """Whether it has neither succeeded nor used up its tries."""
         return self._tries == 0 or (bool(self._outcome.reason) and self._tries < self._bench.spec.tries)
 
-    def begin(self) -> list[str]:
-        """Show the datum in /pfs. Returns its environment, KEY=VALUE. Raises Trouble, or Gone when the set is lost."""
+    @property
+    def answer(self) -> bytes:
+        """Its environment as a NextDatumResponse."""
+        return self._bench.rendered_env.answer + environment.as_answer(self._env)
+
+    def begin(self) -> None:
+        """Show the datum in /pfs. Raises Trouble, or Gone when the set is lost."""
         bench = self._bench
         if self._laid is None:
             self._laid = self._hand.prefetch.take(self._index)
@@ -74,7 +79,6 @@ class DatumRun:
         self.deadline = None if timeout is None else self._clock + timeout
         self._attempt_began = now()
         bench.activity.begin(Doing(self._hand.datum_set.job, self._datum, self._attempt_began))
-        return [*bench.rendered_env.lines, *(f"{key}={value}" for key, value in self._env)]
 
     def user_code(self) -> str:
         """Run the command for this datum alone. Returns why it failed, or ""."""
@@ -98,15 +102,17 @@ class DatumRun:
             self._close_pipes()
         self._outcome.reason = reason
         self._effort.process_ns = now() - self._attempt_began
-        self._trace("process", self._span.child(), self._span.span, self._attempt_began, reason)
+        if self._span.wanted:
+            self._trace("process", self._span.child(), self._span.span, self._attempt_began, reason)
 
     def result(self) -> work.DatumResult:
         """Take its outputs. Raises Trouble."""
         assert self._laid is not None
         taking = Taking(self._bench, self._hand, self._index, self._laid, self._effort, self._say)
         result = taking.result(self._outcome)
-        self._trace_download(self._laid)
-        self._trace("datum", self._span, self._hand.span.span, self._began, self._outcome.reason)
+        if self._span.wanted:
+            self._trace_download(self._laid)
+            self._trace("datum", self._span, self._hand.span.span, self._began, self._outcome.reason)
         return result
 
     def close(self) -> None:
@@ -188,11 +194,16 @@ class DatumRun:
             "datamill.data.hashes": tuple(item.digest.hex() for item in shown),
         }
 
+    def _context(self) -> LogContext:
+        if self._log_context is None:
+            self._log_context = LogContext(self._span, self._attributes())
+        return self._log_context
+
     def _emit(self, stream: str, lines: list[str]) -> None:
-        self._bench.exporter.lines(self._log_context, stream, lines)
+        self._bench.exporter.lines(self._context(), stream, lines)
 
     def _say(self, text: str) -> None:
-        self._bench.exporter.say(self._log_context, text)
+        self._bench.exporter.say(self._context(), text)
 
     def _trace_download(self, laid: LaidOut) -> None:
         attributes: dict[str, Attribute] = {"datamill.bytes": laid.size_bytes, "datamill.files": len(laid.files)}

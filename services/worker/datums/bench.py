@@ -10,6 +10,7 @@ from services.worker.inputs.prefetch import Prefetch
 from services.worker.inputs.scratch import Scratch
 from services.worker.outputs.collecting import BadOutput
 from services.worker.outputs.entries import Entries
+from services.worker.outputs.meta import Documents
 from services.worker.outputs.packing import Packing
 from services.worker.process import environment
 from services.worker.process.interrupt import Interrupt
@@ -64,5 +65,6 @@ class SetInHand:
     packing: Packing
     outputs: Entries
     meta: Entries
+    documents: Documents
     names: NameBudget
     file_set_id: str = ""  # of all inputs, where user code asks for it

@@ -8,13 +8,13 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from datamill.bulk.sending.stating import Blob
 from datamill.wire import content_v1_pb2 as content
 from datamill.wire import pps_v2_pb2 as pps
 from datamill.wire import work_v1_pb2 as work
 from services.worker.calls import Trouble
 from services.worker.datums.bench import Bench, SetInHand
 from services.worker.inputs.layout import LaidOut
-from services.worker.outputs import meta
 from services.worker.outputs.collecting import BadOutput, collect
 from services.worker.telemetry.spans import now
 
@@ -86,7 +86,7 @@ class Taking:
         bare = frozenset(item.name for item in self._datum.inputs if item.empty_files or item.lazy)
         stored = []
         for output in collect(self._bench.scratch, self._laid, bare):
-            what = output.known
+            what: content.Content | Blob | None = output.known
             if what is None:
                 what = self._stored(output.real, output.path)
                 self._effort.upload_bytes += what.size_bytes
@@ -98,7 +98,7 @@ class Taking:
                 hand.outputs.add(path, datum, what)
                 self._effort.outputs.append(path)
 
-    def _stored(self, real: str, path: str) -> content.Content:
+    def _stored(self, real: str, path: str) -> content.Content | Blob:
         try:
             try:
                 return self._hand.packing.add_file(real)
@@ -121,14 +121,14 @@ class Taking:
             kept = nothing if nothing is not None and name in empty else what
             hand.meta.add(f"/pfs/{datum}/{name}{path}", datum, kept)
         hand.meta.add(f"/pfs/{datum}/.env", datum, hand.packing.add(self._effort.env_file))
-        document = meta.document(self._bench.spec, hand.datum_set, self._index, result)
+        document = hand.documents.document(self._index, result)
         hand.meta.add(f"/meta/{datum}/meta", datum, hand.packing.add(document))
 
     def _stats(self) -> pps.ProcessStats:
         stats = pps.ProcessStats(
             download_bytes=self._laid.size_bytes + self._effort.lazy_bytes, upload_bytes=self._effort.upload_bytes
         )
-        stats.download_time.FromNanoseconds(max(self._laid.ended - self._laid.began, 0))
-        stats.process_time.FromNanoseconds(max(self._effort.process_ns, 0))
-        stats.upload_time.FromNanoseconds(max(self._effort.upload_ns, 0))
+        took = (self._laid.ended - self._laid.began, self._effort.process_ns, self._effort.upload_ns)
+        for duration, ns in zip((stats.download_time, stats.process_time, stats.upload_time), took, strict=True):
+            duration.seconds, duration.nanos = divmod(max(ns, 0), 1_000_000_000)
         return stats

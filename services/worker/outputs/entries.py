@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import grpc
 
-from datamill.bulk.sending.stating import Batch
+from datamill.bulk.sending.stating import Batch, Stated
 from datamill.wire import content_v1_pb2 as content
 from services.worker.calls import Patience, Peers, persist, trouble
 
@@ -22,7 +22,7 @@ class Entries:
         self._now = Batch()
         self.count = 0
 
-    def add(self, path: str, datum: str, what: content.Content) -> None:
+    def add(self, path: str, datum: str, what: Stated) -> None:
         self._now.add(path, what, datum)
         self.count += 1
         if self._now.full:

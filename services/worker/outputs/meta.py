@@ -16,47 +16,62 @@ from datamill.wire import work_v1_pb2 as work
 from services.worker.spec import WorkerSpec
 
 STATES = {pps.DatumState.SUCCESS: "PROCESSED", pps.DatumState.FAILED: "FAILED", pps.DatumState.RECOVERED: "RECOVERED"}
+_encoded = json.JSONEncoder(separators=(",", ":")).encode
 
 
-def document(spec: WorkerSpec, datum_set: work.DatumSet, index: int, result: work.DatumResult) -> bytes:
-    """The JSON document of the datum at `index` of the set."""
-    datum = datum_set.datums[index]
-    fields: dict[str, Any] = {
-        "job": {"pipeline": {"name": spec.pipeline, "project": {"name": spec.project}}, "id": datum_set.job.id},
-        "inputs": [_input(spec, item) for item in datum.inputs],
-        "hash": datum.hash,
-        "state": STATES[result.state],
-        "stats": _stats(result.stats),
-        "index": str(index),
-    }
-    if result.reason:
-        fields["reason"] = result.reason
-    if spec.image:
-        fields["imageId"] = spec.image
-    return json.dumps(fields, separators=(",", ":")).encode()
+class Documents:
+    """The JSON documents of one set's datums. What they have in common is encoded once: it is most of them."""
+
+    def __init__(self, spec: WorkerSpec, datum_set: work.DatumSet) -> None:
+        self._spec = spec
+        self._datums = datum_set.datums
+        self._commits: dict[bytes, tuple[str, str]] = {}
+        pipeline = {"name": spec.pipeline, "project": {"name": spec.project}}
+        self._job = _encoded({"pipeline": pipeline, "id": datum_set.job.id})
+        self._image = f',"imageId":{json.dumps(spec.image)}' if spec.image else ""
+
+    def document(self, index: int, result: work.DatumResult) -> bytes:
+        """The one of the datum at `index` of the set."""
+        datum = self._datums[index]
+        inputs = ",".join([self._input(item) for item in datum.inputs])
+        reason = f',"reason":{json.dumps(result.reason)}' if result.reason else ""
+        return (
+            f'{{"job":{self._job},"inputs":[{inputs}],"hash":{json.dumps(datum.hash)},'
+            f'"state":"{STATES[result.state]}","stats":{_stats(result.stats)},"index":"{index}"{reason}{self._image}}}'
+        ).encode()
+
+    def _input(self, item: work.DatumInput) -> str:
+        file, path = item.file, item.file.path
+        commit, branch = self._commit(file.commit)
+        kind = "DIR" if path.endswith("/") else "FILE"
+        return (
+            f'{{"fileInfo":{{"file":{{"commit":{commit},"path":{json.dumps(path)},'
+            f'"datum":{json.dumps(file.datum or "default")}}},"fileType":"{kind}","sizeBytes":"{item.size_bytes}",'
+            f'"hash":"{base64.b64encode(item.digest).decode()}"}},{self._declared(item, branch)}}}'
+        )
+
+    def _declared(self, item: work.DatumInput, branch: str) -> str:
+        """What the pipeline says of the input, without braces."""
+        declared = self._spec.inputs.get(item.name)
+        if declared is not None and declared.branch:
+            branch = declared.branch
+        fields: dict[str, Any] = {"joinOn": item.join_on, "groupBy": item.group_by, "branch": branch}
+        fields["emptyFiles"] = item.empty_files
+        if declared is not None:
+            fields |= {"outerJoin": declared.outer_join, "lazy": declared.lazy, "s3": declared.s3}
+            fields["reference"] = declared.reference
+        return _encoded({"name": item.name} | {key: value for key, value in fields.items() if value})[1:-1]
+
+    def _commit(self, commit: pfs.Commit) -> tuple[str, str]:
+        """Encoded, and the name of its branch."""
+        key = commit.SerializeToString()
+        made = self._commits.get(key)
+        if made is None:
+            made = self._commits[key] = _encoded(_commit_fields(commit)), commit.branch.name
+        return made
 
 
-def _input(spec: WorkerSpec, item: work.DatumInput) -> dict[str, Any]:
-    file = item.file
-    fields: dict[str, Any] = {
-        "fileInfo": {
-            "file": {"commit": _commit(file.commit), "path": file.path, "datum": file.datum or "default"},
-            "fileType": "DIR" if file.path.endswith("/") else "FILE",
-            "sizeBytes": str(item.size_bytes),
-            "hash": base64.b64encode(item.digest).decode(),
-        },
-        "name": item.name,
-    }
-    declared = spec.inputs.get(item.name)
-    branch = declared.branch if declared is not None and declared.branch else file.commit.branch.name
-    optional = {"joinOn": item.join_on, "groupBy": item.group_by, "branch": branch, "emptyFiles": item.empty_files}
-    if declared is not None:
-        flags = {"outerJoin": declared.outer_join, "lazy": declared.lazy, "s3": declared.s3}
-        optional |= flags | {"reference": declared.reference}
-    return fields | {key: value for key, value in optional.items() if value}
-
-
-def _commit(commit: pfs.Commit) -> dict[str, Any]:
+def _commit_fields(commit: pfs.Commit) -> dict[str, Any]:
     repo = commit.repo if commit.HasField("repo") else commit.branch.repo
     fields: dict[str, Any] = {
         "repo": {"name": repo.name, "type": repo.type, "project": {"name": repo.project.name}},
@@ -67,15 +82,13 @@ def _commit(commit: pfs.Commit) -> dict[str, Any]:
     return fields
 
 
-def _stats(stats: pps.ProcessStats) -> dict[str, str]:
-    return {
-        "downloadTime": _duration(stats.download_time),
-        "processTime": _duration(stats.process_time),
-        "uploadTime": _duration(stats.upload_time),
-        "downloadBytes": str(stats.download_bytes),
-        "uploadBytes": str(stats.upload_bytes),
-    }
+def _stats(stats: pps.ProcessStats) -> str:
+    return (
+        f'{{"downloadTime":"{_duration(stats.download_time)}","processTime":"{_duration(stats.process_time)}",'
+        f'"uploadTime":"{_duration(stats.upload_time)}","downloadBytes":"{stats.download_bytes}",'
+        f'"uploadBytes":"{stats.upload_bytes}"}}'
+    )
 
 
 def _duration(duration: Any) -> str:
-    return f"{duration.seconds + duration.nanos / 1e9:.9f}s"
+    return f"{duration.seconds}.{duration.nanos:09d}s"

@@ -15,6 +15,7 @@ from typing import TypeVar
 import grpc
 from blake3 import blake3
 
+from datamill.bulk.sending.stating import Blob
 from datamill.bulk.signed import NotGiven, Signed
 from datamill.wire import content_v1_pb2 as content
 from services.kit import packs
@@ -43,7 +44,7 @@ class Packing:
         self._signed = signed
         self._spool = spool
         self._patience = patience
-        self._known: dict[bytes, content.Extent] = {}
+        self._known: dict[bytes, content.Extent | Blob] = {}
         self._pack: _Pack | None = None
 
     def know(self, what: content.Content) -> None:
@@ -52,13 +53,12 @@ class Packing:
             for extent in what.extents:
                 self._known[extent.digest] = extent
 
-    def add(self, data: bytes) -> content.Content:
+    def add(self, data: bytes) -> Blob:
         """Content of at most BIG_FILE_BYTES. Raises Trouble."""
         digest = blake3(data).digest()
-        extents = [self._store(data, digest)] if data else []
-        return content.Content(size_bytes=len(data), digest=digest, extents=extents)
+        return self._store(data, digest) if data else Blob(0, digest)
 
-    def add_file(self, path: str) -> content.Content:
+    def add_file(self, path: str) -> content.Content | Blob:
         """The content of a file. Raises Trouble, or OSError when the file cannot be read."""
         handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         try:
@@ -96,16 +96,16 @@ class Packing:
             at = 0
             for length in packs.cut(data, last=not more):
                 piece = data[at : at + length]
-                made.extents.append(self._store(piece, blake3(piece).digest()))
+                made.extents.append(_extent(self._store(piece, blake3(piece).digest())))
                 at += length
             data = data[at:]
         made.digest = whole.digest()
         return made
 
-    def _store(self, data: bytes, digest: bytes) -> content.Extent:
+    def _store(self, data: bytes, digest: bytes) -> Blob:
         known = self._known.get(digest)
         if known is not None:
-            return known
+            return known if isinstance(known, Blob) else _blob(known)
         if self._pack is not None and self._pack.full:
             self.seal()
         if self._pack is None:
@@ -113,18 +113,11 @@ class Packing:
             self._pack = _Pack(
                 self._peers, place, self._patience, shared=self._shared, signed=self._signed, spool=self._spool
             )
-        blob = self._pack.add(data, digest)
-        extent = content.Extent(
-            pack_id=self._pack.id,
-            offset_bytes=blob.offset,
-            stored_bytes=blob.stored_bytes,
-            codec=blob.codec,
-            size_bytes=len(data),
-            digest=digest,
-        )
+        where = self._pack.add(data, digest)
+        blob = Blob(len(data), digest, self._pack.id, where.offset, where.stored_bytes, where.codec)
         if len(self._known) < KNOWN_LIMIT:
-            self._known[digest] = extent
-        return extent
+            self._known[digest] = blob
+        return blob
 
     def _start(self) -> content.StartPackResponse:
         request = content.StartPackRequest(pack_id=os.urandom(16))
@@ -133,6 +126,23 @@ class Packing:
             self._patience(),
             what="cannot start a pack",
         )
+
+
+def _blob(extent: content.Extent) -> Blob:
+    return Blob(
+        extent.size_bytes, extent.digest, extent.pack_id, extent.offset_bytes, extent.stored_bytes, extent.codec
+    )
+
+
+def _extent(blob: Blob) -> content.Extent:
+    return content.Extent(
+        pack_id=blob.pack_id,
+        offset_bytes=blob.offset_bytes,
+        stored_bytes=blob.stored_bytes,
+        codec=blob.codec,
+        size_bytes=blob.size_bytes,
+        digest=blob.digest,
+    )
 
 
 class _Pack:

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from datamill.wire import work_v1_pb2 as work
+from datamill.wire import worker_pb2 as wire
 from services.worker.spec import WorkerSpec
 
 # How the shim's own interpreter was started; user code may well be Python too.
@@ -43,13 +44,17 @@ class Rendered:
     """Variables in the forms in which every datum needs them; made once, for it is most of a datum's environment."""
 
     variables: Mapping[str, str]
-    lines: tuple[str, ...]
+    answer: bytes  # the beginning of a NextDatumResponse
     file: bytes
 
 
 def rendered(variables: Mapping[str, str]) -> Rendered:
-    lines = tuple(f"{key}={value}" for key, value in variables.items())
-    return Rendered(variables, lines, as_file(variables.items()))
+    return Rendered(variables, as_answer(variables.items()), as_file(variables.items()))
+
+
+def as_answer(variables: Iterable[tuple[str, str]]) -> bytes:
+    """A NextDatumResponse, or a part of one: parts of a message of one repeated field make a whole one together."""
+    return wire.NextDatumResponse(env=[f"{key}={value}" for key, value in variables]).SerializeToString()
 
 
 def of_set(datum_set: work.DatumSet) -> list[tuple[str, str]]:

@@ -1,6 +1,5 @@
 """Why running user code must stop now, told from other threads to the one that waits for it."""
 
-import contextlib
 import os
 import threading
 
@@ -13,6 +12,7 @@ class Interrupt:
         self.lost = threading.Event()  # the set is no longer ours: kill and forget
         self.reason = ""
         self._cancelled = False
+        self._told = False  # whether `fd` may be readable: looking whether it is costs more than remembering
         self._lock = threading.Lock()
 
     def lose(self, reason: str) -> None:
@@ -21,13 +21,13 @@ class Interrupt:
             if not self.lost.is_set():
                 self.reason = reason
                 self.lost.set()
-            os.eventfd_write(self.fd, 1)
+            self._tell()
 
     def cancel(self) -> None:
         """The present attempt is to fail; further tries follow."""
         with self._lock:
             self._cancelled = True
-            os.eventfd_write(self.fd, 1)
+            self._tell()
 
     def begin_attempt(self) -> None:
         """Forget a cancellation that came too late for the attempt it meant."""
@@ -47,6 +47,11 @@ class Interrupt:
     def cancelled(self) -> bool:
         return self._cancelled
 
+    def _tell(self) -> None:
+        self._told = True
+        os.eventfd_write(self.fd, 1)
+
     def _drain(self) -> None:
-        with contextlib.suppress(BlockingIOError):
+        if self._told:
+            self._told = False
             os.eventfd_read(self.fd)

@@ -9,7 +9,6 @@ import contextlib
 import os
 import select
 import signal
-import subprocess
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -86,7 +85,7 @@ class UserProcess:
         out, err = os.pipe2(os.O_CLOEXEC), os.pipe2(os.O_CLOEXEC)
         self._streams = {out[0]: "stdout", err[0]: "stderr"}
         try:
-            self._process: subprocess.Popen[bytes] = start(command, env, out[1], err[1])
+            self._pid = start(command, env, out[1], err[1])
         except BaseException:
             self._close_streams()
             raise
@@ -96,7 +95,7 @@ class UserProcess:
         for fd in self._streams:
             os.set_blocking(fd, False)
         self._open = set(self._streams)
-        self._pid_fd = os.pidfd_open(self._process.pid)
+        self._pid_fd = os.pidfd_open(self._pid)
         self._poll = select.poll()
         for fd in (self._pid_fd, interrupt.fd, *self._streams):
             self._poll.register(fd, select.POLLIN)
@@ -134,8 +133,8 @@ class UserProcess:
 
     def end(self) -> Ended:
         """Kill what is left of it. Returns how it would have ended by itself, if it did."""
-        kill_group(self._process.pid)
-        code = self._process.wait()
+        kill_group(self._pid)
+        code = os.waitstatus_to_exitcode(os.waitpid(self._pid, 0)[1])
         sweep()
         self._drain()
         self._close_streams()

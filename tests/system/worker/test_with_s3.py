@@ -116,6 +116,7 @@ def test_packs_are_sent_to_the_store_or_else_to_pfs(
     data = os.urandom(TARGET_BYTES + 3_000_000)
     (tmp_path / "big").write_bytes(data)
     made = packing.add_file(str(tmp_path / "big"))
+    assert isinstance(made, content.Content)
     packing.seal()
     assert not list(tmp_path.glob("pack*"))
     entries = content.PutEntriesRequest(entries=[content.Entry(path="/out", content=made)])

@@ -51,6 +51,26 @@ def test_exit_output_stdin_and_folder(bench: Bench, tmp_path: Path) -> None:
     assert sorted(bench.lines) == [("stderr", str(tmp_path)), ("stdout", "to be read")]
 
 
+@pytest.mark.parametrize("elsewhere", [False, True])  # commands start in one of two ways
+def test_it_ignores_no_signal_and_leads_its_own_session(bench: Bench, tmp_path: Path, elsewhere: bool) -> None:
+    script = "grep SigIgn /proc/self/status; test $(ps -o sid= -p $$) = $$"
+    assert bench.run("sh", "-c", script, cwd=str(tmp_path) if elsewhere else None).code == 0
+    ignored = int(bench.lines[0][1].split()[1], 16)
+    assert ignored & ~(0b11 << 31) == 0  # 32 and 33 are the C library's own, which it ignores in what it spawns
+
+
+def test_a_program_beside_the_worker_is_not_found_without_its_folder(bench: Bench, tmp_path: Path) -> None:
+    before = os.getcwd()
+    (tmp_path / "tool").write_text("#!/bin/sh\n")
+    (tmp_path / "tool").chmod(0o755)
+    os.chdir(tmp_path)
+    try:
+        assert "not found in PATH" in bench.run("tool").reason
+        assert bench.run("./tool").code == 0
+    finally:
+        os.chdir(before)
+
+
 def test_a_command_that_reads_nothing_is_fine_with_stdin(bench: Bench) -> None:
     assert bench.run("true", stdin="x" * 1_000_000).code == 0
 
