@@ -41,4 +41,14 @@ def too_long_up(pipeline: Pipeline, *, now: datetime) -> str:
     most = timedelta(seconds=float(expected.rstrip("s"))) if expected else timedelta()
     if since is None or not most or now - since <= most:
         return ""
-    return f"{pipeline.key}: Started running at {since}, exceeded maximum uptime by {now - since - most}"
+    over = _short(now - since - most)
+    return f"{pipeline.key}: Started running at {since:%Y-%m-%dT%H:%M:%SZ}, exceeded maximum uptime by {over}"
+
+
+def _short(span: timedelta) -> str:
+    """Such as 26h0m1s, as specs and clients of the protocol write times; 0.5s when it is short."""
+    if span < timedelta(seconds=1):
+        return f"{span.total_seconds():.1f}s"
+    minutes, seconds = divmod(int(span.total_seconds()), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}h{minutes}m{seconds}s" if hours else f"{minutes}m{seconds}s" if minutes else f"{seconds}s"

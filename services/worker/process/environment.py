@@ -10,6 +10,8 @@ from services.worker.spec import WorkerSpec
 
 # How the shim's own interpreter was started; user code may well be Python too.
 SHIM_ONLY = frozenset({"PYTHONPATH", "PYTHONHOME", "PYTHONSAFEPATH", "PYTHONUNBUFFERED", "POSTGRES_PASSWORD"})
+# What a shell keeps about itself, of the one that started the instance: none of it is true of user code.
+A_SHELLS_OWN = frozenset({"PWD", "OLDPWD", "SHLVL", "_"})
 _PLAIN = re.compile(r"[A-Za-z0-9_@%+=:,./-]*")
 _SPECIAL = re.compile(r'["\\$`]')
 SHIM_PREFIXES = ("WORKER_", "OTEL_", "GRPC_", "PFS_", "PPS_", "JOBS_", "DATAMILL_")
@@ -17,7 +19,8 @@ SHIM_PREFIXES = ("WORKER_", "OTEL_", "GRPC_", "PFS_", "PPS_", "JOBS_", "DATAMILL
 
 def base(environ: Mapping[str, str], spec: WorkerSpec, *, worker: str, port: int) -> dict[str, str]:
     """What every process of this worker sees: the container's variables, the worker's facts, the transform's own."""
-    kept = {key: value for key, value in environ.items() if key not in SHIM_ONLY and not key.startswith(SHIM_PREFIXES)}
+    left_out = SHIM_ONLY | A_SHELLS_OWN
+    kept = {key: value for key, value in environ.items() if key not in left_out and not key.startswith(SHIM_PREFIXES)}
     facts = {
         "PACH_IN_WORKER": "true",
         "PPS_WORKER_IP": "127.0.0.1",

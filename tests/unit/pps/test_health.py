@@ -24,14 +24,17 @@ def test_summaries() -> None:
 @pytest.mark.parametrize(
     ("most", "up_for", "alert"),
     [
-        ("60s", 61, "default/p: Started running at 2026-01-01 12:00:00+00:00, exceeded maximum uptime by 0:00:01"),
+        ("60s", 61, "default/p: Started running at 2026-01-01T12:00:00Z, exceeded maximum uptime by 1s"),
+        ("60s", 60.5, "default/p: Started running at 2026-01-01T12:00:00Z, exceeded maximum uptime by 0.5s"),
+        ("60s", 185, "default/p: Started running at 2026-01-01T12:00:00Z, exceeded maximum uptime by 2m5s"),
+        ("60s", 93_661, "default/p: Started running at 2026-01-01T12:00:00Z, exceeded maximum uptime by 26h0m1s"),
         ("60s", 60, ""),
         ("0s", 1000, ""),
         (None, 1000, ""),
         ("60s", None, ""),
     ],
 )
-def test_too_long_up(most: str | None, up_for: int | None, alert: str) -> None:
+def test_too_long_up(most: str | None, up_for: float | None, alert: str) -> None:
     plain = reading("p", [])
     spec = {**plain.version.spec, **({"maximumExpectedUptime": most} if most else {})}
     since = None if up_for is None else SINCE

@@ -42,6 +42,10 @@ def test_the_shims_own_variables_are_gone() -> None:
         "WORKER_SERVICE_TOKEN": "secret",
         "WORKER_PFS": "x",
         "POSTGRES_PASSWORD": "secret",
+        "PWD": "/home/somebody",
+        "OLDPWD": "/home",
+        "SHLVL": "2",
+        "_": "/usr/bin/datamill",
         "GRPC_ENABLE_FORK_SUPPORT": "0",
     }
     seen = environment.base(environ, spec(MINE="1", PYTHONPATH="/theirs"), worker="edges-v3-0", port=4711)
