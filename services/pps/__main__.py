@@ -85,7 +85,7 @@ async def main(settings: Settings) -> None:
         runtime.watch(reconciler.nudge)
         scaler.changed = reconciler.nudge
         staged = StagedVersions(db=db, repos=repos, reconciler=reconciler, staging=staging, bus=bus, clock=clock)
-        ticker = Ticker(db=db, repos=CronRepos(to_pfs), clock=clock)
+        ticker = Ticker(db=db, repos=CronRepos(to_pfs), bus=bus, clock=clock)
         api = PpsApi(
             db=db, repos=repos, jobs=jobs, clock=clock, groups=groups, reconciler=reconciler, staged=staged,
             secrets=secrets, fetch=fetching(urls), service_token=settings.service_token,

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from services.kit.time.cron import schedule
-from services.pps.domain.pipelines import Pipeline, State
+from services.pps.domain.pipelines import State
 from services.pps.domain.spec.inputs import Tree
 
 TICKING = frozenset({State.RUNNING, State.STANDBY, State.CRASHING})
+"""States of pipelines whose crons tick; what is missed in others is made up for later."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +36,6 @@ def cron_of(leaf: Tree) -> Cron:
     start = datetime.fromisoformat(leaf["start"])
     start = start if start.tzinfo else start.replace(tzinfo=UTC)
     return Cron(leaf["project"], leaf["repo"], leaf["spec"], start, bool(leaf.get("overwrite")))
-
-
-def ticks(pipeline: Pipeline) -> bool:
-    """Whether its crons tick now; what is missed meanwhile is made up for later."""
-    return pipeline.state in TICKING and not pipeline.stopped and not pipeline.doing
 
 
 def file_name(at: datetime) -> str:

@@ -11,10 +11,13 @@ from datetime import datetime
 from sqlalchemy.orm import Session
 
 from services.kit.storage.outbox import Outbox
+from services.pps.domain.crons import cron_of
 from services.pps.domain.errors import Busy, PipelineExists, PipelineNotFound
 from services.pps.domain.names import PipelineKey
 from services.pps.domain.pipelines import Pipeline, State, Version
-from services.pps.storage.pipelines import PipelineStore
+from services.pps.domain.spec import inputs
+from services.pps.storage.crons import CronStore
+from services.pps.storage.pipelines import PipelineStore, version_of
 from services.pps.storage.tables import PipelineRow
 
 UP = frozenset({State.RUNNING, State.CRASHING})  # there are workers, or would be but for something that may pass
@@ -77,13 +80,15 @@ def version_in_force(tx: Session, key: PipelineKey, number: int, spec_commit: st
         return
     version.spec_commit = spec_commit
     done, row.doing, row.doing_since = row.doing, "", None
-    _in_force(row, number)
+    _in_force(tx, row, version_of(version), now)
     _news(tx, done or UPDATING, key, number, now)
 
 
-def _in_force(row: PipelineRow, number: int) -> None:
-    row.version, row.reason, row.workers_started_at = number, "", None
+def _in_force(tx: Session, row: PipelineRow, version: Version, now: datetime) -> None:
+    row.version, row.reason, row.workers_started_at = version.number, "", None
     row.state = State.PAUSED if row.stopped else State.STARTING
+    crons = [cron_of(leaf) for leaf in inputs.crons(version.spec.get("input") or {})]
+    CronStore(tx).put(version.key, crons, look_at=None if row.stopped else now)
 
 
 def version_given_up(tx: Session, key: PipelineKey, number: int) -> None:
@@ -119,7 +124,7 @@ def staged_in_force(tx: Session, version: Version, spec_commit: str, *, stopped:
     what = UPDATING if row.version else CREATING
     kept = replace(_numbered(version, row.version + 1, now), spec_commit=spec_commit)
     store.add_version(kept)
-    _in_force(row, kept.number)
+    _in_force(tx, row, kept, now)
     _news(tx, what, version.key, kept.number, now)
     if row.stopped is not stopped:
         row.doing, row.doing_since = (STOPPING if row.stopped else STARTING), now
@@ -141,6 +146,7 @@ def begin(
         row.stopped = doing == STOPPING
     if doing == STOPPING:
         row.workers_requested = row.workers_available = 0
+        CronStore(tx).look(key, None)
         if row.state != State.FAILURE:
             row.state, row.reason, row.workers_started_at = State.PAUSED, "", None
     return pipeline
@@ -166,8 +172,10 @@ def _close(tx: Session, key: PipelineKey, now: datetime) -> None:
         return
     done, row.doing, row.doing_since = row.doing, "", None
     number = row.version
-    if done == STARTING and row.state == State.PAUSED:
-        row.state = State.STARTING
+    if done == STARTING:
+        CronStore(tx).look(key, now)
+        if row.state == State.PAUSED:
+            row.state = State.STARTING
     if done == DELETING:
         store.remove(key)
     _news(tx, done, key, number, now)
@@ -214,6 +222,8 @@ def set_state(
     row.workers_started_at = (row.workers_started_at if was_up else now) if up else None
     if state in (State.CRASHING, State.FAILURE):
         row.recent_error = reason
+    if state == State.FAILURE:
+        CronStore(tx).look(key, None)
     facts = {"project": key.project, "name": key.name, "version": str(row.version), "state": state.name}
     Outbox(tx).add("pps.pipeline.state", str(key), at=now, facts=facts)
     return True

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from services.pps.domain.names import PipelineKey
 from services.pps.domain.pipelines import Pipeline, State, Version
+from services.pps.storage.crons import CronStore
 from services.pps.storage.tables import PipelineRow, VersionRow
 
 
@@ -47,7 +48,7 @@ class PipelineStore:
 
     def version(self, key: PipelineKey, number: int) -> Version | None:
         row = self.version_row(key, number)
-        return _version(row) if row else None
+        return version_of(row) if row else None
 
     def has_token(self, key: PipelineKey, token: str) -> bool:
         """Whether the version that was given this token is kept."""
@@ -69,7 +70,7 @@ class PipelineStore:
             .join(VersionRow, _same_pipeline() & (VersionRow.version == PipelineRow.version))
             .order_by(PipelineRow.created_at.desc(), PipelineRow.name.desc())
         )
-        return [_pipeline(row, _version(version)) for row, version in rows]
+        return [_pipeline(row, version_of(version)) for row, version in rows]
 
     def older(self, key: PipelineKey, *, below: int) -> Sequence[Version]:
         """Versions before `below`, newest first."""
@@ -78,7 +79,7 @@ class PipelineStore:
             .where(VersionRow.project == key.project, VersionRow.name == key.name, VersionRow.version < below)
             .order_by(VersionRow.version.desc())
         )
-        return [_version(row) for row in found]
+        return [version_of(row) for row in found]
 
     def doing(self) -> list[tuple[PipelineKey, str, datetime]]:
         """Intents and when they were begun; those of newer pipelines first, for these read the older ones."""
@@ -95,6 +96,7 @@ class PipelineStore:
 
     def remove(self, key: PipelineKey) -> None:
         where = (VersionRow.project == key.project, VersionRow.name == key.name)
+        CronStore(self.tx).remove(key)
         self.tx.execute(delete(VersionRow).where(*where))
         self.tx.execute(delete(PipelineRow).where(PipelineRow.project == key.project, PipelineRow.name == key.name))
 
@@ -103,7 +105,8 @@ def _same_pipeline() -> ColumnElement[bool]:
     return (VersionRow.project == PipelineRow.project) & (VersionRow.name == PipelineRow.name)
 
 
-def _version(row: VersionRow) -> Version:
+def version_of(row: VersionRow) -> Version:
+    """A row as a value."""
     return Version(
         key=PipelineKey(row.project, row.name),
         number=row.version,

@@ -50,6 +50,22 @@ class VersionRow(Base):
     at: Mapped[datetime] = mapped_column(UtcTime)
 
 
+class CronRow(Base):
+    """A cron input of the version in force. look_at: when its next tick may be due; NULL while it is to have none."""
+
+    __tablename__ = "crons"
+    __table_args__ = (ForeignKeyConstraint(["project", "name"], ["pipelines.project", "pipelines.name"]),)
+    project: Mapped[str] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(primary_key=True)
+    place: Mapped[int] = mapped_column(primary_key=True)  # among the crons of its pipeline
+    repo_project: Mapped[str]
+    repo: Mapped[str]
+    spec: Mapped[str]
+    start: Mapped[datetime] = mapped_column(UtcTime)
+    overwrite: Mapped[bool]
+    look_at: Mapped[datetime | None] = mapped_column(UtcTime, index=True)
+
+
 class SecretRow(Base):
     """A secret; its keys and values are in `sealed` only. token: another one for each secret that bears the name."""
 

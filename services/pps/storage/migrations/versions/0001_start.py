@@ -63,6 +63,22 @@ def upgrade() -> None:
     sa.Column('created_at', services.kit.storage.database.UtcTime(timezone=True), nullable=False),
     sa.PrimaryKeyConstraint('name')
     )
+    op.create_table('crons',
+    sa.Column('project', sa.String(), nullable=False),
+    sa.Column('name', sa.String(), nullable=False),
+    sa.Column('place', sa.Integer(), nullable=False),
+    sa.Column('repo_project', sa.String(), nullable=False),
+    sa.Column('repo', sa.String(), nullable=False),
+    sa.Column('spec', sa.String(), nullable=False),
+    sa.Column('start', services.kit.storage.database.UtcTime(timezone=True), nullable=False),
+    sa.Column('overwrite', sa.Boolean(), nullable=False),
+    sa.Column('look_at', services.kit.storage.database.UtcTime(timezone=True), nullable=True),
+    sa.ForeignKeyConstraint(['project', 'name'], ['pipelines.project', 'pipelines.name'], ),
+    sa.PrimaryKeyConstraint('project', 'name', 'place')
+    )
+    with op.batch_alter_table('crons', schema=None) as batch_op:
+        batch_op.create_index(batch_op.f('ix_crons_look_at'), ['look_at'], unique=False)
+
     op.create_table('versions',
     sa.Column('project', sa.String(), nullable=False),
     sa.Column('name', sa.String(), nullable=False),
