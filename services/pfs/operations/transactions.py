@@ -62,13 +62,28 @@ def append(tx: Session, id: str, now: Now, attempt: Callable[[Change, bytes], tu
     """
     one_at_a_time(tx)  # before anything is read: additions to one list wait for each other
     stored = inspect_transaction(tx, id)
+    content, told = _undone(tx, id, now, lambda change: attempt(change, stored.content))
+    TransactionStore(tx).replace(id, content)
+    return told
+
+
+def try_out(tx: Session, id: str, now: Now, attempt: Callable[[Change, bytes], T], *, after: str = "") -> T:
+    """Run something as a change of that id and undo it. attempt: is given the content of the open transaction `after`.
+
+    Raises TransactionNotFound, and what `attempt` raises.
+    """
+    one_at_a_time(tx)
+    content = inspect_transaction(tx, after).content if after else b""
+    return _undone(tx, id, now, lambda change: attempt(change, content))
+
+
+def _undone(tx: Session, id: str, now: Now, work: Callable[[Change], T]) -> T:
     trial = tx.begin_nested()
     with Change(tx, id=id, now=now) as change:
-        content, told = attempt(change, stored.content)
+        told = work(change)
     trial.rollback()
     tx.expire_all()
     tx.info.pop("news", None)  # news of what did not happen
-    TransactionStore(tx).replace(id, content)
     return told
 
 

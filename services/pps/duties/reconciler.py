@@ -136,7 +136,10 @@ class Reconciler:
             return
         pipeline = await self._db.read(reading.pipeline, key)
         if doing == intents.DELETING:
-            await self._repos.remove([pipeline.version], keep_repo=pipeline.keep_repo, force=pipeline.force)
+            left = await self._db.read(reading.followers, [key])
+            await self._repos.remove(
+                [pipeline.version], keep_repo=pipeline.keep_repo, force=pipeline.force, followers=left
+            )
         else:
             await self._repos.connect(pipeline.version, stopped=doing == intents.STOPPING)
         await self._db.run(intents.close, key, now=self._clock.now())

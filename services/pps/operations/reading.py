@@ -1,7 +1,7 @@
 """Looking pipelines up."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -10,7 +10,11 @@ from sqlalchemy.orm import Session
 from services.pps.domain.errors import NoSuchVersion, PipelineNotFound
 from services.pps.domain.names import PipelineKey, ancestry
 from services.pps.domain.pipelines import Pipeline, Version
+from services.pps.domain.spec import inputs
+from services.pps.domain.spec.inputs import BranchRead
 from services.pps.storage.pipelines import PipelineStore
+
+BEYOND = (1 << 31) - 1  # no pipeline has so many versions
 
 
 def pipeline(tx: Session, key: PipelineKey) -> Pipeline:
@@ -28,6 +32,20 @@ def pipeline(tx: Session, key: PipelineKey) -> Pipeline:
     if older is None:
         raise NoSuchVersion(plain, found.version.number, back)
     return older
+
+
+def followers(tx: Session, keys: Collection[PipelineKey]) -> list[BranchRead]:
+    """The branches made for the triggers of these pipelines, by any version, that no other pipeline reads."""
+    store, found = PipelineStore(tx), dict[BranchRead, None]()
+    for key in keys:
+        for version in store.older(key, below=BEYOND):
+            found.update(dict.fromkeys(inputs.followers(version.spec.get("input"), key.name)))
+    if not found:
+        return []
+    others = {
+        where for one in store.all() if one.key not in keys for where in inputs.branches(one.version.spec.get("input"))
+    }
+    return [one for one in found if (one.project, one.repo, one.branch) not in others]
 
 
 def listing(tx: Session, *, only: PipelineKey | None, projects: frozenset[str], history: int) -> list[Pipeline]:

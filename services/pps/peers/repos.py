@@ -2,13 +2,15 @@
 
 import logging
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import grpc
 
 from datamill.wire import pfs_v2_pb2 as pfs
 from datamill.wire import pfs_v2_pb2_grpc as pfs_grpc
+from datamill.wire import staging_v1_pb2 as staging
+from datamill.wire import staging_v1_pb2_grpc as staging_grpc
 from datamill.wire import transaction_v2_pb2 as transaction
 from datamill.wire import transaction_v2_pb2_grpc as transaction_grpc
 from datamill.wire import trees_v1_pb2 as trees
@@ -18,8 +20,11 @@ from services.pps.domain.errors import BadSpec
 from services.pps.domain.names import PipelineKey
 from services.pps.domain.pipelines import Version
 from services.pps.domain.spec import inputs
+from services.pps.domain.spec.inputs import BranchRead
 from services.pps.domain.spec.kinds import Kind, kind_of
+from services.pps.peers.followers import unused
 from services.pps.peers.version_requests import (
+    branch_of,
     branch_request,
     branch_requests,
     close_request,
@@ -127,16 +132,36 @@ class Repos:
 
         Raises PfsRefused when PFS will never accept it, AioRpcError when nobody knows whether it did.
         """
+        if stopped:  # it has no provenance now, but what it will have when it is started must be possible
+            await self.try_connected([(version, create)])
         info = await self._run(await self.requests(version, create=create, stopped=stopped))
         return next(answer.commit.id for answer in info.responses if answer.commit.id)
 
     async def make_versions(self, updates: Sequence[tuple[Version, bool]]) -> str:
         """Renew several pipelines in one transaction; each with whether it is stopped. Returns and raises the same."""
+        if any(stopped for _, stopped in updates):
+            await self.try_connected([(version, False) for version, _ in updates])
         requests = [
             one for version, stopped in updates for one in await self.requests(version, create=False, stopped=stopped)
         ]
         info = await self._run(requests)
         return next(answer.commit.id for answer in info.responses if answer.commit.id)
+
+    async def try_connected(self, versions: Sequence[tuple[Version, bool]], *, transaction_id: str = "") -> None:
+        """Raises PfsRefused when these versions could not run, each with whether it is a pipeline's first.
+
+        transaction_id: of what is to be done before.
+        """
+        requests = [
+            one for version, create in versions for one in await self.requests(version, create=create, stopped=False)
+        ]
+        asked = staging.TryRequestsRequest(transaction_id=transaction_id, requests=requests)
+        try:
+            await staging_grpc.StagingServiceStub(self.channel).TryRequests(asked)
+        except grpc.aio.AioRpcError as error:
+            if error.code() in TRY_AGAIN:
+                raise
+            raise PfsRefused(error) from error
 
     async def sources_to_make(self, version: Version) -> list[pfs.Branch]:
         """The branches that inputs with a trigger are to follow, and that nobody has written to yet."""
@@ -203,12 +228,20 @@ class Repos:
             requests.append(close_request(branch))
         await self._run(requests)
 
-    async def remove(self, versions: Iterable[Version], *, keep_repo: bool, force: bool) -> None:
+    async def remove(
+        self, versions: Sequence[Version], *, keep_repo: bool, force: bool, followers: Sequence[BranchRead] = ()
+    ) -> None:
         """Remove the repos of pipelines, all or none, in the given order: readers before what they read.
 
-        With keep_repo the outputs stay, as ordinary repos.
+        With keep_repo the outputs stay, as ordinary repos.  followers: branches that only these pipelines read.
         """
         requests = [one for version in versions for one in await self._removal(version, keep_repo, force)]
+        gone = set[PipelineKey]() if keep_repo else {version.key for version in versions}
+        left = [branch_of(one) for one in followers if PipelineKey(one.project, one.repo) not in gone]
+        requests += [
+            transaction.TransactionRequest(delete_branch=pfs.DeleteBranchRequest(branch=branch))
+            for branch in await unused(self.channel, left, {version.key for version in versions})
+        ]
         if requests:
             await self._run(requests)
 

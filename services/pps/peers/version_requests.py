@@ -36,7 +36,7 @@ def version_requests(
     requests += branch_requests(version, stopped=stopped, meta=True)
     if kind_of(version.spec) is Kind.SPOUT and not stopped:
         if not create:  # provenance that is new gives a branch a new commit, whatever it had before
-            requests.insert(-1, branch_request(repo_of(*key), version.spec["outputBranch"]))
+            requests.insert(0, branch_request(repo_of(*key), version.spec["outputBranch"]))
         requests.append(close_request(output_branch(version)))
     return [*requests, *_triggers(version)]
 
@@ -85,15 +85,17 @@ def close_request(output: pfs.Branch) -> transaction.TransactionRequest:
 
 
 def _provenance(version: Version) -> tuple[list[pfs.Branch], list[pfs.Branch]]:
-    """The branches that the output is made from, and those of them whose commits alone start no job."""
-    spout = kind_of(version.spec) is Kind.SPOUT  # it commits by itself, at any time
-    tree = None if spout else version.spec.get("input")
-    wanted = [(_branch(one), one.never) for one in inputs.reads(tree)]
+    """The branches that the output is made from, and those of them whose commits alone make no output commit.
+
+    A spout commits by itself, at any time, and what it commits names the inputs as they are then.
+    """
+    spout = kind_of(version.spec) is Kind.SPOUT
+    wanted = [(branch_of(one), one.never or spout) for one in inputs.reads(version.spec.get("input"))]
     spec = pfs.Branch(repo=repo_of(*version.key, "spec"), name="master")
     return [*(branch for branch, _ in wanted), spec], [branch for branch, never in wanted if never]
 
 
-def _branch(read: inputs.BranchRead) -> pfs.Branch:
+def branch_of(read: inputs.BranchRead) -> pfs.Branch:
     return pfs.Branch(repo=repo_of(read.project, read.repo), name=read.branch)
 
 

@@ -69,7 +69,9 @@ class ChangingRpcs(PipelineRpcs):
                 intents.begin_deleting, keys, now=self.clock.now(), keep_repo=keep_repo, force=force
             )
             try:
-                await self.repos.remove([one.version for one in found], keep_repo=keep_repo, force=force)
+                left = await self.db.read(reading.followers, keys)
+                versions = [one.version for one in found]
+                await self.repos.remove(versions, keep_repo=keep_repo, force=force, followers=left)
             except PfsRefused as refused:
                 await self.db.run(intents.give_up, *keys)
                 raise refused.error from refused

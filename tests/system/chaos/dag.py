@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 from datamill.wire import pfs_v2_pb2 as pfs
 from datamill.wire import pps_v2_pb2 as pps
@@ -13,8 +14,8 @@ BY_TENS = 'cat /pfs/both/* | sha256sum | cut -d" " -f1 > /pfs/out/$(basename "$b
 ALL = "cat /pfs/tens/* /pfs/both/* | sha256sum | cut -d' ' -f1 > /pfs/out/all"
 
 
-def leaf(repo: str, glob: str, **more: str) -> pps.Input:
-    return pps.Input(pfs=pps.PFSInput(repo=repo, glob=glob, **more))  # type: ignore[arg-type]  # fields of text
+def leaf(repo: str, glob: str, **more: Any) -> pps.Input:
+    return pps.Input(pfs=pps.PFSInput(repo=repo, glob=glob, **more))
 
 
 def pipeline(name: str, script: str, tree: pps.Input, workers: int = 1) -> pps.CreatePipelineRequest:

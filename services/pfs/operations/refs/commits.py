@@ -64,9 +64,10 @@ def writes_derive(tx: Session, branch: Branch) -> bool:
 
 
 def of_spout(tx: Session, branch: Branch, above: Sequence[BranchNumber]) -> bool:
-    """Whether a branch is a spout's: it derives from its spec alone, and no job keeps a meta repo beside it."""
-    repo = branch.key.repo
-    if {each.key.repo for each in BranchStore(tx).many(above).values()} != {RepoKey(repo.project, repo.name, SPEC)}:
+    """Whether a branch is a spout's: its spec alone gives it commits, and no job keeps a meta repo beside it."""
+    repo, branches = branch.key.repo, BranchStore(tx)
+    giving = set(above).difference(branches.never([branch.number]).get(branch.number, ()))
+    if {each.key.repo for each in branches.many(giving).values()} != {RepoKey(repo.project, repo.name, SPEC)}:
         return False
     return META not in {found.key.type for found in RepoStore(tx).of_name(repo.project, repo.name)}
 

@@ -127,6 +127,16 @@ def appending(step: staging.Step) -> Callable[[Change, bytes], tuple[bytes, Resp
     return attempt
 
 
+def trying(requests: Sequence[wire.TransactionRequest]) -> Callable[[Change, bytes], None]:
+    """What operations.transactions.try_out runs: everything that is staged, then these."""
+
+    def attempt(change: Change, content: bytes) -> None:
+        run_steps(change, staging.Staged.FromString(content).steps)
+        run_steps(change, [staging.Step(request=one) for one in requests], by_service=True)
+
+    return attempt
+
+
 def all_of(change: Change, content: bytes) -> list[Response]:
     """What operations.transactions.finish runs."""
     return run_steps(change, staging.Staged.FromString(content).steps)

@@ -7,9 +7,9 @@ from datamill.wire.staging_v1_pb2_grpc import StagingServiceServicer
 from services.kit.errors import Invalid
 from services.kit.rpc.server import Context, require_service
 from services.kit.storage.database import Database
-from services.kit.time.clock import Clock
+from services.kit.time.clock import Clock, fresh_id
 from services.pfs.operations import transactions
-from services.pfs.servicers.transactions.running import appending
+from services.pfs.servicers.transactions.running import appending, trying
 
 BEYOND = 2**63  # no database counts that far
 
@@ -27,6 +27,14 @@ class StagingService(StagingServiceServicer):
         id = request.transaction_id.lower()
         await self._db.run(transactions.append, id, self._clock.now, appending(request.step))
         return staging.StageResponse()
+
+    async def TryRequests(self, request: staging.TryRequestsRequest, context: Context) -> staging.TryRequestsResponse:
+        require_service(context, self._service_token)
+        after = request.transaction_id.lower()
+        await self._db.run(
+            transactions.try_out, after or fresh_id(), self._clock.now, trying(request.requests), after=after
+        )
+        return staging.TryRequestsResponse()
 
     async def ListIntents(
         self, request: staging.ListIntentsRequest, context: Context

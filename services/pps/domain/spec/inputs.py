@@ -4,6 +4,7 @@ A tree is the spec's own JSON (camelCase): exactly one of pfs, cross, union, joi
 Elsewhere: what a tree must be (input_rules.py); what datums it gives (services/jobs).
 """
 
+import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -157,6 +158,13 @@ def reads(tree: Tree | None) -> list[BranchRead]:
         elif cron := one.get("cron"):
             found[cron["project"], cron["repo"], CRON_BRANCH] = False
     return [BranchRead(*where, never) for where, never in found.items()]
+
+
+def followers(tree: Tree | None, name: str) -> list[BranchRead]:
+    """The branches that a pipeline of this name made for inputs with a trigger; those that users named are theirs."""
+    own = re.compile(rf"{re.escape(name)}-trigger-[0-9]+")
+    found = [leaf for leaf in leaves(tree or {}) if leaf.get("trigger") and own.fullmatch(leaf["branch"])]
+    return [BranchRead(leaf["project"], leaf["repo"], leaf["branch"]) for leaf in found]
 
 
 def branches(tree: Tree | None) -> list[tuple[str, str, str]]:

@@ -100,6 +100,11 @@ class CreatingRpcs(DraftingRpcs):
         draft = self._salted(draft, old, reprocess=how.reprocess)
         await self.repos.check_globs(draft)
         version = replace(draft, number=old.version.number + 1 if old else 1)
+        if old and old.stopped:
+            try:
+                await self.repos.try_connected([(version, False)], transaction_id=how.transaction)
+            except PfsRefused as refused:
+                raise refused.error from refused
         await self.staged.stage(how.transaction, version, asked, old)
 
     async def _existing(self, key: PipelineKey, *, update: bool) -> Pipeline | None:

@@ -82,6 +82,10 @@ def branch(side: Side, name: str, kind: str = "user") -> pfs.BranchInfo:
     return info
 
 
+def branches(side: Side, name: str) -> set[str]:
+    return {info.branch.name for info in side.pfs.ListBranch(pfs.ListBranchRequest(repo=repo(name)))}
+
+
 def repos(side: Side, name: str) -> set[str]:
     listed = side.pfs.ListRepo(pfs.ListRepoRequest())
     return {info.repo.type for info in listed if info.repo.name == name}

@@ -30,7 +30,7 @@ from services.pps.peers.repos import Repos
 from tests.support.patience import eventually
 from tests.support.servers import SERVING, running, service_command, settings, unique
 from tests.system.chaos.dag import leaf, named, pipeline
-from tests.system.pps.changes.test_pipelines import Side, branch, commit, inspect, made, repo, repos, started
+from tests.system.pps.changes.test_pipelines import Side, branch, branches, commit, inspect, made, repo, repos, started
 
 Step = Callable[[Database, Repos], Awaitable[None]]
 
@@ -126,7 +126,9 @@ def version_of(side: Side, name: str) -> int:
 def test_a_deletion_and_a_stop_go_on(tmp_path: Path, nats_url: str, service_token: str, pfs_address: str) -> None:
     with started(tmp_path, nats_url, service_token, pfs_address) as side:
         source, stopped = made(side)
-        _, gone = made(side)
+        gone, follower = unique("p"), pfs.Trigger(commits=1)
+        side.pps.CreatePipeline(pipeline(gone, "true", leaf(source, "/*", trigger=follower)))
+        assert branches(side, source) == {"master", f"{gone}-trigger-1"}
 
     async def steps(db: Database, _: Repos) -> None:
         now = datetime.now(UTC)
@@ -137,6 +139,7 @@ def test_a_deletion_and_a_stop_go_on(tmp_path: Path, nats_url: str, service_toke
     with started(tmp_path, nats_url, service_token, pfs_address) as side:
         eventually(lambda: repos(side, gone) == set())
         eventually(lambda: version_of(side, gone) == 0)
+        assert branches(side, source) == {"master"}
         eventually(lambda: not branch(side, stopped).direct_provenance)
         head = branch(side, stopped).head.id
         commit(side, source)
