@@ -71,8 +71,13 @@ class WorkService(WorkServiceServicer):
         require_service(context, self._token)
         answer = work.CountWorkResponse()
         for pipeline in request.pipelines:
-            found = await self._t.db.read(demand, *from_wire.pipeline(pipeline))
-            answer.work.add(pipeline=pipeline, open_sets=found.open_sets, unfinished_jobs=found.unfinished_jobs)
+            found = await self._t.db.read(demand, *from_wire.pipeline(pipeline), now=self._t.clock.now())
+            answer.work.add(
+                pipeline=pipeline,
+                open_sets=found.open_sets,
+                unclaimed_sets=found.unclaimed_sets,
+                unfinished_jobs=found.unfinished_jobs,
+            )
         return answer
 
     async def ListLastStates(

@@ -64,6 +64,13 @@ class SetStore:
         some = select(SetRow.index).where(SetRow.job == job, SetRow.state.in_(not_done)).limit(most)
         return self.tx.scalar(select(func.count()).select_from(some.subquery())) or 0
 
+    def unclaimed(self, job: int, *, most: int, now: datetime) -> int:
+        """How many of a job's OPEN sets nobody has, counted no further than to `most`."""
+        mine = SetRow.job == job, SetRow.state == int(SetState.OPEN)
+        free = or_(SetRow.lease_until.is_(None), SetRow.lease_until <= now)
+        some = select(SetRow.index).where(*mine, free).limit(most)
+        return self.tx.scalar(select(func.count()).select_from(some.subquery())) or 0
+
     def any_left(self, job: int) -> bool:
         """Whether there are sets that are not DONE."""
         left = select(SetRow.index).where(SetRow.job == job, SetRow.state < int(SetState.DONE))

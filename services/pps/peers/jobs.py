@@ -29,6 +29,16 @@ class Jobs:
         answer = await work_grpc.WorkServiceStub(self.channel).CountWork(asked, timeout=5)
         return {key: Demand(one.open_sets, one.unfinished_jobs) for key, one in zip(keys, answer.work, strict=True)}
 
+    async def unclaimed(self, key: PipelineKey) -> int:
+        """How many datum sets wait for a worker; 0 also while Jobs is away."""
+        asked = work.CountWorkRequest(pipelines=[_message(key)])
+        try:
+            answer = await work_grpc.WorkServiceStub(self.channel).CountWork(asked, timeout=2, wait_for_ready=False)
+        except grpc.aio.AioRpcError as error:
+            log.info("the work of %s is not known: %s", key, error.details())
+            return 0
+        return answer.work[0].unclaimed_sets
+
     async def last_states(self, keys: Sequence[PipelineKey]) -> dict[PipelineKey, int]:
         """States of the newest jobs; none of those that have none, or of any while Jobs is away: a list never fails."""
         stub, found = work_grpc.WorkServiceStub(self.channel), dict[PipelineKey, int]()

@@ -1,5 +1,6 @@
 """Looking at pipelines: one, many, how those of each project are, and which of them run for too long."""
 
+import asyncio
 from collections.abc import AsyncIterator
 
 from datamill.wire import pfs_v2_pb2 as pfs
@@ -22,14 +23,16 @@ class LookingRpcs(PipelineRpcs):
 
     async def InspectPipeline(self, request: pps.InspectPipelineRequest, context: Context) -> pps.PipelineInfo:
         pipeline = await self.db.read(reading.pipeline, key_of(self.named(request)))
-        asked_by_service = is_service(context, self.service_token)  # Jobs asks here; asking it back would go in circles
-        last = {} if asked_by_service else await self.jobs.last_states([pipeline.key])
-        pairs = {} if asked_by_service else await self.repos.pairs([pipeline.key])
-        workers = self.groups.status(pipeline)
-        key, details = pipeline.key, request.details
-        return pipeline_info(
+        key, details, workers = pipeline.key, request.details, self.groups.status(pipeline)
+        if is_service(context, self.service_token):  # Jobs asks here; asking it back would go in circles
+            return pipeline_info(pipeline, details=details, workers=workers)
+        last, pairs = await asyncio.gather(self.jobs.last_states([key]), self.repos.pairs([key]))
+        info = pipeline_info(
             pipeline, details=details, workers=workers, last_job=last.get(key, 0), pairs=pairs.get(key)
         )
+        if details and key in last:  # else it has no jobs, or nobody knows
+            info.details.unclaimed_tasks = await self.jobs.unclaimed(key)
+        return info
 
     async def ListPipeline(self, request: pps.ListPipelineRequest, context: Context) -> AsyncIterator[pps.PipelineInfo]:
         size, index = _page(request)

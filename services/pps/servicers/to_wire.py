@@ -106,10 +106,16 @@ def _details(pipeline: Pipeline, workers: GroupStatus) -> pps.PipelineInfo.Detai
     details.created_at.FromDatetime(pipeline.created_at)
     details.updated_at.FromDatetime(version.at)
     details.recent_error = pipeline.recent_error
+    details.worker_rc = group_name(version)
     details.workers_requested, details.workers_available = workers.requested, workers.available
     if pipeline.workers_started_at is not None:
         details.workers_started_at.FromDatetime(pipeline.workers_started_at)
     return details
+
+
+def group_name(version: Version) -> str:
+    """What the names of a version's workers begin with."""
+    return f"{version.key.project}.{version.key.name}-v{version.number}"
 
 
 def run_spec(pipeline: Pipeline) -> bytes:
@@ -122,6 +128,6 @@ def run_spec(pipeline: Pipeline) -> bytes:
         type=pps.PipelineInfo.PipelineType.ValueType(kind_of(version.spec)),
     )
     info.details.CopyFrom(_details(pipeline, NOBODY))
-    for changing in ("reason", "workers_started_at", "recent_error"):
+    for changing in ("worker_rc", "reason", "workers_started_at", "recent_error"):
         info.details.ClearField(changing)
     return info.SerializeToString(deterministic=True)

@@ -157,3 +157,22 @@ def test_what_nobody_sets_from_outside(bench: Bench) -> None:
     code, _ = said("UpdateJobState", pps.UpdateJobStateRequest(job=job(bench.name, open_job), state=pps.JOB_KILLED))
     assert code is grpc.StatusCode.UNIMPLEMENTED
     assert said("RunPipeline", pps.RunPipelineRequest())[1] == "unimplemented"
+
+
+def test_a_pipeline_tells_what_waits_for_its_workers(bench: Bench) -> None:
+    bench.create(datumSetSpec={"number": 1})
+
+    def told() -> pps.PipelineInfo.Details:
+        request = pps.InspectPipelineRequest(pipeline=pipeline(bench.name), details=True)
+        return bench.pipelines.InspectPipeline(request, timeout=120).details
+
+    id = bench.commit({"/a": b"1", "/b": b"2", "/c": b"3"})
+    eventually(lambda: told().unclaimed_tasks == 3)
+    assert told().worker_rc == f"default.{bench.name}-v1"
+    hands = bench.hands()
+    held = hands.lease()
+    assert held is not None
+    eventually(lambda: told().unclaimed_tasks == 2)
+    assert hands.complete(hands.results(held))
+    bench.jobs.StopJob(pps.StopJobRequest(job=job(bench.name, id)))
+    eventually(lambda: told().unclaimed_tasks == 0)

@@ -11,6 +11,7 @@ from datamill.wire import explain_v1_pb2 as explain
 from datamill.wire import logs_pb2
 from datamill.wire import pfs_v2_pb2 as pfs
 from datamill.wire import pps_v2_pb2 as pps
+from datamill.wire import transaction_v2_pb2 as transaction
 
 ENDED = frozenset({pps.JOB_SUCCESS, pps.JOB_FAILURE, pps.JOB_KILLED, pps.JOB_UNRUNNABLE})
 
@@ -66,6 +67,19 @@ class Jobs(Calls):
 
     def stop_job(self, job: str | pps.Job, *, reason: str = "") -> None:
         self.call(self.pps.StopJob, pps.StopJobRequest(job=names.job(job), reason=reason))
+
+    def stop_job_set(self, id: str, *, reason: str = "") -> None:
+        """Stop every job of one change that has not ended, all or none: those first that read what others write."""
+        running = [info.job for info in self.inspect_job_set(id) if info.state not in ENDED]
+        stops = [pps.StopJobRequest(job=job, reason=reason) for job in reversed(running)]
+        if self.joined:
+            for stop in stops:
+                self.call(self.pps.StopJob, stop)
+        elif stops:
+            batch = transaction.BatchTransactionRequest(
+                requests=[transaction.TransactionRequest(stop_job=stop) for stop in stops]
+            )
+            self.call(self.transactions.BatchTransaction, batch)
 
     def delete_job(self, job: str | pps.Job) -> None:
         self.call(self.pps.DeleteJob, pps.DeleteJobRequest(job=names.job(job)))

@@ -5,6 +5,7 @@ Elsewhere: who decides how many workers there are (services/pps).
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 
 from sqlalchemy.orm import Session
 
@@ -18,18 +19,21 @@ BEFORE_WORK = frozenset({JobState.CREATED, JobState.STARTING})
 
 @dataclass(frozen=True, slots=True)
 class Demand:
-    """Sets that are not done, and jobs that run or are still to run."""
+    """Sets that are not done, those of them that nobody has, and jobs that run or are still to run."""
 
     open_sets: int
+    unclaimed_sets: int
     unfinished_jobs: int
 
 
-def demand(tx: Session, project: str, pipeline: str) -> Demand:
+def demand(tx: Session, project: str, pipeline: str, *, now: datetime) -> Demand:
     """What a pipeline's jobs want of its workers."""
     states = [(job.number, job.state) for job in JobStore(tx).unclosed(project, pipeline)]
     running = [number for number, state in states if state is JobState.RUNNING]
     before = sum(state in BEFORE_WORK for _, state in states)
-    return Demand(sum(SetStore(tx).left(number, most=ENOUGH) for number in running), len(running) + before)
+    left = sum(SetStore(tx).left(number, most=ENOUGH) for number in running)
+    unclaimed = sum(SetStore(tx).unclaimed(number, most=ENOUGH, now=now) for number in running) if left else 0
+    return Demand(left, unclaimed, len(running) + before)
 
 
 def last_states(tx: Session, pipelines: Iterable[tuple[str, str]]) -> list[int]:

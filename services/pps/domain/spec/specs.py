@@ -42,13 +42,17 @@ def check(spec: Spec, key: PipelineKey) -> None:
 
 
 def unsupported(spec: Spec) -> list[str]:
-    """The parts of the spec that this version does not do, by name."""
-    found: list[str] = [field for field in ("specCommit",) if field in spec]
-    found += [field for field in ("s3Out",) if spec.get(field)]
-    for tree in _all(spec.get("input") or {}):
-        leaf = tree.get("pfs") or {}
-        found += [f"input.pfs.{field}" for field in ("s3",) if leaf.get(field)]
-    return list(dict.fromkeys(found))
+    """The parts of the spec that this version does not do, by name, and what to do instead."""
+    found = list[str]()
+    if "specCommit" in spec:
+        found.append(
+            "specCommit (give the whole spec: `datamill inspect pipeline NAME^1` has that of the version before)"
+        )
+    if spec.get("s3Out"):
+        found.append("s3Out (there is no S3 gateway: user code writes files below /pfs/out)")
+    if any((tree.get("pfs") or {}).get("s3") for tree in _all(spec.get("input") or {})):
+        found.append("input.pfs.s3 (there is no S3 gateway: user code reads files below /pfs)")
+    return found
 
 
 def _all(tree: inputs.Tree) -> list[inputs.Tree]:

@@ -82,23 +82,25 @@ def test_versions_as_they_were(line: CommandLine, repo: str) -> None:
 
 
 def test_jobs_of_one_change_are_stopped_together(line: CommandLine, repo: str) -> None:
-    first, second = unique("slow").replace("-", "_"), unique("slow").replace("-", "_")
+    """Also the one that reads what another would have written: it is stopped like that one, and not left without."""
+    first, second, below = (unique(name).replace("-", "_") for name in ("slow", "slow", "below"))
     leaf = {"pfs": {"repo": repo, "glob": "/*"}}
     line.ok("create", "pipeline", stdin=spec(first, leaf, "sleep", "600"))
     line.ok("create", "pipeline", stdin=spec(second, leaf, "sleep", "600"))
+    line.ok("create", "pipeline", stdin=spec(below, {"pfs": {"repo": first, "glob": "/*"}}, "true"))
     line.ok("put", "file", f"{repo}@master:/a", stdin="x")
     id = line.ok("inspect", "commit", f"{repo}@master", "--raw").objects[0]["commit"]["id"]
-    eventually(lambda: len(line.ok("list", "job", id, "--raw").objects) == 2, "two jobs")
+    eventually(lambda: len(line.ok("list", "job", id, "--raw").objects) == 3, "three jobs")
 
     def of_change() -> list[str]:
         return [
             task["state"] for task in line.ok("list", "task", "pps", "--raw").objects if task["group"]["group"] == id
         ]
 
-    eventually(lambda: of_change() == ["CLAIMED"] * 2, "work in flight")
-    assert line.ok("list", "task").out.count(id) == 2
-    wanted = f"{repo}\n├─ {first} [running]\n└─ {second} [running]\n"
-    eventually(lambda: wanted in line.ok("draw", "pipeline").out, "both running")
+    eventually(lambda: of_change() == ["CLAIMED"] * 3, "work in flight, and one that awaits its input")
+    assert line.ok("list", "task").out.count(id) == 3
+    wanted = f"└─ {second} [running]\n"
+    eventually(lambda: wanted in line.ok("draw", "pipeline").out, "running")
     line.ok("stop", "job", id)
     waited = line.run("wait", "job", id)
     assert waited.code == 1

@@ -108,14 +108,11 @@ def wait_job(session: Session, job: str, raw: Raw) -> None:
 @command(verbs.stop, "job")
 @click.argument("job")
 def stop_job(session: Session, job: str) -> None:
-    """Stop a job (PIPELINE@ID), or every running job of a change (ID)."""
-    client = session.client
-    if not names.is_id(job):
-        client.stop_job(session.job(job))
-        return
-    for info in list(client.inspect_job_set(job.lower())):
-        if info.state not in ENDED:
-            client.stop_job(info.job)
+    """Stop a job (PIPELINE@ID), or every job of a change that has not ended (ID), all or none."""
+    if names.is_id(job):
+        session.client.stop_job_set(job.lower())
+    else:
+        session.client.stop_job(session.job(job))
 
 
 @command(verbs.delete, "job")
