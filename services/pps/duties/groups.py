@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from services.kit.storage.database import Database
 from services.kit.time.clock import Clock
 from services.pps.domain import scaling
-from services.pps.domain.pipelines import MAY_HAVE_WORKERS, Pipeline, State, set_up_mistake
+from services.pps.domain.pipelines import Pipeline, State, set_up_mistake
 from services.pps.domain.secrets import folders
 from services.pps.domain.spec import specs
 from services.pps.domain.spec.kinds import autoscales
@@ -66,9 +66,12 @@ class Groups:
             await self._only(frozenset())
 
     async def reconcile(self, pipelines: Sequence[Pipeline]) -> None:
-        """Start, resize and stop groups until they are as wanted, and note the pipelines' states."""
+        """Start, resize and stop groups until they are as wanted, and note the pipelines' states.
+
+        pipelines: all that may have workers.
+        """
         await self.heed_loss()
-        wanted = {str(one.key): one for one in pipelines if one.state in MAY_HAVE_WORKERS and not one.stopped}
+        wanted = {str(one.key): one for one in pipelines}
         now, replica = self._t.clock.now(), self._t.presence.replica
         held = await self._t.db.read(holding.held, replica)
         if held != set(wanted):  # most of the time there is nothing to take, and nothing to write

@@ -90,7 +90,7 @@ class Reconciler:
             pause = LOOK_AGAIN
             try:
                 await self._intents()
-                pipelines = await self._db.read(reading.everything)
+                pipelines = await self._db.read(reading.at_work)
                 await self._groups.reconcile(pipelines)
                 pause = LOOK_AGAIN if pipelines or self._left else NOTHING_THERE
             except Exception:

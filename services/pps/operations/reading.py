@@ -79,6 +79,11 @@ def in_force_at(tx: Session, specs: Mapping[PipelineKey, str]) -> list[Pipeline]
     return found
 
 
+def at_work(tx: Session) -> list[Pipeline]:
+    """The pipelines that may have workers: neither stopped nor failed."""
+    return PipelineStore(tx).at_work()
+
+
 def everything(tx: Session) -> list[Pipeline]:
     """All pipelines with the version in force."""
     return PipelineStore(tx).all()

@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, delete, select
 from sqlalchemy.orm import Session
 
 from services.pps.domain.names import PipelineKey
-from services.pps.domain.pipelines import Pipeline, State, Version
+from services.pps.domain.pipelines import MAY_HAVE_WORKERS, Pipeline, State, Version
 from services.pps.storage.crons import CronStore
 from services.pps.storage.tables import PipelineRow, VersionRow
 
@@ -63,14 +63,19 @@ class PipelineStore:
         version = self.version(key, row.version if number is None else number)
         return _pipeline(row, version) if version else None
 
-    def all(self) -> list[Pipeline]:
+    def all(self, *conditions: ColumnElement[bool]) -> list[Pipeline]:
         """Those with a version in force, newest first."""
         rows = self.tx.execute(
             select(PipelineRow, VersionRow)
             .join(VersionRow, _same_pipeline() & (VersionRow.version == PipelineRow.version))
+            .where(*conditions)
             .order_by(PipelineRow.created_at.desc(), PipelineRow.name.desc())
         )
         return [_pipeline(row, version_of(version)) for row, version in rows]
+
+    def at_work(self) -> list[Pipeline]:
+        """Those that may have workers."""
+        return self.all(PipelineRow.stopped.is_(False), PipelineRow.state.in_(MAY_HAVE_WORKERS))
 
     def older(self, key: PipelineKey, *, below: int) -> Sequence[Version]:
         """Versions before `below`, newest first."""

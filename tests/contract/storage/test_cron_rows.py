@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from services.kit.storage.database import Database, KitBase
 from services.pps.domain.names import PipelineKey
 from services.pps.domain.pipelines import State, Version
-from services.pps.operations import intents
+from services.pps.operations import intents, reading
 from services.pps.storage.crons import CronStore, Due
 from services.pps.storage.tables import Base
 
@@ -76,13 +76,14 @@ def test_crons_are_looked_at_while_their_pipeline_ticks(db: Database) -> None:
         assert len(due(tx)) == 2
         intents.begin(tx, KEY, intents.STOPPING, now=NOW)
         intents.close(tx, KEY, now=NOW)
-        assert due(tx) == []
+        assert (due(tx), reading.at_work(tx)) == ([], [])
         intents.begin(tx, KEY, intents.STARTING, now=NOW)
         intents.close(tx, KEY, now=NOW)
         say(tx, KEY, number, State.CRASHING)
         assert {one.at for one in due(tx)} == {NOW}, "what was missed meanwhile is due at once"
+        assert [one.key for one in reading.at_work(tx)] == [KEY]
         say(tx, KEY, number, State.FAILURE)
-        assert due(tx) == []
+        assert (due(tx), reading.at_work(tx)) == ([], [])
         intents.begin(tx, KEY, intents.DELETING, now=NOW)
         intents.close(tx, KEY, now=NOW)
 
