@@ -23,6 +23,7 @@ from services.jobs.duties.sealer import Sealer
 from services.jobs.duties.staged import StagedStops
 from services.jobs.operations.history.reading import LogReader
 from services.jobs.operations.history.sealing import Sealing
+from services.jobs.operations.history.stretches import Stretches
 from services.jobs.operations.logs import Logs
 from services.jobs.operations.naming import Names
 from services.jobs.operations.planning.planner import Planner
@@ -90,6 +91,7 @@ async def main(settings: Settings) -> None:
         traces = TraceIntake(logs, forwarder, token=settings.service_token)
         collector = Collector(db, indexes, clock, every=settings.gc_every, hold=settings.gc_hold)
         sealing = Sealing(db, logs, indexes, clock, settled=settings.seal_logs_after, keep=settings.keep_sealed_logs)
+        stretches = Stretches(db, logs, indexes, clock, keep_bytes=settings.keep_log_bytes, keep=settings.keep_logs)
         upkeep = JobUpkeepService(collector, token=settings.service_token)
 
         def register(server: grpc.aio.Server) -> None:
@@ -110,7 +112,7 @@ async def main(settings: Settings) -> None:
             logs.run,
             forwarder.run,
             collector.run,
-            Sealer(sealing).run,
+            Sealer(sealing, stretches).run,
         )
         running = [duties.create_task(loop()) for loop in loops]
         await up.enter_async_context(serving([register], NAMES, at=settings.listen, drain=settings.drain))

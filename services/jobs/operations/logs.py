@@ -10,8 +10,9 @@ import asyncio
 import logging
 import secrets
 from collections import deque
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from nats.errors import Error as NatsError
@@ -28,6 +29,22 @@ log = logging.getLogger(__name__)
 STREAM = "LOGS"
 PART_BYTES = 512 << 10
 LOOK_AGAIN = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Filled:
+    """How full the stream is. stream: which one; since: when it was made; first, last: numbers of messages."""
+
+    stream: str
+    since: datetime
+    first: int
+    last: int
+    messages: int
+    bytes: int
+
+    def bytes_after(self, number: int) -> int:
+        """About how much has come after a message."""
+        return self.bytes * (self.last - max(number, self.first - 1)) // max(1, self.messages)
 
 
 class Logs:
@@ -81,7 +98,7 @@ class Logs:
 
     async def read(
         self, subject: str, *, since: int = 0, after: int = 0, follow: bool = False
-    ) -> AsyncIterator[Message | None]:
+    ) -> AsyncGenerator[Message | None]:
         """Messages that came at `since` (nanoseconds since 1970) or later, or after number `after`.
 
         None comes once, when all that was there has been sent; the end unless following. Raises Unavailable.
@@ -126,6 +143,10 @@ class Logs:
 
     async def identity(self) -> str:
         """Which stream the numbers of messages are of: one that is made anew counts anew. Raises Unavailable."""
+        return (await self.filled()).stream
+
+    async def filled(self) -> "Filled":
+        """What is in the stream. Raises Unavailable."""
         try:
             await self._ensure()
             with heeding_cancellation():
@@ -133,7 +154,8 @@ class Logs:
         except (NatsError, OSError, TimeoutError) as error:
             self._bus.look_again(STREAM)
             raise Unavailable(f"log lines cannot be read now: {error}") from error
-        return str(info.created)
+        created, state = info.created or datetime.now(UTC), info.state
+        return Filled(str(info.created), created, state.first_seq, state.last_seq, state.messages, state.bytes)
 
     async def forget(self, project: str, pipeline: str, job: str) -> None:
         """A job is deleted, and its lines go with it; when that cannot be done now, time does it."""

@@ -1,7 +1,8 @@
 """Rows of logs that are kept in objects, inside the caller's transaction.
 
-A job that has such rows is sealed: lines up to the number in its last row are read from objects, later ones from the
-stream they came in. Elsewhere: the objects (log_objects.py); who seals (operations/history/sealing.py).
+Lines of a job up to the number in its last row are read from objects, later ones from the stream they came in. A job
+that has ended is sealed once; one that runs for long gets rows before that, as the stream fills.
+Elsewhere: the objects (log_objects.py); who seals (operations/history/).
 """
 
 from collections.abc import Sequence
@@ -9,13 +10,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, ForeignKey, Index, delete, select, update
+from sqlalchemy import BigInteger, ForeignKey, Index, delete, func, select, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from services.jobs.domain.jobs import Job, JobKey
 from services.jobs.domain.logs.queries import LogQuery
-from services.jobs.storage.jobs import to_domain
+from services.jobs.storage.jobs import JobStore, to_domain
 from services.jobs.storage.tables import Base, JobRow
+from services.kit.storage.database import UtcTime
 
 
 class SealRow(Base):
@@ -35,6 +37,24 @@ class SealRow(Base):
     last_ns: Mapped[int] = mapped_column(BigInteger)
     index_at: Mapped[int] = mapped_column(BigInteger)
     lines: Mapped[int] = mapped_column(BigInteger)
+
+
+class PassedRow(Base):
+    """How far a stream has been gone through for the lines of jobs that run, and when that was."""
+
+    __tablename__ = "passed"
+    stream: Mapped[str] = mapped_column(primary_key=True)
+    number: Mapped[int] = mapped_column(BigInteger)
+    at: Mapped[datetime] = mapped_column(UtcTime)
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """Where the rows of a job end. parts: how many there are; last: number of the last message, of one stream."""
+
+    job: Job
+    parts: int
+    last: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,13 +81,28 @@ class Seals:
         rows = select(JobRow).where(JobRow.sealed.is_(False), JobRow.closed.is_(True), JobRow.finished <= ended_before)
         return [to_domain(row) for row in self.tx.scalars(rows.order_by(JobRow.number).limit(limit))]
 
-    def seal(self, number: int, parts: Sequence[Part]) -> bool:
-        """False: somebody else has done it, or the job is gone."""
+    def end(self, key: JobKey, stream: str) -> End | None:
+        """None: there is no such job."""
+        job = JobStore(self.tx).find(key)
+        if job is None:
+            return None
+        last = select(func.max(SealRow.last)).where(SealRow.job == job.number, SealRow.stream == stream)
+        return End(job, self._parts(job.number), self.tx.scalar(last) or 0)
+
+    def _parts(self, number: int) -> int:
+        return self.tx.scalar(select(func.count()).where(SealRow.job == number)) or 0
+
+    def seal(self, end: End, parts: Sequence[Part], *, whole: bool) -> bool:
+        """Add rows after those that there are. whole: the job has ended, and this is the rest.
+
+        False: somebody else has done it, or the job is gone.
+        """
+        number = end.job.number
         row = self.tx.get(JobRow, number, with_for_update=True)
-        if row is None or row.sealed:
+        if row is None or (whole and row.sealed) or self._parts(number) != end.parts:
             return False
-        row.sealed = True
-        for at, part in enumerate(parts):
+        row.sealed = row.sealed or whole
+        for at, part in enumerate(parts, end.parts):
             self.tx.add(
                 SealRow(
                     job=number, part=at, object=part.object, stream=part.stream, last=part.last,
@@ -84,6 +119,15 @@ class Seals:
         rows = rows.where(*(column == wanted for column, wanted in pairs if wanted), SealRow.last_ns >= query.since)
         found = self.tx.execute(rows.order_by(SealRow.job, SealRow.part))
         return [(JobKey(job.project, job.pipeline, job.id), _part(row)) for row, job in found]
+
+    def passed(self, stream: str) -> tuple[int, datetime] | None:
+        """How far the stream was gone through, and when; None: it was not yet."""
+        row = self.tx.get(PassedRow, stream)
+        return None if row is None else (row.number, row.at)
+
+    def note_passed(self, stream: str, number: int, now: datetime) -> None:
+        self.tx.execute(delete(PassedRow))  # of a stream that is no more, too
+        self.tx.add(PassedRow(stream=stream, number=number, at=now))
 
     def objects(self, owner: tuple[str, str] | None = None) -> list[tuple[str, int]]:
         """Names of a pipeline's objects, or of all, and where in each the index begins."""

@@ -43,6 +43,7 @@ class Instance:
     postgres: Postgres | None = None  # else SQLite
     seal_logs_after: str = "3600s"  # what is stored is only what a test has made
     keep_sealed_logs: str = "0s"
+    keep_log_bytes: int = 1 << 30
     more: Mapping[str, str] = field(default_factory=dict)  # other settings
 
     def start(self, name: str) -> None:
@@ -60,6 +61,7 @@ class Instance:
                 "JOBS_REPLICA": name,
                 "JOBS_SEAL_LOGS_AFTER": self.seal_logs_after,
                 "JOBS_KEEP_SEALED_LOGS": self.keep_sealed_logs,
+                "JOBS_KEEP_LOG_BYTES": str(self.keep_log_bytes),
                 "PPS_PFS": self.at["pfs"],
                 "PPS_JOBS": self.at["jobs"],
                 "PPS_RUNTIME_DIR": str(self.root / name / "runtime"),

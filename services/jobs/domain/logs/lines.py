@@ -102,12 +102,17 @@ class Message:
         return batch_from(self.subject, json.loads(self.payload))
 
 
+def scope_from(subject: str) -> LogScope:
+    """Whose lines a message with this subject holds."""
+    _, project, pipeline, job, datum = subject.split(".")
+    return LogScope(*map(untoken, (project, pipeline, job, datum)))
+
+
 def batch_from(subject: str, fields: dict[str, Any]) -> LogBatch:
     """A stored message."""
-    _, project, pipeline, job, datum = subject.split(".")
     lines = tuple((at, text) for at, text in fields["l"])
     return LogBatch(
-        LogScope(*map(untoken, (project, pipeline, job, datum))),
+        scope_from(subject),
         fields["w"],
         fields["u"],
         fields["m"],

@@ -29,13 +29,16 @@ class LogReader:
         """
         parts = [] if query.services else await self.db.read(lambda tx: Seals(tx).of(query))
         stream = await self.logs.identity() if parts else ""
-        covered = dict[JobKey, int]()
-        for key, part in parts:
-            if part.stream == stream:
-                covered[key] = part.last
-            async for batch in self._kept(part, query):
-                yield batch
-        after = covered[parts[0][0]] if query.job and query.pipeline and covered else 0
+        covered, sent = dict[JobKey, int](), set[tuple[JobKey, Part]]()
+        while parts := [one for one in parts if one not in sent]:  # jobs that run may have got more meanwhile
+            for key, part in parts:
+                if part.stream == stream:
+                    covered[key] = part.last
+                async for batch in self._kept(part, query):
+                    yield batch
+            sent.update(parts)
+            parts = await self.db.read(lambda tx: Seals(tx).of(query))
+        after = next(iter(covered.values())) if query.job and query.pipeline and covered else 0
         async for message in self.logs.read(query.subject, since=query.since, after=after, follow=follow):
             if message is None:
                 yield None

@@ -1,7 +1,8 @@
-"""When a job has ended its log goes into objects, so that it outlives the stream's limits.
+"""When a job has ended its log, or the rest of it, goes into objects, so that it outlives the stream's limits.
 
 A job is sealed a while after its end, for workers that were cut off tell their last lines late; what comes later still
 is read from the stream as long as that keeps it. Objects come first, rows after, both under the ledger's rules (ADR 9).
+Elsewhere: what jobs say that run for long (stretches.py).
 """
 
 import asyncio
@@ -18,7 +19,7 @@ from services.jobs.operations.logs import Logs
 from services.jobs.storage.ledger import Ledger
 from services.jobs.storage.log_objects import LogWriter
 from services.jobs.storage.objects import LOGS, Indexes, key_of
-from services.jobs.storage.seals import Part, Seals
+from services.jobs.storage.seals import End, Part, Seals
 from services.kit.storage.database import Database
 from services.kit.storage.leases import drop_lease, take_lease
 from services.kit.time.clock import Clock
@@ -55,29 +56,26 @@ class Sealing:
     async def _seal(self, job: Job) -> None:
         key = job.key
         stream = await self.logs.identity()
-        parts, writer, last = list[Part](), LogWriter(), 0
+        end = await self.db.read(lambda tx: Seals(tx).end(key, stream))
+        if end is None:
+            return
+        parts, writer, last = list[Part](), LogWriter(), end.last
         query = LogQuery(project=key.project, pipeline=key.pipeline, job=key.id)
-        async for message in self.logs.read(query.subject):
+        async for message in self.logs.read(query.subject, after=end.last):
             if message is None:
                 break
             await asyncio.to_thread(writer.add, message)
             last = message.number
             if writer.is_full:
-                parts += await asyncio.to_thread(self._stored, writer, stream)
+                parts += await asyncio.to_thread(stored, self.indexes, writer, stream)
                 writer = LogWriter()
-        parts += await asyncio.to_thread(self._stored, writer, stream)
+        parts += await asyncio.to_thread(stored, self.indexes, writer, stream)
+        if not parts and not end.parts:
+            parts.append(Part("", stream, last))
         try:
-            await self.db.run(publish, job, parts or [Part("", stream, last)], now=self.clock.now())
+            await self.db.run(publish, end, parts, whole=True, now=self.clock.now())
         except ObjectGivenUp:
             log.warning("the log of job %s took too long to be stored; it is stored again", key)
-
-    def _stored(self, writer: LogWriter, stream: str) -> list[Part]:
-        written = writer.finish()
-        if written is None:
-            return []
-        name = self.indexes.fresh().hex()
-        self.indexes.objects.put(key_of(LOGS, name), written.data)
-        return [Part(name, stream, written.last_number, written.first, written.last, written.index_at, written.lines)]
 
     async def expire(self) -> None:
         """Let go of lines that were kept for long enough."""
@@ -85,11 +83,24 @@ class Sealing:
             await self.db.run(expire, self.clock.now() - self.keep, now=self.clock.now())
 
 
-def publish(tx: Session, job: Job, parts: list[Part], *, now: datetime) -> bool:
-    """From now on these objects are the job's log. False: it has one already. Raises ObjectGivenUp."""
-    if not Seals(tx).seal(job.number, parts):
+def stored(indexes: Indexes, writer: LogWriter, stream: str) -> list[Part]:
+    """What was gathered as an object of the store; none when that is nothing. Blocks."""
+    written = writer.finish()
+    if written is None:
+        return []
+    name = indexes.fresh().hex()
+    indexes.objects.put(key_of(LOGS, name), written.data)
+    return [Part(name, stream, written.last_number, written.first, written.last, written.index_at, written.lines)]
+
+
+def publish(tx: Session, end: End, parts: list[Part], *, whole: bool, now: datetime) -> bool:
+    """From now on these objects are the job's log, after what it has. whole: it has ended, and this is the rest.
+
+    False: somebody else was first, or the job is gone.  Raises ObjectGivenUp.
+    """
+    if not Seals(tx).seal(end, parts, whole=whole):
         return False
-    Ledger(tx).publish(LOGS, [part.object for part in parts if part.object], job.key, now)
+    Ledger(tx).publish(LOGS, [part.object for part in parts if part.object], end.job.key, now)
     return True
 
 

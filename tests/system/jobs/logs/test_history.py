@@ -1,8 +1,10 @@
 """Logs that outlive the stream: what a job said is read from the store once it ended, each line once and in order."""
 
 import asyncio
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from datetime import timedelta
 
 import grpc
@@ -143,6 +145,44 @@ def test_lines_are_kept_for_as_long_as_was_said(bench: Bench, instance: Instance
     finally:
         instance.keep_sealed_logs = "0s"
         instance.restart("jobs")
+
+
+def test_a_job_that_runs_may_say_more_than_the_stream_holds(bench: Bench, instance: Instance) -> None:
+    """Its oldest lines are in the store before they are gone from the stream, and with the last ones when it ends."""
+    bench.ended(bench.create())
+    instance.keep_log_bytes = 1 << 20
+    instance.restart("jobs")
+    try:
+        id, said = bench.commit({"/a": b"x"}), list[str]()
+        for turn in range(10):
+            before, lines = objects(instance), [f"{turn} {at} " + "x" * 1000 for at in range(400)]
+            export(bench, id, D1, [("stdout", line) for line in lines])
+            said += lines
+            eventually(lambda before=before: objects(instance) > before)  # type: ignore[misc]
+        mine = job(bench.name, id)
+        assert bench.inspect(id).state == pps.JOB_RUNNING
+        assert read(bench, job=mine) == said
+        call = bench.jobs.GetLogs(pps.GetLogsRequest(job=mine, follow=True, datum=pps.Datum(id=D1)), timeout=120)
+        assert [next(call).message for _ in said] == said
+        export(bench, id, D1, [("stdout", "last")])
+        assert next(call).message == "last"
+        call.cancel()
+        instance.restart("jobs")
+        bench.hands().do_one()
+        assert bench.ended(id).state == pps.JOB_SUCCESS
+        eventually(lambda: sealed(instance, id))
+        empty_the_stream(instance)
+        assert read(bench, job=mine) == [*said, "last"]
+        assert read(bench, pipeline=pipeline(bench.name)) == [*said, "last"]
+    finally:
+        instance.keep_log_bytes = 1 << 30
+        instance.restart("jobs")
+
+
+def sealed(instance: Instance, id: str) -> bool:
+    """Whether all that a job has said is in objects."""
+    with closing(sqlite3.connect(instance.root / "jobs" / "jobs.db")) as opened:
+        return bool(opened.execute("SELECT sealed FROM jobs WHERE id = ?", (id,)).fetchone()[0])
 
 
 def test_the_services_own_lines_are_bare(bench: Bench) -> None:

@@ -93,6 +93,12 @@ def upgrade() -> None:
         batch_op.create_index('objects_by_state', ['state', 'at'], unique=False)
         batch_op.create_index('objects_of_pipeline', ['project', 'pipeline'], unique=False)
 
+    op.create_table('passed',
+    sa.Column('stream', sa.String(), nullable=False),
+    sa.Column('number', sa.BigInteger(), nullable=False),
+    sa.Column('at', services.kit.storage.database.UtcTime(timezone=True), nullable=False),
+    sa.PrimaryKeyConstraint('stream')
+    )
     op.create_table('specs',
     sa.Column('project', sa.String(), nullable=False),
     sa.Column('pipeline', sa.String(), nullable=False),
