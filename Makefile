@@ -16,13 +16,14 @@ help: ## list the tasks
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 setup: $(VENV)/.ready protos ## make .venv with everything needed, from pip alone
+	@$(BIN)/python -m compileall -q services deploy clients/python/datamill
 
 $(VENV)/.ready: requirements/lock.txt pyproject.toml clients/python/pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "datamill needs Python 3.11 or later; say make PYTHON=…")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/lock.txt
 	$(BIN)/python protos/generate.py
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e clients/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --config-settings editable_mode=compat -e clients/python
 	$(BIN)/python -c 'import pathlib, sysconfig; pathlib.Path(sysconfig.get_path("purelib"), "datamill_servers.pth").write_text("$(CURDIR)\n")'
 	touch $@
 
@@ -81,7 +82,7 @@ lock: $(VENV)/.ready ## pin the newest versions, with hashes
 	done
 
 migration: setup ## write a schema revision: make migration SERVICE=pfs NAME=what_changed
-	$(BIN)/python -m services.kit.storage.migrations services.$(SERVICE).storage $(NAME)
+	$(BIN)/python -m services.kit.storage.revisions services.$(SERVICE).storage $(NAME)
 
 clean: ## remove everything that setup and runs have made
 	rm -rf $(VENV) $(COMPAT) $(PEERS) clients/python/datamill/wire clients/python/*.egg-info demo-result

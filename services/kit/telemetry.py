@@ -5,10 +5,15 @@ One JSON object a line on stderr; the supervisor keeps it. No file contents and 
 
 import json
 import logging
+import secrets
 import sys
 from datetime import UTC, datetime
+from typing import Any
 
 from opentelemetry import trace
+from opentelemetry.context import Context
+
+Entered = Any  # a context manager that decorates, too: the API keeps its type to itself
 
 
 class JsonLines(logging.Formatter):
@@ -43,19 +48,34 @@ def start_logging(service: str, *, level: str = "INFO") -> None:
     logging.getLogger("alembic").setLevel(logging.WARNING)
 
 
+class Ids(trace.Tracer, trace.TracerProvider):
+    """Spans without a collector: nothing but their ids, which the log lines show. They pass a caller's trace on."""
+
+    def get_tracer(self, *_: Any, **__: Any) -> trace.Tracer:
+        return self
+
+    def start_span(self, name: str, context: Context | None = None, *_: Any, **__: Any) -> trace.Span:
+        above = trace.get_current_span(context).get_span_context()
+        of = above.trace_id if above.is_valid else secrets.randbits(128)
+        return trace.NonRecordingSpan(trace.SpanContext(of, secrets.randbits(64), False, trace_state=above.trace_state))
+
+    def start_as_current_span(self, name: str, context: Context | None = None, *_: Any, **__: Any) -> Entered:
+        return trace.use_span(self.start_span(name, context))
+
+
 def start_telemetry(service: str, *, collector: str = "", level: str = "INFO") -> None:
     """Set up logging, and tracing too: spans go to `collector` ("host:port", OTLP over gRPC) when it is not empty."""
     start_logging(service, level=level)
-    from opentelemetry.sdk.resources import Resource  # noqa: PLC0415 - costs 10 MiB, only where tracing is set up
+    trace.set_tracer_provider(_exporting(service, collector) if collector else Ids())
+
+
+def _exporting(service: str, collector: str) -> trace.TracerProvider:
+    # The SDK costs 10 MiB and a twentieth of a start: only where there is a collector.
+    from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter  # noqa: PLC0415
+    from opentelemetry.sdk.resources import Resource  # noqa: PLC0415
     from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415
-    from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, DEFAULT_ON  # noqa: PLC0415
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415
 
-    # Without a collector a span is only its ids, which the log lines show.
-    sampler = DEFAULT_ON if collector else ALWAYS_OFF
-    provider = TracerProvider(resource=Resource.create({"service.name": service}), sampler=sampler)
-    if collector:
-        from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter  # noqa: PLC0415
-        from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415
-
-        provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=collector, insecure=True)))
-    trace.set_tracer_provider(provider)
+    provider = TracerProvider(resource=Resource.create({"service.name": service}))
+    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=collector, insecure=True)))
+    return provider

@@ -4,7 +4,6 @@ from services.kit.config import ConfigError
 from services.kit.objects.address import BadAddress, Bucket, parse
 from services.kit.objects.local import LocalObjects
 from services.kit.objects.port import Objects
-from services.kit.objects.s3 import S3Objects
 
 
 def open_store(address: str) -> Objects:
@@ -14,6 +13,8 @@ def open_store(address: str) -> Objects:
     except BadAddress as mistake:
         raise ConfigError(f"bad store: {mistake}") from mistake
     if isinstance(where, Bucket):
+        from services.kit.objects.s3 import S3Objects  # noqa: PLC0415 - its client is a tenth of a start, for nothing here
+
         store = S3Objects(where)
         store.check()
         return store

@@ -1,23 +1,18 @@
 """Bringing a service's database to the schema of its code, and refusing one that is not what this code can work with.
 
-Processes that start together take turns: the first brings the database up, the others find it done. Each service
-keeps Alembic revisions in `storage/migrations/versions/`; `make migration SERVICE=pfs NAME=…` writes one from the
-difference between the tables in the code and those of all revisions so far.
+Processes that start together take turns: the first brings the database up, the others find it done. A new database
+gets the tables of the code at once, as the revisions of all releases would make them (a test compares the two); so a
+revision changes tables, and what must stand in them is written by the service itself.
+Elsewhere: taking an older database through the revisions, and writing them (revisions.py).
 """
 
 import importlib
 import logging
 import pkgutil
-import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from alembic.autogenerate import produce_migrations, render_python_code
-from alembic.config import Config
-from alembic.runtime.environment import EnvironmentContext
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from sqlalchemy import MetaData, create_engine, inspect, text
+from sqlalchemy import Column, MetaData, PrimaryKeyConstraint, String, Table, inspect, select, text
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import DeclarativeBase
@@ -29,7 +24,14 @@ from services.kit.storage.outbox import OutboxRow
 
 log = logging.getLogger(__name__)
 LOCKS = int.from_bytes(b"dmil")  # the kind of advisory lock, apart from those of other programs
-KIT_TABLES = (LeaseRow, OutboxRow)  # named so that KitBase knows them wherever a revision is written
+KIT_TABLES = (LeaseRow, OutboxRow)  # named so that KitBase knows them wherever a database or a revision is made
+# As Alembic has it: the one row says which revision the tables are those of.
+STAMP = Table(
+    "alembic_version",
+    MetaData(),
+    Column("version_num", String(32), nullable=False),
+    PrimaryKeyConstraint("version_num", name="alembic_version_pkc"),
+)
 
 
 class WrongSchema(Exception):
@@ -63,7 +65,7 @@ def migrate(db: Database, folder: Path, *tables: MetaData) -> None:
     tables: what the service expects to find afterwards, besides the tables of the kit.
     Raises NewerSchema, ForeignSchema, Unavailable.
     """
-    script = ScriptDirectory(str(folder), version_locations=[str(folder / "versions")])
+    known = sorted(path.name.partition("_")[0] for path in (folder / "versions").glob("[0-9]*_*.py"))
     url = db.engine.url.render_as_string(hide_password=True)
     # What the others did must be visible once the lock is there: a serializable transaction would not see it.
     options = {} if db.is_sqlite else {"isolation_level": "READ COMMITTED"}
@@ -71,21 +73,44 @@ def migrate(db: Database, folder: Path, *tables: MetaData) -> None:
         with db.engine.connect().execution_options(**options) as connection, connection.begin():
             if not db.is_sqlite:  # there the transaction itself is the lock
                 _take_turns(connection)
-            _check_before(connection, script, url, tables)
-            _upgrade(connection, script)
+            current = _current(connection)
+            _check_before(connection, current, known, url, tables)
+            if current is None and tables:
+                _make(connection, known[-1], tables)
+            elif current != known[-1]:
+                # Only then: Alembic takes longer to import than all else that a start does.
+                from services.kit.storage.revisions import upgrade  # noqa: PLC0415
+
+                upgrade(connection, folder)
             if missing := _missing(connection, (*tables, KitBase.metadata)):
                 raise ForeignSchema(url, f"it lacks {', '.join(missing)}")
     except DBAPIError as error:
         raise Unavailable(f"cannot use the database {url}: {error.orig}") from error
 
 
-def _check_before(connection: Connection, script: ScriptDirectory, url: str, tables: Iterable[MetaData]) -> None:
-    current = MigrationContext.configure(connection).get_current_revision()
-    if current is not None and current not in {revision.revision for revision in script.walk_revisions()}:
+def _current(connection: Connection) -> str | None:
+    """The revision that the database says it has; None: none yet."""
+    if not inspect(connection).has_table(STAMP.name):
+        return None
+    return connection.scalar(select(STAMP.c.version_num))
+
+
+def _check_before(
+    connection: Connection, current: str | None, known: list[str], url: str, tables: Iterable[MetaData]
+) -> None:
+    if current is not None and current not in known:
         raise NewerSchema(url, current)
     ours = {name for metadata in (KitBase.metadata, *tables) for name in metadata.tables}
     if current is None and (taken := sorted(ours & set(inspect(connection).get_table_names()))):
         raise ForeignSchema(url, f"it has tables that datamill did not make ({', '.join(taken)})")
+
+
+def _make(connection: Connection, newest: str, tables: Iterable[MetaData]) -> None:
+    """Everything at once, in a database that has nothing yet, but maybe an empty table of the stamp."""
+    for metadata in (KitBase.metadata, *tables):
+        metadata.create_all(connection, checkfirst=False)
+    STAMP.create(connection, checkfirst=True)
+    connection.execute(STAMP.insert().values(version_num=newest))
 
 
 def _take_turns(connection: Connection) -> None:
@@ -110,53 +135,6 @@ def _missing(connection: Connection, expected: Iterable[MetaData]) -> list[str]:
     return missing
 
 
-def _upgrade(connection: Connection, script: ScriptDirectory) -> None:
-    with EnvironmentContext(
-        Config(), script, fn=lambda revision, _: script._upgrade_revs("head", revision), destination_rev="head"
-    ) as environment:
-        environment.configure(connection=connection, render_as_batch=True, transactional_ddl=True)
-        environment.run_migrations()
-
-
-def write_revision(folder: Path, *metadata: MetaData, name: str) -> Path:
-    """Write the revision that takes all earlier ones to the tables in `metadata`, and return its file."""
-    versions = folder / "versions"
-    versions.mkdir(parents=True, exist_ok=True)
-    script = ScriptDirectory(str(folder), version_locations=[str(versions)])
-    number = len(list(script.walk_revisions())) + 1
-    with create_engine("sqlite://").connect() as connection, connection.begin():
-        if number > 1:
-            _upgrade(connection, script)
-        context = MigrationContext.configure(
-            connection, opts={"render_as_batch": True, "target_metadata": list(metadata)}
-        )
-        upgrade = produce_migrations(context, list(metadata)).upgrade_ops  # type: ignore[arg-type]  # takes several too
-        assert upgrade is not None
-        body = render_python_code(upgrade, render_as_batch=True, migration_context=context)
-    down = f'"{number - 1:04d}"' if number > 1 else "None"
-    path = versions / f"{number:04d}_{name}.py"
-    path.write_text(REVISION.format(title=name.replace("_", " "), revision=f"{number:04d}", down=down, body=body))
-    return path
-
-
-REVISION = '''"""Schema revision {revision}: {title}."""
-
-import services.kit.storage.database
-import sqlalchemy as sa
-from alembic import op
-
-revision = "{revision}"
-down_revision = {down}
-branch_labels = None
-depends_on = None
-
-
-def upgrade() -> None:
-    """Apply the revision; there is no way back but a backup."""
-    {body}
-'''
-
-
 def tables_of(storage: str) -> MetaData:
     """The tables of a service: `Base` of its `tables` module, after every module that may add to it is imported."""
     package = importlib.import_module(storage)
@@ -164,9 +142,3 @@ def tables_of(storage: str) -> MetaData:
         importlib.import_module(module.name)
     base: type[DeclarativeBase] = importlib.import_module(f"{storage}.tables").Base
     return base.metadata
-
-
-if __name__ == "__main__":
-    storage, name = sys.argv[1:3]
-    folder = Path(importlib.import_module(storage).__path__[0]) / "migrations"
-    print(write_revision(folder, KitBase.metadata, tables_of(storage), name=name))

@@ -7,27 +7,29 @@
   file            in folders that the operator allows
   postgres …      a database, for tables only (tables.py)
 Elsewhere: which addresses may be used (rules.py).
+
+What speaks HTTP is imported by the first address that needs it: it would be a tenth of every start, mostly for nothing.
 """
 
 import asyncio
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import cached_property
 from threading import Event
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit
 
-import urllib3
-from minio import Minio
-from minio.credentials.providers import AWSConfigProvider, ChainedProvider, EnvAWSProvider
-
-from services.kit.urls.buckets import Bucket
-from services.kit.urls.connections import connections
 from services.kit.urls.folders import Files
 from services.kit.urls.port import BadUrl, NoDriver, Source, Target, UnknownScheme
 from services.kit.urls.rules import Rules
 from services.kit.urls.tables import SqlDatabase
-from services.kit.urls.web import Page
+
+if TYPE_CHECKING:
+    from minio import Minio
+    from urllib3 import PoolManager
+
+    from services.kit.urls.buckets import Bucket
 
 T = TypeVar("T")
 AMAZON, MINIO, MINIO_ACCOUNT = "s3.amazonaws.com", "localhost:9000", "minioadmin"
@@ -70,10 +72,16 @@ class Urls:
     """Opens addresses. Safe for several threads."""
 
     def __init__(self, rules: Rules, environ: Mapping[str, str]) -> None:
-        self._rules, self._stores, self._pool = rules, Stores.of(environ), connections(rules)
+        self._rules, self._stores = rules, Stores.of(environ)
         self._environ = environ
         self.threads = ThreadPoolExecutor(THREADS, thread_name_prefix="urls")
         """For work that waits for others: it must not keep a process's own threads busy."""
+
+    @cached_property
+    def _pool(self) -> "PoolManager":
+        from services.kit.urls.connections import connections  # noqa: PLC0415
+
+        return connections(self._rules)
 
     async def waited_for(self, work: Callable[[Event], T]) -> T:
         """Run `work(stopped)` on a thread for work that waits for others; `stopped` is set once nobody waits for it."""
@@ -88,6 +96,8 @@ class Urls:
         scheme = _scheme(url)
         if scheme in {"http", "https"}:
             self._rules.check_host(_host(url), url)
+            from services.kit.urls.web import Page  # noqa: PLC0415
+
             return Page(url, self._rules, self._pool)
         if scheme == "file":
             return Files.at(url, self._rules, recursive=recursive)
@@ -102,7 +112,7 @@ class Urls:
         """A database as a target. Raises BadUrl, UrlRefused, NoPassword."""
         return SqlDatabase.at(url, self._rules, self._environ)
 
-    def _bucket(self, url: str, scheme: str, *, recursive: bool = False) -> Bucket:
+    def _bucket(self, url: str, scheme: str, *, recursive: bool = False) -> "Bucket":
         if scheme in ELSEWHERE:
             raise NoDriver(scheme, ELSEWHERE[scheme])
         if scheme not in {"s3", "minio", "test-minio"}:
@@ -115,6 +125,8 @@ class Urls:
         if not name:
             raise BadUrl(url, "it names no bucket")
         self._rules.check_bucket(scheme, endpoint, name, url)
+        from services.kit.urls.buckets import Bucket  # noqa: PLC0415
+
         try:
             return Bucket(url, self._client(scheme, endpoint), name, key, recursive)
         except ValueError as error:
@@ -123,29 +135,15 @@ class Urls:
     def _endpoint(self, scheme: str) -> str:
         return self._stores.s3_endpoint if scheme == "s3" else self._stores.minio_endpoint
 
-    def _client(self, scheme: str, endpoint: str) -> Minio:
+    def _client(self, scheme: str, endpoint: str) -> "Minio":
+        from services.kit.urls.buckets import amazon, minio  # noqa: PLC0415
+
         known, pool = self._stores, self._pool
         if scheme == "s3":
-            return _amazon(known, pool)
+            return amazon(endpoint, pool, secure=known.s3_secure, region=known.s3_region)
         if scheme == "minio":
-            return Minio(endpoint, known.minio_id, known.minio_secret, secure=known.minio_secure, http_client=pool)
-        return Minio(endpoint, MINIO_ACCOUNT, MINIO_ACCOUNT, secure=False, http_client=pool)
-
-
-def _amazon(known: Stores, pool: urllib3.PoolManager) -> Minio:
-    found = ChainedProvider([EnvAWSProvider(), AWSConfigProvider()])
-    credentials: ChainedProvider | None = found
-    try:
-        found.retrieve()
-    except ValueError:
-        credentials = None  # public buckets can be read all the same
-    return Minio(
-        known.s3_endpoint,
-        secure=known.s3_secure,
-        region=known.s3_region or None,
-        credentials=credentials,
-        http_client=pool,
-    )
+            return minio(endpoint, pool, known.minio_id, known.minio_secret, secure=known.minio_secure)
+        return minio(endpoint, pool, MINIO_ACCOUNT, MINIO_ACCOUNT, secure=False)
 
 
 def _scheme(url: str) -> str:
