@@ -55,7 +55,7 @@ def files(client: Client, pipeline: pps.Pipeline) -> list[str]:
 
 
 def read(client: Client, pipeline: pps.Pipeline, path: str) -> bytes:
-    return client.pfs.pfs_file(pfs.File.from_uri(f"{pipeline.name}@master:{path}")).read()
+    return bytes(client.pfs.pfs_file(pfs.File.from_uri(f"{pipeline.name}@master:{path}")).read())
 
 
 def count(client: Client, pipeline: pps.Pipeline) -> int:
