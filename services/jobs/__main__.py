@@ -19,6 +19,7 @@ from datamill.wire.work_v1_pb2_grpc import add_WorkServiceServicer_to_server
 from services.jobs.duties.collector import Collector
 from services.jobs.duties.driver import Driver
 from services.jobs.duties.follower import Follower
+from services.jobs.duties.keeper import Keeper
 from services.jobs.duties.sealer import Sealer
 from services.jobs.duties.staged import StagedStops
 from services.jobs.operations.history.reading import LogReader
@@ -80,7 +81,7 @@ async def main(settings: Settings) -> None:
         planner = Planner(pfs, indexes, up.enter_context(plans_folder(objects)))
         tools = Tools(db, pfs, pps, planner, indexes, Queue(bus, lease=settings.set_lease), logs, Wakes(), clock)
         creator = Creator(db, pfs, pps, clock)
-        driver = Driver(tools, replica=_replica(settings))
+        driver = Driver(tools, Keeper(db, clock, _replica(settings)))
         follower = Follower(tools, creator, pps, driver, bus)
         staging = Staging(to_pfs, "jobs")
         stops = StagedStops(tools, creator, staging, bus)

@@ -67,7 +67,7 @@ async def test_a_large_job_is_queued_some_at_a_time(
     async with _queue(tmp_path) as queue:
         job = await db.run(_job)
         fed = Feeding(db, queue, SystemClock(), LINE, job)
-        await fed.begin(anew=False)
+        await fed.begin(SETS)
         await fed.look()
         assert await queue.waiting(LINE, job) == AT_ONCE, "enough wait: no more are queued"
         done = [await _take(db, queue, job) for _ in range(AT_ONCE - 5)]
@@ -85,13 +85,13 @@ async def test_what_the_queue_has_lost_and_what_a_process_had_queued_is_queued_a
     async with _queue(tmp_path) as queue:
         job = await db.run(_job)
         fed = Feeding(db, queue, SystemClock(), LINE, job)
-        await fed.begin(anew=False)
+        await fed.begin(SETS)
         assert [await _take(db, queue, job) for _ in range(3)] == [0, 1, 2]
         await queue.forget_job(LINE, job)
         for _ in range(feeding.LOST_AFTER):
             await fed.look()
         assert [await _take(db, queue, job) for _ in range(3)] == [3, 4, 5]
         after = Feeding(db, queue, SystemClock(), LINE, job)
-        await after.begin(anew=True)
+        await after.take_up()
         assert await queue.waiting(LINE, job) == AT_ONCE
         assert await _take(db, queue, job) == 6

@@ -2,22 +2,23 @@
 
 A service has one job at a time. Jobs of different pipelines run side by side. Trouble with another service or the
 store ends a try, never a job; the next try goes on from the state in the database. A kill is a change of that state;
-the watcher sees it and drops the try.
-Elsewhere: the steps (operations/running/steps.py); which jobs there are (operations/creating.py); news (follower.py).
+the keeper of the leases sees it, and the try is dropped.
+Elsewhere: the steps (operations/running/steps.py); leases (keeper.py); which jobs there are
+(operations/running/creating.py); news (follower.py).
 """
 
 import asyncio
 import logging
 import random
-from datetime import datetime, timedelta
 
 import grpc
 from nats.errors import Error as NatsError
-from sqlalchemy import update
 from sqlalchemy.orm import Session
 
 from services.jobs.domain.errors import CommitGone, Superseded
 from services.jobs.domain.jobs import COMMIT_REMOVED, TIMED_OUT, Job, JobState
+from services.jobs.domain.specs import PipelineSpec
+from services.jobs.duties.keeper import Keeper
 from services.jobs.operations.running import moving
 from services.jobs.operations.running.steps import JobSteps, Tools
 from services.jobs.operations.wakes import waited
@@ -25,12 +26,8 @@ from services.jobs.peers.pfs import FileSetGone
 from services.jobs.spec_reader import read_document
 from services.jobs.storage.jobs import JobStore
 from services.kit.errors import Exhausted, Unavailable, leaves
-from services.kit.storage.leases import LeaseRow, drop_lease, take_lease
-from services.kit.time.clock import fresh_id
 
 log = logging.getLogger(__name__)
-DUTY = "job/"
-LEASE = timedelta(seconds=9)  # with the longest pause between tries: how soon the work of a dead process goes on
 WATCH_AGAIN = 2.0
 LONGEST_PAUSE = 3.0
 LOOK_AGAIN = 10.0
@@ -38,24 +35,20 @@ TROUBLE = (grpc.aio.AioRpcError, NatsError, OSError, TimeoutError, Unavailable, 
 
 
 class Driver:
-    """All jobs of this instance. replica: the name of this process, the same after a restart.
+    """All jobs of this instance."""
 
-    A process takes over at once what a process of its name held; two that run under one name would be a mistake, but
-    then, too, only one of them drives a job.
-    """
-
-    def __init__(self, tools: Tools, *, replica: str) -> None:
+    def __init__(self, tools: Tools, keeper: Keeper) -> None:
         self._t = tools
-        self._replica = replica
-        self._holder = f"{replica} {fresh_id()}"
+        self._keeper = keeper
         self._lines: dict[tuple[str, str], asyncio.Event] = {}
         self._group: asyncio.TaskGroup | None = None
 
     async def run(self) -> None:
         """Drive until cancelled."""
-        await self._t.db.run(_take_over, self._replica, self._holder)
+        await self._keeper.take_over()
         async with asyncio.TaskGroup() as group:
             self._group = group
+            group.create_task(self._keeper.run())
             while True:
                 try:
                     for project, pipeline in await self._t.db.read(_with_work):
@@ -63,6 +56,11 @@ class Driver:
                 except Exception:
                     log.exception("cannot look for jobs now")
                 await asyncio.sleep(LOOK_AGAIN)
+
+    def ended(self, project: str, pipeline: str) -> None:
+        """A job has ended from outside, or is gone: whoever drives it drops it, and the next may begin."""
+        self._keeper.look()
+        self.wake(project, pipeline)
 
     def wake(self, project: str, pipeline: str) -> None:
         """There may be something to do for a pipeline's jobs."""
@@ -129,14 +127,26 @@ class Driver:
 
     async def _try(self, job: Job) -> bool:
         """Drive a job as far as it goes. False: try again later."""
-        if not await self._t.db.run(_hold, job.number, self._holder, self._t.clock.now()):
+        try:
+            async with asyncio.TaskGroup() as group:
+                driven = group.create_task(self._attempt(job))
+            return driven.cancelled() or driven.result()
+        except BaseExceptionGroup as several:
+            return await self._forgiven(job, list(leaves(several)))
+
+    async def _attempt(self, job: Job) -> bool:
+        """The same in a task that is cancelled once the job is not to be driven any more."""
+        hold = await self._keeper.take(job.number)
+        if hold is None:
             return False
         try:
-            await self._attempt(job)
-        except BaseExceptionGroup as group:
-            return await self._forgiven(job, list(leaves(group)))
+            steps = JobSteps(self._t, hold)
+            async with asyncio.TaskGroup() as group:
+                ending = group.create_task(self._ended_in_time(hold.job, steps.spec))
+                await steps.run()
+                ending.cancel()
         finally:
-            await self._t.db.run(drop_lease, _duty(job.number), self._holder)
+            await self._keeper.let_go(hold)
         return True
 
     async def _forgiven(self, job: Job, causes: list[BaseException]) -> bool:
@@ -151,59 +161,20 @@ class Driver:
             log.warning("job %s: %r; trying again", job.key, cause, exc_info=None if expected else cause)
         return False
 
-    async def _attempt(self, job: Job) -> None:
-        async with asyncio.TaskGroup() as group:
-            steps = group.create_task(JobSteps(self._t, job.number, lambda: self._keep(job)).run())
-            if not job.final:
-                watcher = group.create_task(self._watch(job, steps))
-                steps.add_done_callback(lambda _: watcher.cancel())
-
-    async def _watch(self, job: Job, steps: "asyncio.Task[None]") -> None:
-        """Keep the lease; drop the steps when the job is killed from outside, and kill it when its time is up."""
-        document = await self._t.db.read(_document, job)
-        limit = None if document is None else read_document(document).job_timeout
+    async def _ended_in_time(self, job: Job, spec: PipelineSpec) -> None:
+        """Kill the job when its time is up."""
+        if spec.job_timeout is None:
+            return
         async with self._t.wakes.listening(str(job.key)) as changed:
-            while True:
-                now = self._t.clock.now()
-                found = await self._t.db.read(moving.get_job, job.number)
-                if found is None:
-                    steps.cancel()
-                    return
-                if found.final:
-                    if found.state is JobState.KILLED:
-                        steps.cancel()  # the next try only closes the commits
-                    return
-                left = WATCH_AGAIN
-                if limit is not None and found.started is not None:
-                    left = min(left, (found.started + limit - now).total_seconds())
-                    if left <= 0:
-                        await self._t.db.run(moving.end, job.number, JobState.KILLED, now=now, reason=TIMED_OUT)
-                        continue
-                await waited(changed, max(left, 0.01))
-                try:
-                    await self._keep(job)
-                except Superseded:
-                    steps.cancel()
-                    return
-
-    async def _keep(self, job: Job) -> None:
-        """Keep the lease of a job. Raises Superseded when another process has it by now."""
-        if not await self._t.db.run(_hold, job.number, self._holder, self._t.clock.now()):
-            raise Superseded(f"another process drives job {job.number} by now")
-
-
-def _duty(number: int) -> str:
-    return f"{DUTY}{number}"
-
-
-def _hold(tx: Session, number: int, holder: str, now: datetime) -> bool:
-    return take_lease(tx, _duty(number), holder, ttl=LEASE, now=now)
-
-
-def _take_over(tx: Session, replica: str, holder: str) -> None:
-    """The leases of an earlier process of this name."""
-    of_it = LeaseRow.holder.startswith(f"{replica} ", autoescape=True)
-    tx.execute(update(LeaseRow).where(LeaseRow.duty.startswith(DUTY), of_it).values(holder=holder))
+            while (found := await self._t.db.read(moving.get_job, job.number)) is not None and not found.final:
+                now, left = self._t.clock.now(), WATCH_AGAIN
+                if found.started is not None:
+                    left = (found.started + spec.job_timeout - now).total_seconds()
+                if left <= 0:
+                    await self._t.db.run(moving.end, job.number, JobState.KILLED, now=now, reason=TIMED_OUT)
+                    self._keeper.look()
+                else:
+                    await waited(changed, min(left, WATCH_AGAIN))
 
 
 def _document(tx: Session, job: Job) -> bytes | None:

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 
 from datamill.wire.events_v1_pb2 import News
 from services.jobs.domain.errors import PipelineNotFound
-from services.jobs.domain.jobs import COMMIT_REMOVED, PIPELINE_DELETED, JobKey
+from services.jobs.domain.jobs import COMMIT_REMOVED, FINAL, PIPELINE_DELETED, JobKey, JobState
 from services.jobs.domain.specs import PipelineSpec
 from services.jobs.duties.driver import TROUBLE, Driver
 from services.jobs.operations import reading
@@ -29,6 +29,8 @@ RECONCILE = timedelta(seconds=20)
 FIRST = timedelta(seconds=2)
 SUBJECTS = ("pfs.commit.started", "pfs.commit.deleted", "pps.pipeline.*", "jobs.job.changed")
 PATIENCE = timedelta(minutes=1)
+ENDED_FROM_OUTSIDE = frozenset({JobState.KILLED.name, "DELETED"})
+TURNS = frozenset(state.name for state in (JobState.CREATED, *FINAL))
 
 
 @dataclass
@@ -92,12 +94,18 @@ class Follower:
                     await self._in_turn(f"{project}/{name}", self._pipeline(project, name, what, at))
                 case ["jobs", "job", _]:
                     self.tools.wakes.wake(news.key)
-                    if facts["pipeline"]:
-                        self.driver.wake(facts["project"], facts["pipeline"])
+                    self._job_moved(facts["state"], facts["project"], facts["pipeline"])
         except TROUBLE as error:
             log.warning("%s of %s: %r; the next look will do it", news.subject, news.key, error)
         except Exception:
             log.exception("%s of %s; the next look will do it", news.subject, news.key)
+
+    def _job_moved(self, state: str, project: str, pipeline: str) -> None:
+        """Only that a job is there, or has ended, is anything to whoever does not drive it."""
+        if state in ENDED_FROM_OUTSIDE:
+            self.driver.ended(project, pipeline)
+        elif state in TURNS:
+            self.driver.wake(project, pipeline)
 
     async def _in_turn(self, name: str, work: Awaitable[None]) -> None:
         """Things of one pipeline happen in the order of their news, so that its jobs are made in the right order."""
@@ -111,7 +119,6 @@ class Follower:
         failed = self._failed.get(key.owner)
         if failed is not None and job.version <= failed.version:
             await killing.kill(self.tools, job, failed.failed)
-        self.driver.wake(key.project, key.pipeline)
 
     async def _commit_gone(self, key: JobKey) -> None:
         job = await self.tools.db.read(moving.find_job, key)
@@ -155,3 +162,4 @@ class Follower:
         for job in await self.tools.db.run(killing.forget_pipeline, project, name, before):
             self.tools.wakes.wake(str(job.key))
             await self.tools.logs.forget(project, name, job.key.id)
+        self.driver.ended(project, name)

@@ -25,6 +25,11 @@ class JobStore:
         row = self.tx.get(JobRow, number)
         return None if row is None else to_domain(row)
 
+    def states(self, numbers: Sequence[int]) -> dict[int, JobState]:
+        """Of those jobs that are there."""
+        rows = self.tx.execute(select(JobRow.number, JobRow.state).where(JobRow.number.in_(numbers)))
+        return {row.number: JobState(row.state) for row in rows}
+
     def find(self, key: JobKey) -> Job | None:
         found = self.tx.scalars(select(JobRow).where(*_named(key))).first()
         return None if found is None else to_domain(found)

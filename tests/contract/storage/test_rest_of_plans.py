@@ -88,7 +88,7 @@ async def test_a_job_does_not_start_on_what_has_moved_on(db: Database, tmp_path:
     plan = db.run_here(planned, "a1" * 16, 0)
     db.run_here(lambda tx: moving.run(tx, base.number, plan, base=None, now=NOW))
     awaited = await expected(db, Indexes.over(LocalObjects(tmp_path / "store")), tmp_path, base.number)
-    db.run_here(lambda tx: moving.indexed(tx, base.number, EMPTY, [], now=NOW))
+    db.run_here(lambda tx: moving.ran(tx, base.number, EMPTY, [], JobState.FINISHING, now=NOW))
     job = db.run_here(started, JOB)
     first = db.run_here(planned, "b1" * 16, 1)
     with pytest.raises(Superseded, match="is not as it was"):

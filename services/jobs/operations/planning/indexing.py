@@ -1,6 +1,6 @@
 """The datum index of a job that has run: what it took over, and what its sets have added. In bounded memory."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -15,7 +15,7 @@ AT_ONCE = 50_000
 """Rows that a map is changed by in one go: they are in memory."""
 
 
-def index_of(indexes: Indexes, start: Root, records: list[str], scratch: Path) -> tuple[Root, list[bytes]]:
+def index_of(indexes: Indexes, start: Root, records: Sequence[str], scratch: Path) -> tuple[Root, list[bytes]]:
     """start: what was taken over; records: objects with what has run. Returns the new packs, too. Blocks."""
     with TemporaryFile(dir=scratch) as file:
         sorting = Sorting(file)

@@ -84,16 +84,16 @@ async def _moved(db: Database, wakes: Wakes, job: Job) -> None:
 
 async def _from(db: Database, pfs: Pfs, key: JobKey, parent: CommitRef | None) -> Base | Running:
     while parent is not None:
+        found = await db.read(_known, replace(key, id=parent.id))
+        if isinstance(found, Base) and not await _meta_failed(pfs, parent):
+            return found  # it is closed, and PFS has found nothing wrong with the output
         facts = await pfs.commit(parent)
         if facts.error:
             parent = facts.parent
             continue
-        found = await db.read(_known, replace(key, id=facts.ref.id))
         if isinstance(found, Job):
             return Running(found, await _from(db, pfs, key, facts.parent))
-        if found is not None and not await _meta_failed(pfs, facts.ref):
-            return found
-        return Base(EMPTY, unknown=facts.ref.id)
+        return Base(EMPTY, unknown=parent.id)
     return Base(EMPTY)
 
 
@@ -103,7 +103,7 @@ def _known(tx: Session, key: JobKey) -> Base | Job | None:
     found = jobs.find(key)
     if found is None or (found.closed and found.state is not JobState.SUCCESS):
         return None
-    if found.state is not JobState.SUCCESS:
+    if not found.closed:
         return found
     recovered = SetStore(tx).records(found.number) if found.counters.recovered else []
     return Base(

@@ -33,10 +33,16 @@ class Feeding:
     """Whether there may be others behind it."""
     _short: int = 0
 
-    async def begin(self, *, anew: bool) -> None:
-        """Queue the first sets. anew: a process died; what it had taken, but not handed on, would be away for long."""
-        if anew:
-            await self.queue.forget_job(self.line, self.job)
+    async def begin(self, sets: int) -> None:
+        """Queue the first sets of a job that has so many, none of which anybody has had."""
+        self._fed = min(sets, QUEUED_AT_ONCE) - 1
+        self._more = sets > QUEUED_AT_ONCE
+        if sets:
+            await self.queue.put(self.line, self.job, range(self._fed + 1))
+
+    async def take_up(self) -> None:
+        """Queue sets anew: a process died; what it had taken, but not handed on, would be away for long."""
+        await self.queue.forget_job(self.line, self.job)
         await self._feed()
 
     async def go_on(self) -> None:

@@ -1,7 +1,7 @@
 """Moving jobs from state to state: transactions that check where the job stands, and tell of the move."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from sqlalchemy.orm import Session
@@ -155,13 +155,43 @@ def begun_anew(tx: Session, number: int) -> None:
             SetStore(tx).drop_from(number, JobStore(tx).row(number).rest_from)
 
 
-def indexed(tx: Session, number: int, root: Root, packs: Sequence[bytes], *, now: datetime) -> None:
-    """Record the whole datum index of a job that has run. packs: those of it that are new. Raises Superseded."""
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """A job, and whether any of its sets is not done."""
+
+    job: Job
+    left: bool
+
+
+def progress(tx: Session, number: int) -> Progress | None:
+    """None: it does not run any more."""
     job = JobStore(tx).get(number)
-    if job is None:
-        raise Superseded(f"job {number} was deleted")
+    return None if job is None or job.state is not JobState.RUNNING else Progress(job, SetStore(tx).any_left(number))
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What a job knows of its datums when all have run: the index of those that it took over, the records of others."""
+
+    root: Root
+    records: tuple[str, ...]
+
+
+def known(tx: Session, number: int) -> Known:
+    return Known(JobStore(tx).root(number), tuple(SetStore(tx).records(number)))
+
+
+def ran(
+    tx: Session, number: int, root: Root, packs: Sequence[bytes], to: JobState, *, now: datetime, reason: str = ""
+) -> Job:
+    """Take a job on whose datums have all run, with its whole datum index. packs: those of it that are new.
+
+    Raises Superseded.
+    """
+    job = move(tx, number, to, of=JobState.RUNNING, now=now, reason=reason)
     Ledger(tx).publish(INDEX, [name.hex() for name in packs], job.key, now)
     JobStore(tx).set_root(number, root, indexed=True)
+    return job
 
 
 def end(tx: Session, number: int, to: JobState, *, now: datetime, reason: str) -> Job | None:
@@ -175,6 +205,14 @@ def end(tx: Session, number: int, to: JobState, *, now: datetime, reason: str) -
     SetStore(tx).forget(number)
     _tell(tx, ended, now)
     return ended
+
+
+def conclude(tx: Session, number: int, error: str, *, now: datetime) -> Job:
+    """End a job whose commits are finished, and close it. error: what PFS found wrong with them. Raises Superseded."""
+    to = JobState.FAILURE if error else JobState.SUCCESS
+    job = move(tx, number, to, of=JobState.FINISHING, now=now, reason=error)
+    close(tx, number, now=now)
+    return replace(job, closed=True)
 
 
 def close(tx: Session, number: int, *, now: datetime) -> None:
@@ -192,9 +230,14 @@ def remove(tx: Session, job: Job, *, now: datetime) -> None:
     Seals(tx).remove(job.number)
     JobStore(tx).remove(job.number)
     Ledger(tx).bury(job.key.project, job.key.pipeline)
-    Outbox(tx).add("jobs.job.changed", str(job.key), at=now, facts={"state": "DELETED"})
+    _tell(tx, job, now, state="DELETED")
 
 
-def _tell(tx: Session, job: Job, now: datetime) -> None:
-    facts = {"state": job.state.name, "project": job.key.project, "pipeline": job.key.pipeline, "id": job.key.id}
+def _tell(tx: Session, job: Job, now: datetime, *, state: str = "") -> None:
+    facts = {
+        "state": state or job.state.name,
+        "project": job.key.project,
+        "pipeline": job.key.pipeline,
+        "id": job.key.id,
+    }
     Outbox(tx).add("jobs.job.changed", str(job.key), at=now, facts=facts)

@@ -5,17 +5,18 @@ Elsewhere: who runs them, and kills (duties/driver.py); planning (../planning/);
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 import grpc
+from sqlalchemy.orm import Session
 
 from services.jobs.domain.datums import Leaf
 from services.jobs.domain.errors import InputRefused, PasswordMissing
 from services.jobs.domain.jobs import Job, JobState, datum_failed, unrunnable
 from services.jobs.domain.records import read_record
 from services.jobs.domain.sets import DatumSet
-from services.jobs.domain.specs import PipelineSpec
 from services.jobs.operations.logs import Logs
 from services.jobs.operations.planning.drafts import Part, Plan
 from services.jobs.operations.planning.indexing import index_of
@@ -33,7 +34,6 @@ from services.jobs.operations.work.queue import Line, Queue
 from services.jobs.peers.pfs import CommitFacts, Pfs
 from services.jobs.peers.pps import Pps
 from services.jobs.spec_reader import read_document
-from services.jobs.storage.jobs import JobStore
 from services.jobs.storage.objects import Indexes, read_directory, records_key
 from services.jobs.storage.sets import SetStore
 from services.kit.sortedmap.rows import EMPTY, Row
@@ -60,65 +60,96 @@ class Tools:
     clock: Clock
 
 
+class Hold(Protocol):
+    """The lease of a job in hand."""
+
+    @property
+    def job(self) -> Job: ...
+
+    @property
+    def fresh(self) -> bool:
+        """Whether nothing can have been put on the job's commits yet."""
+        ...
+
+    @property
+    def document(self) -> bytes: ...
+
+    async def keep(self) -> None:
+        """Asked before the job's commits lose anything. Raises Superseded when another process drives it by now."""
+        ...
+
+    def drop(self, tx: Session) -> None:
+        """With the last transaction of the job."""
+        ...
+
+
 class JobSteps:
     """One job, from where it stands to its end. A fresh one is made after any trouble."""
 
-    def __init__(self, tools: Tools, number: int, keep: Callable[[], Awaitable[None]]) -> None:
+    def __init__(self, tools: Tools, hold: Hold) -> None:
         self._t = tools
-        self._number = number
-        self._keep = keep
-        """Raises Superseded when another process drives the job by now: asked before its commits lose anything."""
-        self._fresh = False
-        """Whether nothing can have been put on the job's commits yet."""
+        self._hold = hold
+        self._fresh = hold.fresh
+        self._number = hold.job.number
         self._feeding: Feeding | None = None
-        """Once this object has put sets of the job into the queue itself."""
+        """Once this object has planned the job, or put sets of it into the queue itself."""
+        self._unqueued = 0
+        """How many sets it has planned that are not in the queue yet."""
+        self.spec = read_document(hold.document)
 
     async def run(self) -> None:
         """Go on until the job has ended and its commits are closed."""
-        while (job := await self._t.db.read(moving.get_job, self._number)) is not None and not job.closed:
-            match job.state:
-                case JobState.CREATED:
-                    await self._move(JobState.STARTING, of=JobState.CREATED)
-                    self._fresh = True
-                case JobState.STARTING:
-                    await self._start(job)
-                case JobState.RUNNING:
-                    await self._work(job)
-                case JobState.EGRESSING:
-                    await self._egress(job)
-                case JobState.FINISHING:
-                    await self._finish(job)
-                case _:
-                    await close_commits(self._t, job)
+        job: Job | None = self._hold.job
+        if self._fresh:
+            self._say_state(self._hold.job)
+        while job is not None and not job.closed:
+            job = await self._step(job) or await self._t.db.read(moving.get_job, self._number)
+
+    async def _step(self, job: Job) -> Job | None:
+        """The job as it is then; None: it has to be looked at."""
+        match job.state:
+            case JobState.CREATED:
+                return await self._move(JobState.STARTING, of=JobState.CREATED)
+            case JobState.STARTING:
+                return await self._start(job)
+            case JobState.RUNNING:
+                return await (self._stand(job) if self.spec.service else self._work(job))
+            case JobState.EGRESSING:
+                return await self._egress(job)
+            case JobState.FINISHING:
+                return await self._finish(job)
+            case _:
+                await close_commits(self._t, job)
+                return None
 
     async def _move(self, to: JobState, *, of: JobState, reason: str = "") -> Job:
         job = await self._t.db.run(moving.move, self._number, to, of=of, now=self._t.clock.now(), reason=reason)
-        self._say(job, f"job is {to.name}" + (f": {reason}" if reason else ""))
+        self._say_state(job)
         return job
+
+    def _say_state(self, job: Job) -> None:
+        self._say(job, f"job is {job.state.name}" + (f": {job.reason}" if job.reason else ""))
 
     def _say(self, job: Job, text: str) -> None:
         key = job.key
         self._t.logs.say(key.project, key.pipeline, key.id, text, at=self._t.clock.now())
 
-    async def _start(self, job: Job) -> None:
-        spec = await self._spec(job)
-        assert spec.tree is not None
-        inputs = await inputs_of(self._t.pfs, job.key, spec.tree)
+    async def _start(self, job: Job) -> Job | None:
+        spec, inputs = self.spec, await self._inputs(job)
         failed = [leaf.name for leaf, facts in inputs.items() if facts.error]
         if failed:
-            await self._move(JobState.UNRUNNABLE, of=JobState.STARTING, reason=unrunnable(failed))
-            return
+            return await self._move(JobState.UNRUNNABLE, of=JobState.STARTING, reason=unrunnable(failed))
         found = Base(EMPTY) if spec.service else await known_base(self._t.db, self._t.pfs, self._t.wakes, job)
         awaited: Awaited | None = None
         if isinstance(found, Running):
             awaited, part = await first_part(self._t.db, self._t.indexes, self._t.planner.scratch, found)
-            plan = await self._planned(job, spec, inputs, awaited.base, part)
+            plan = await self._planned(job, inputs, awaited.base, part)
             plan, base = plan and planned_first(plan, awaited), Base(EMPTY)
         else:
             base = found
-            plan = await self._planned(job, spec, inputs, base)
+            plan = await self._planned(job, inputs, base)
         if plan is None:
-            return
+            return None
         if not spec.service:
             await self._prepare(job, base, plan)
         await self._lay_out(plan)
@@ -128,16 +159,21 @@ class JobSteps:
             self._say(job, SINGLE_DATUM)
         else:
             self._feeding = self._feeding_of(job)
-            await self._feeding.begin(anew=False)
+            self._unqueued = len(plan.ranges)
         self._say(job, f"job is RUNNING: {_counted(plan)}")
+        return job
+
+    async def _inputs(self, job: Job) -> dict[Leaf, CommitFacts]:
+        assert self.spec.tree is not None
+        return await inputs_of(self._t.pfs, job.key, self.spec.tree)
 
     async def _planned(
-        self, job: Job, spec: PipelineSpec, inputs: Mapping[Leaf, CommitFacts], base: Base, part: Part | None = None
+        self, job: Job, inputs: Mapping[Leaf, CommitFacts], base: Base, part: Part | None = None
     ) -> Plan | None:
         """A plan of the job. None: its inputs allow none, and it has failed."""
         try:
             commits = {leaf: facts.ref for leaf, facts in inputs.items()}
-            return await self._t.planner.plan(spec, commits, base, part)
+            return await self._t.planner.plan(self.spec, commits, base, part)
         except InputRefused as refused:
             await self._move(JobState.FAILURE, of=job.state, reason=str(refused))
             return None
@@ -148,105 +184,103 @@ class JobSteps:
             for first in range(0, len(plan.ranges), moving.SETS_AT_ONCE):
                 await self._t.db.run(moving.lay_out, self._number, plan, first, now=self._t.clock.now())
 
-    async def _go_on(self, job: Job) -> bool:
+    async def _go_on(self, job: Job, feeding: Feeding) -> bool:
         """Plan what has awaited the base's end. False: the job does not run any more."""
         base = await ended_base(self._t.db, self._t.pfs, self._t.wakes, job)
-        spec = await self._spec(job)
-        assert spec.tree is not None
-        inputs = await inputs_of(self._t.pfs, job.key, spec.tree)
+        inputs = await self._inputs(job)
         records = await self._t.db.read(lambda tx: SetStore(tx).records(job.number))
         async with rest_part(self._t.indexes, records, self._t.planner.scratch) as part:
-            plan = await self._planned(job, spec, inputs, base, part)
+            plan = await self._planned(job, inputs, base, part)
         if plan is None:
             return False
-        await self._keep()
+        await self._hold.keep()
         await take_away(self._t.pfs, self._t.indexes, commits_of(job), base.unknown, plan.removed)
         await self._lay_out(plan)
         now = self._t.clock.now()
         job = await self._t.db.run(moving.go_on, self._number, plan, base=base.number, now=now)
-        assert self._feeding is not None, "it was there for the first plan"
-        await self._feeding.go_on()
+        await feeding.go_on()
         self._say(job, f"job goes on: {_counted(plan)}")
         return True
 
     def _feeding_of(self, job: Job) -> Feeding:
         return Feeding(self._t.db, self._t.queue, self._t.clock, line_of(job), job.number)
 
-    async def _spec(self, job: Job) -> PipelineSpec:
-        key = job.key
-        document = await self._t.db.read(lambda tx: JobStore(tx).spec(key.project, key.pipeline, job.version))
-        assert document is not None, "a version is kept as long as its jobs"
-        return read_document(document)
-
     async def _prepare(self, job: Job, base: Base, plan: Plan) -> None:
         """Take away from the commits what datums wrote that are gone or run again."""
         output, meta = commits_of(job)
-        await self._keep()
+        await self._hold.keep()
         if not self._fresh:  # an earlier try may have left something
             await asyncio.gather(self._t.pfs.clear(output), self._t.pfs.clear(meta))
         self._fresh = False
         await take_away(self._t.pfs, self._t.indexes, (output, meta), base.unknown, plan.removed)
 
-    async def _work(self, job: Job) -> None:
+    async def _work(self, job: Job) -> Job | None:
         """Wait until every set is DONE; carry on with those that were TAKEN when a process died."""
-        if (await self._spec(job)).service:
-            await self._stand(job)
-            return
         async with self._t.wakes.listening(str(job.key)) as changed:
-            await self._resume(job)
-            if self._feeding is None:
+            feeding, sets = self._feeding, self._unqueued
+            if feeding is None:
+                await self._resume(job)
                 await self._t.db.run(moving.begun_anew, job.number)
-                self._feeding = self._feeding_of(job)
-                await self._feeding.begin(anew=True)
-            ended = await self._all_done(job, self._feeding, changed)
+                self._feeding = feeding = self._feeding_of(job)
+                await feeding.take_up()
+            else:
+                await feeding.begin(sets)
+            ended = await self._all_done(job, feeding, changed, at_once=not sets)
             while ended is not None and ended.awaits is not None and not ended.counters.failed:
-                ended = await self._all_done(job, self._feeding, changed) if await self._go_on(ended) else None
+                ended = await self._all_done(job, feeding, changed) if await self._go_on(ended, feeding) else None
         if ended is None:
-            return
-        job = ended
-        await self._index(job)
-        if job.counters.failed:
-            await self._move(JobState.FAILURE, of=JobState.RUNNING, reason=datum_failed(job.first_failed))
-        else:
-            to = JobState.EGRESSING if (await self._spec(job)).egress else JobState.FINISHING
-            await self._move(to, of=JobState.RUNNING)
+            return None
+        to = JobState.EGRESSING if self.spec.egress else JobState.FINISHING
+        if ended.counters.failed:
+            return await self._ran(JobState.FAILURE, datum_failed(ended.first_failed))
+        return await self._ran(to)
 
-    async def _all_done(self, job: Job, feeding: Feeding, changed: asyncio.Event) -> Job | None:
-        """Wait until no set is left. None: the job does not run any more."""
-        while await self._t.db.read(lambda tx: SetStore(tx).any_left(job.number)):
-            changed_in_time = await waited(changed, LOOK_AGAIN)
-            found = await self._t.db.read(moving.get_job, job.number)
-            if found is None or found.state is not JobState.RUNNING:
-                return None
-            if not changed_in_time:
-                await self._resume(found)
-                await feeding.look()
-        ended = await self._t.db.read(moving.get_job, job.number)
-        return None if ended is None or ended.state is not JobState.RUNNING else ended
+    async def _all_done(
+        self, job: Job, feeding: Feeding, changed: asyncio.Event, *, at_once: bool = True
+    ) -> Job | None:
+        """Wait until no set is left. None: the job does not run any more. at_once: there may be none already."""
+        in_time = True
+        while True:
+            if at_once:
+                found = await self._t.db.read(moving.progress, job.number)
+                if found is None:
+                    return None
+                if not found.left:
+                    return found.job
+                if not in_time:
+                    await self._resume(found.job)
+                    await feeding.look()
+            in_time, at_once = await waited(changed, LOOK_AGAIN), True
 
-    async def _stand(self, job: Job) -> None:
+    async def _stand(self, job: Job) -> Job | None:
         if self._feeding is None and job.counters.total == 1:
             self._feeding = self._feeding_of(job)
-            await self._feeding.begin(anew=True)
+            await self._feeding.take_up()
+        elif self._feeding is not None:
+            await self._feeding.begin(self._unqueued)
         if await Standing(self._t, job, self._feeding).until_next():
-            await self._move(JobState.FINISHING, of=JobState.RUNNING)
+            return await self._move(JobState.FINISHING, of=JobState.RUNNING)
+        return None
 
     async def _resume(self, job: Job) -> None:
         for one in await self._t.db.read(results.taken_sets, job.number):
             await settle(self._t, job, one)
 
-    async def _index(self, job: Job) -> None:
-        """Write the datum index: what was taken over, and what has run."""
-        if await self._t.db.read(lambda tx: JobStore(tx).is_indexed(job.number)):
-            return
-        start = await self._t.db.read(lambda tx: JobStore(tx).root(job.number))
-        names = await self._t.db.read(lambda tx: SetStore(tx).records(job.number))
-        root, packs = await asyncio.to_thread(index_of, self._t.indexes, start, names, self._t.planner.scratch)
-        await self._t.db.run(moving.indexed, job.number, root, packs, now=self._t.clock.now())
+    async def _ran(self, to: JobState, reason: str = "") -> Job:
+        """Write the datum index, of what was taken over and what has run, and move on."""
+        known = await self._t.db.read(moving.known, self._number)
+        root, packs = known.root, list[bytes]()
+        if known.records:
+            scratch = self._t.planner.scratch
+            root, packs = await asyncio.to_thread(index_of, self._t.indexes, known.root, known.records, scratch)
+        now = self._t.clock.now()
+        job = await self._t.db.run(moving.ran, self._number, root, packs, to, now=now, reason=reason)
+        self._say_state(job)
+        return job
 
-    async def _egress(self, job: Job) -> None:
+    async def _egress(self, job: Job) -> Job:
         """Copy the outputs out, trying for ever: who has had enough stops the job."""
-        spec, pause = await self._spec(job), EGRESS_AGAIN
+        spec, pause = self.spec, EGRESS_AGAIN
         name, entry = spec.egress_secret
         while True:
             try:
@@ -258,17 +292,23 @@ class JobSteps:
                 self._say(job, f"egress failed and is tried again in {pause:g} s: {why}")
             await asyncio.sleep(pause)
             pause = min(pause * 2, EGRESS_AT_LEAST_EVERY)
-        await self._move(JobState.FINISHING, of=JobState.EGRESSING)
+        return await self._move(JobState.FINISHING, of=JobState.EGRESSING)
 
-    async def _finish(self, job: Job) -> None:
+    async def _finish(self, job: Job) -> Job:
         output, meta = commits_of(job)
         await self._t.pfs.finish(output)
         error = (await self._t.pfs.commit(output, finished=True)).error
-        if not (await self._spec(job)).service:
+        if not self.spec.service:
             await self._t.pfs.finish(meta, error=error)
             error = error or (await self._t.pfs.commit(meta, finished=True)).error
-        to = JobState.FAILURE if error else JobState.SUCCESS
-        await self._move(to, of=JobState.FINISHING, reason=error)
+
+        def conclude(tx: Session) -> Job:
+            self._hold.drop(tx)
+            return moving.conclude(tx, self._number, error, now=self._t.clock.now())
+
+        job = await self._t.db.run(conclude)
+        self._say_state(job)
+        return job
 
 
 async def close_commits(tools: Tools, job: Job) -> None:

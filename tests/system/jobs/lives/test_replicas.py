@@ -12,7 +12,7 @@ from sqlalchemy import select
 
 from datamill.wire import pps_v2_pb2 as pps
 from datamill.wire import work_v1_pb2 as work
-from services.jobs.duties import driver
+from services.jobs.duties import driver, keeper
 from services.kit.storage.database import Database
 from services.kit.storage.leases import LeaseRow
 from tests.support.patience import eventually
@@ -125,7 +125,7 @@ def test_a_killed_replica_hands_its_work_over(bench: Bench, second: Bench, insta
         print(f"{drives} drove it, {killed} was killed: over after {time.monotonic() - began:.1f} s")
     finally:
         instance.start(killed)
-    assert driver.LEASE.total_seconds() + driver.LONGEST_PAUSE < 15
+    assert keeper.LEASE.total_seconds() + driver.LONGEST_PAUSE < 15
     assert said(left, id) == dict.fromkeys(ENDED, 1)
 
 
