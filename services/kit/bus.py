@@ -17,7 +17,7 @@ import nats
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
-from nats.js.api import DiscardPolicy, RetentionPolicy, StreamConfig
+from nats.js.api import DiscardPolicy, PubAck, RetentionPolicy, StreamConfig
 from nats.js.client import JetStreamContext
 from nats.js.errors import NotFoundError
 
@@ -110,16 +110,19 @@ class Bus:
 
     async def publish(self, news: Sequence[events.News]) -> None:
         """Publish durably, in order. Raises NatsError when the server does not take them in time."""
+        waiting = list[asyncio.Future[PubAck]]()
         try:
             await self.have_stream(NEWS_CONFIG)
             for one in news:
                 headers = {"Nats-Msg-Id": one.id}
                 with heeding_cancellation():
-                    await self.js.publish(
-                        one.subject, one.SerializeToString(), timeout=PUBLISH_SECONDS, headers=headers
-                    )
-        except NatsError:
+                    waiting.append(await self.js.publish_async(one.subject, one.SerializeToString(), headers=headers))
+            async with asyncio.timeout(PUBLISH_SECONDS):
+                await asyncio.gather(*waiting)
+        except (NatsError, TimeoutError):
             self.look_again(NEWS_STREAM)
+            for answer in waiting:
+                answer.cancel()  # or the client counts it for ever among what it waits for
             raise
 
     def deliver_here(self, news: events.News) -> None:

@@ -8,6 +8,7 @@ import asyncio
 import logging
 from collections import defaultdict
 from collections.abc import Awaitable
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -44,6 +45,9 @@ class Follower:
     bus: Bus
     _failed: dict[str, PipelineSpec] = field(default_factory=dict)
     """Pipelines that nothing can run, as far as is known."""
+    _opened: dict[JobKey, None] = field(default_factory=dict)
+    """Commits whose jobs are still to be made, in the order of their news."""
+    _making: asyncio.Lock = field(default_factory=asyncio.Lock)
     _turns: defaultdict[str, asyncio.Lock] = field(default_factory=lambda: defaultdict(asyncio.Lock))
 
     async def follow(self) -> None:
@@ -87,9 +91,11 @@ class Follower:
                     if what == "deleted":
                         await self._commit_gone(key)
                     elif auto:
-                        await self._in_turn(key.owner, self._commit(key))
+                        self._opened[key] = None
+                        await self._make_opened()
                 case ["pps", "pipeline", what]:
                     project, name = facts["project"], facts["name"]
+                    self.creator.forget(project, name)
                     at = news.at.ToDatetime(self.tools.clock.now().tzinfo)
                     await self._in_turn(f"{project}/{name}", self._pipeline(project, name, what, at))
                 case ["jobs", "job", _]:
@@ -112,13 +118,16 @@ class Follower:
         async with self._turns[name]:
             await work
 
-    async def _commit(self, key: JobKey) -> None:
-        job = await self.creator.ensure(key)
-        if job is None:
-            return
-        failed = self._failed.get(key.owner)
-        if failed is not None and job.version <= failed.version:
-            await killing.kill(self.tools, job, failed.failed)
+    async def _make_opened(self) -> None:
+        """The jobs of the commits that have been opened since this was done last: a set's together."""
+        async with self._making, AsyncExitStack() as turns:
+            opened, self._opened = list(self._opened), {}
+            for owner in sorted({key.owner for key in opened}):
+                await turns.enter_async_context(self._turns[owner])
+            for job in await self.creator.ensure_all(opened) if opened else []:
+                failed = self._failed.get(job.key.owner)
+                if failed is not None and job.version <= failed.version:
+                    await killing.kill(self.tools, job, failed.failed)
 
     async def _commit_gone(self, key: JobKey) -> None:
         job = await self.tools.db.read(moving.find_job, key)

@@ -143,23 +143,23 @@ class WorkService(WorkServiceServicer):
     async def RenewLease(self, request: work.RenewLeaseRequest, context: Context) -> work.RenewLeaseResponse:
         require_service(context, self._token)
         key = from_wire.job(request.job)
-        job = await self._t.db.read(moving.find_job, key)
-        if job is None:
-            return work.RenewLeaseResponse(held=False, reason="the job was deleted")
         now, ttl = self._t.clock.now(), self._t.queue.lease
-        fate = await self._t.db.read(leasing.lease_fate, job.number, request.index, request.lease, now, ttl)
+        fate = await self._t.db.read(leasing.lease_fate, key, request.index, request.lease, now, ttl)
         if fate.held:
             await self._t.queue.keep(request.lease)
         if fate.extend:
-            await self._t.db.run(leasing.extend_lease, job.number, request.index, request.lease, now + ttl)
+            await self._t.db.run(leasing.extend_lease, fate.job, request.index, request.lease, now + ttl)
         if fate.cancelled:
-            await self._t.db.run(leasing.told, job.number, request.index, request.lease, fate.cancelled)
+            await self._t.db.run(leasing.told, fate.job, request.index, request.lease, fate.cancelled)
         return work.RenewLeaseResponse(held=fate.held, reason=fate.reason, cancel_datum_ids=fate.cancelled)
 
     async def CompleteSet(self, request: work.CompleteSetRequest, context: Context) -> work.CompleteSetResponse:
         require_service(context, self._token)
-        job = await self._job(from_wire.job(request.job))
-        one, plan = await self._t.db.read(_set_and_plan, job.number, request.index)
+        key = from_wire.job(request.job)
+        found = await self._t.db.read(_asked_for, key, request.index)
+        if found is None:
+            raise JobNotFound(key)
+        job, one, plan = found
         counted = False
         if one is not None and not job.final:
             if one.state is SetState.OPEN:
@@ -237,8 +237,12 @@ class WorkService(WorkServiceServicer):
         return job
 
 
-def _set_and_plan(tx: Session, number: int, index: int) -> tuple[DatumSet | None, str]:
-    return SetStore(tx).get(number, index), JobStore(tx).plan_of(number, index)
+def _asked_for(tx: Session, key: JobKey, index: int) -> tuple[Job, DatumSet | None, str] | None:
+    """A job, a set of it, and the plan object that holds the set. None: there is no such job."""
+    job = JobStore(tx).find(key)
+    if job is None:
+        return None
+    return job, SetStore(tx).get(job.number, index), JobStore(tx).plan_of(job.number, index)
 
 
 def _records(job: Job, planned: Sequence[Planned], answers: Iterable[work.DatumResult]) -> list[Record]:

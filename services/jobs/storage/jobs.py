@@ -58,7 +58,8 @@ class JobStore:
 
     def save(self, job: Job) -> None:
         """Write what may change about a job."""
-        row = self.row(job.number)
+        row = self.tx.get(JobRow, job.number)  # at hand: it was read to know where the job stands
+        assert row is not None
         row.state, row.reason, row.restart, row.closed = job.state, job.reason, job.restart, job.closed
         row.started, row.finished, row.first_failed = job.started, job.finished, job.first_failed
         row.total, row.processed, row.skipped = job.counters.total, job.counters.processed, job.counters.skipped

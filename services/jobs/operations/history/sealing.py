@@ -7,6 +7,7 @@ Elsewhere: what jobs say that run for long (stretches.py).
 
 import asyncio
 import logging
+import time
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -46,16 +47,18 @@ class Sealing:
         if not due or not await self.db.run(take_lease, DUTY, holder, ttl=LEASE, now=self.clock.now()):
             return 0
         try:
+            stream, renewed = await self.logs.identity(), time.monotonic()
             for job in due:
-                await self._seal(job)
-                await self.db.run(take_lease, DUTY, holder, ttl=LEASE, now=self.clock.now())
+                await self._seal(job, stream)
+                if time.monotonic() - renewed > LEASE.total_seconds() / 3:
+                    await self.db.run(take_lease, DUTY, holder, ttl=LEASE, now=self.clock.now())
+                    renewed = time.monotonic()
         finally:
             await self.db.run(drop_lease, DUTY, holder)
         return len(due)
 
-    async def _seal(self, job: Job) -> None:
+    async def _seal(self, job: Job, stream: str) -> None:
         key = job.key
-        stream = await self.logs.identity()
         end = await self.db.read(lambda tx: Seals(tx).end(key, stream))
         if end is None:
             return

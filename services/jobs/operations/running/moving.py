@@ -31,22 +31,41 @@ def find_job(tx: Session, key: JobKey) -> Job | None:
     return JobStore(tx).find(key)
 
 
+def find_jobs(tx: Session, keys: Sequence[JobKey]) -> dict[JobKey, Job]:
+    """Those that are there."""
+    found = (JobStore(tx).find(key) for key in keys)
+    return {job.key: job for job in found if job is not None}
+
+
 def unclosed_jobs(tx: Session, project: str, pipeline: str) -> list[Job]:
     return JobStore(tx).unclosed(project, pipeline)
 
 
-def create_job(
-    tx: Session, key: JobKey, *, version: int, output_branch: str, document: bytes, traceparent: str, now: datetime
-) -> Job:
-    """Make a job; the one that is there already when there is one."""
-    jobs = JobStore(tx)
-    found = jobs.find(key)
-    if found is not None:
-        return found
-    jobs.keep_spec(key.project, key.pipeline, version, document)
-    made = jobs.add(key, version=version, output_branch=output_branch, traceparent=traceparent, now=now)
-    _tell(tx, made, now)
-    return made
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A job to be made."""
+
+    key: JobKey
+    version: int
+    output_branch: str
+    document: bytes
+    traceparent: str
+
+
+def create_jobs(tx: Session, some: Sequence[Wanted], *, now: datetime) -> list[Job]:
+    """Make jobs; those that are there already where they are."""
+    jobs, found = JobStore(tx), find_jobs(tx, [one.key for one in some])
+    made = list[Job]()
+    for one in some:
+        if one.key not in found:
+            jobs.keep_spec(one.key.project, one.key.pipeline, one.version, one.document)
+            job = jobs.add(
+                one.key, version=one.version, output_branch=one.output_branch, traceparent=one.traceparent, now=now
+            )
+            found[one.key] = job
+            made.append(job)
+    _tell_all(tx, made, now)
+    return [found[one.key] for one in some]
 
 
 def move(tx: Session, number: int, to: JobState, *, of: JobState, now: datetime, reason: str = "") -> Job:
@@ -234,10 +253,13 @@ def remove(tx: Session, job: Job, *, now: datetime) -> None:
 
 
 def _tell(tx: Session, job: Job, now: datetime, *, state: str = "") -> None:
-    facts = {
-        "state": state or job.state.name,
-        "project": job.key.project,
-        "pipeline": job.key.pipeline,
-        "id": job.key.id,
-    }
-    Outbox(tx).add("jobs.job.changed", str(job.key), at=now, facts=facts)
+    _tell_all(tx, [job], now, state=state)
+
+
+def _tell_all(tx: Session, jobs: Sequence[Job], now: datetime, *, state: str = "") -> None:
+    news = list[tuple[str, str, dict[str, str]]]()
+    for job in jobs:
+        key = job.key
+        facts = {"state": state or job.state.name, "project": key.project, "pipeline": key.pipeline, "id": key.id}
+        news.append(("jobs.job.changed", str(key), facts))
+    Outbox(tx).add_all(news, at=now)

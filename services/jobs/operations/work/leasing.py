@@ -7,7 +7,7 @@ from enum import Enum
 
 from sqlalchemy.orm import Session
 
-from services.jobs.domain.jobs import Job, JobState
+from services.jobs.domain.jobs import Job, JobKey, JobState
 from services.jobs.domain.sets import RENEW_BELOW, DatumSet, SetState
 from services.jobs.storage.jobs import JobStore
 from services.jobs.storage.sets import SetStore
@@ -78,16 +78,18 @@ class Fate:
 
     held: bool
     reason: str = ""
+    job: int = 0
     extend: bool = False
     cancelled: tuple[str, ...] = ()
     """Datums whose present attempt is to be cut short."""
 
 
-def lease_fate(tx: Session, number: int, index: int, lease: str, now: datetime, ttl: timedelta) -> Fate:
+def lease_fate(tx: Session, key: JobKey, index: int, lease: str, now: datetime, ttl: timedelta) -> Fate:
     """Whether a worker still holds a set. ttl: for how long leases are given."""
-    job, found = JobStore(tx).get(number), SetStore(tx).get(number, index)
+    job = JobStore(tx).find(key)
     if job is None:
         return Fate(False, "the job was deleted")
+    found = SetStore(tx).get(job.number, index)
     if job.final:
         return Fate(False, job.reason or "the job has ended")
     if found is None or job.state is not JobState.RUNNING:
@@ -97,7 +99,7 @@ def lease_fate(tx: Session, number: int, index: int, lease: str, now: datetime, 
     if found.lease != lease:
         return Fate(False, "the set was handed out again")
     extend = found.lease_until is None or found.lease_until - now < ttl * RENEW_BELOW
-    return Fate(True, extend=extend, cancelled=tuple(found.cancelled.split()))
+    return Fate(True, job=job.number, extend=extend, cancelled=tuple(found.cancelled.split()))
 
 
 def told(tx: Session, number: int, index: int, lease: str, datums: Sequence[str]) -> None:
