@@ -19,7 +19,7 @@ from datamill.wire import pps_v2_pb2 as pps
 from datamill.wire import trees_v1_pb2 as trees
 from datamill.wire import trees_v1_pb2_grpc as trees_grpc
 from services.jobs.domain.errors import CommitGone, InputRefused
-from services.kit.rpc.server import PROBLEM_HEADER
+from services.kit.rpc.server import FINISHED_HEADER, PROBLEM_HEADER
 from services.kit.time.times import time_of
 
 ENTRIES_A_MESSAGE = 2000
@@ -187,14 +187,21 @@ class Pfs:
                 raise InputRefused(error.details() or "") from error
             raise
 
-    async def finish(self, ref: CommitRef, *, error: str = "") -> None:
-        """Close a commit for writing; no error when it is closed or gone already."""
+    async def finish(self, ref: CommitRef, *, error: str = "") -> bool:
+        """Close a commit for writing; no error when it is closed or gone already. True: it is FINISHED and good."""
         request = pfs.FinishCommitRequest(commit=ref.wire(), error=error, force=True)
         try:
-            await pfs_grpc.APIStub(self.channel).FinishCommit(request, wait_for_ready=True)
+            call = pfs_grpc.APIStub(self.channel).FinishCommit(request, wait_for_ready=True)
+            await call
+            return FINISHED_HEADER in dict(await call.trailing_metadata() or ())
         except grpc.aio.AioRpcError as refused:
             if FINISHED_ALREADY not in (refused.details() or "") and refused.code() is not grpc.StatusCode.NOT_FOUND:
                 raise
+            return False
+
+    async def finished(self, ref: CommitRef, *, error: str = "") -> str:
+        """Close a commit and wait until it is FINISHED. Returns its error, or "". Raises CommitGone."""
+        return "" if await self.finish(ref, error=error) else (await self.commit(ref, finished=True)).error
 
     async def clear(self, ref: CommitRef) -> None:
         """Take away what an open commit has been given so far."""
@@ -225,12 +232,12 @@ class Pfs:
         answer = await content_grpc.ContentServiceStub(self.channel).PutEntries(messages(), timeout=600)
         return answer.file_set_id
 
-    async def delete_below(self, ref: CommitRef, folders: Iterable[tuple[str, str]]) -> None:
-        """Delete from an open commit what datums have in folders. folders: (path with "/" behind, datum)."""
+    async def delete(self, ref: CommitRef, paths: Iterable[tuple[str, str]]) -> None:
+        """Delete from an open commit what datums wrote. paths: (path, datum); "/" behind a path: all that is below."""
 
         async def messages() -> AsyncIterator[pfs.ModifyFileRequest]:
             yield pfs.ModifyFileRequest(set_commit=ref.wire())
-            for path, datum in folders:
+            for path, datum in paths:
                 yield pfs.ModifyFileRequest(delete_file=pfs.DeleteFile(path=path, datum=datum))
 
         await pfs_grpc.APIStub(self.channel).ModifyFile(messages(), timeout=600)

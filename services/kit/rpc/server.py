@@ -30,6 +30,7 @@ SERVICE_TOKEN_HEADER = "datamill-service-token"
 MOST_SAID_BYTES = 6000  # clients take 8 KiB of headers
 MOST_DETAILED_BYTES = 7500
 DETAILS_HEADER = "grpc-status-details-bin"  # google.rpc.Status: the status again, with details for programs
+FINISHED_HEADER = "datamill-finished"  # in the trailers of FinishCommit: the commit is FINISHED, without an error
 PROBLEM_HEADER = "datamill-error"  # in the trailers of a refusal that a service itself has made
 Context = ServicerContext[Any, Any]
 Registration = Callable[[grpc.aio.Server], None]

@@ -17,6 +17,8 @@ from services.kit.sortedmap.rows import Place, Row
 
 _ROW = struct.Struct(">32s32s16sQI")
 AT_ONCE = 1_000
+A_FEW = 100
+"""Files that are deleted one by one: a file set of removals costs a call more."""
 
 
 class Removals:
@@ -70,10 +72,18 @@ async def remove_outputs(pfs: Pfs, indexes: Indexes, output: CommitRef, meta: Co
             for entry in await asyncio.to_thread(some):
                 yield entry
 
-    if first or len(removed) > AT_ONCE:
-        await pfs.add_file_set(output, await pfs.removal(entries()))
+    async def from_output() -> None:
+        if len(removed) <= A_FEW and len(first) <= A_FEW:
+            if first:
+                await pfs.delete(output, first)
+        else:
+            await pfs.add_file_set(output, await pfs.removal(entries()))
+
     ids = (row.key.hex() for row in removed)
-    await pfs.delete_below(meta, ((f"/{top}/{id}/", id) for id in ids for top in ("meta", "pfs")))
+    below = ((f"/{top}/{id}/", id) for id in ids for top in ("meta", "pfs"))
+    async with asyncio.TaskGroup() as group:
+        group.create_task(from_output())
+        group.create_task(pfs.delete(meta, below))
 
 
 async def remove_everything(pfs: Pfs, to: CommitRef, of: CommitRef) -> None:

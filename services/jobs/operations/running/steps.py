@@ -296,11 +296,10 @@ class JobSteps:
 
     async def _finish(self, job: Job) -> Job:
         output, meta = commits_of(job)
-        await self._t.pfs.finish(output)
-        error = (await self._t.pfs.commit(output, finished=True)).error
+        error = await self._t.pfs.finished(output)
         if not self.spec.service:
-            await self._t.pfs.finish(meta, error=error)
-            error = error or (await self._t.pfs.commit(meta, finished=True)).error
+            found = await self._t.pfs.finished(meta, error=error)
+            error = error or found
 
         def conclude(tx: Session) -> Job:
             self._hold.drop(tx)

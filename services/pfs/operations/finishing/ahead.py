@@ -57,15 +57,16 @@ def close_commit(
     description: str = "",
     error: str = "",
     force: bool = False,
-) -> Work | None:
-    """Close a commit for writing, and make it FINISHED if `ahead` fits. Returns what is left to do, if that can begin.
+) -> tuple[Work | None, bool]:
+    """Close a commit for writing, and make it FINISHED if `ahead` fits. Returns what is left to do, if that can begin;
+    and whether the commit is FINISHED without an error.
 
     Raises what `finish_commit` raises.
     """
     with Change(tx, id=id, now=now) as change:
         work = close_and_see(change, ref, description=description, error=error, force=force)
         done = concluded(change, work, ahead)
-    return left_of(tx, work, done, now)
+    return left_of(tx, work, done, now), done is not None and not done.outcome.error
 
 
 def concluded(change: Change, work: Work | None, ahead: Ahead | None) -> Ahead | None:

@@ -10,7 +10,7 @@ from google.protobuf.empty_pb2 import Empty
 from sqlalchemy.orm import Session
 
 from datamill.wire import pfs_v2_pb2 as pfs
-from services.kit.rpc.server import Context
+from services.kit.rpc.server import FINISHED_HEADER, Context
 from services.kit.time.clock import fresh_id
 from services.kit.time.times import time_of
 from services.pfs.domain.commits import CommitNumber, CommitView, Origin
@@ -43,12 +43,14 @@ class CommitRpcs(Rpcs):
     async def FinishCommit(self, request: pfs.FinishCommitRequest, context: Context) -> Empty:
         ref = from_wire.some_commit(request.commit, request.HasField("commit"))
         ahead = None if request.error else await self.built(await self.db.read(foresee, ref))
-        work = await self.db.run(
+        work, finished = await self.db.run(
             close_commit, ref, ahead, id=fresh_id(), now=self.clock.now,
             description=request.description, error=request.error, force=request.force,
         )  # fmt: skip
         if work is not None:
             self.closed(work)
+        if finished:
+            context.set_trailing_metadata(((FINISHED_HEADER, "1"),))
         return Empty()
 
     async def InspectCommit(self, request: pfs.InspectCommitRequest, context: Context) -> pfs.CommitInfo:

@@ -76,7 +76,10 @@ def ahead_of(db: Database, stores: Stores, ref: CommitRef) -> Ahead | None:
 
 
 def close(db: Database, ref: CommitRef, ahead: Ahead | None, error: str = "") -> Work | None:
-    return db.run_here(close_commit, ref, ahead, id=fresh_id(), now=now, error=error)
+    left, good = db.run_here(close_commit, ref, ahead, id=fresh_id(), now=now, error=error)
+    closed = commit(db, ref)
+    assert good == (closed.finished is not None and not closed.error), "callers are told the truth"
+    return left
 
 
 def commit(db: Database, ref: CommitRef) -> Commit:
