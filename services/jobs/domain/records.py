@@ -14,6 +14,8 @@ from typing import Any
 from services.jobs.domain.datums import Datum, DatumState, InputFile, Leaf
 from services.jobs.domain.jobs import Stats
 
+_MICROSECOND = timedelta(microseconds=1)
+_ID, _HASH, _END = slice(2, 66), slice(69, 133), -2  # of a line of a plan; what follows its end is "]" and a line end
 _FLAGS = ("outer_join", "lazy", "empty_files", "s3", "reference")
 
 
@@ -33,6 +35,18 @@ class Record:
     id: str
     hash: str
     inputs: Datum
+    job: str
+    state: DatumState
+    reason: str
+    stats: Stats
+    outputs: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """What became of a datum. job: id of the job that ran it."""
+
+    id: str
     job: str
     state: DatumState
     reason: str
@@ -70,22 +84,18 @@ def read_planned(line: bytes) -> Planned:
     return Planned(id, hash, _datum(inputs))
 
 
-def record_line(record: Record) -> bytes:
-    """A datum in a job's records."""
-    stats = record.stats
-    times = [part // timedelta(microseconds=1) for part in (stats.download, stats.process, stats.upload)]
-    return _dumped(
-        [
-            record.id,
-            record.hash,
-            _inputs(record.inputs),
-            record.job,
-            int(record.state),
-            record.reason,
-            [*times, stats.download_bytes, stats.upload_bytes],
-            record.outputs,
-        ]
-    )
+def names(planned: bytes) -> tuple[str, str]:
+    """Id and hash of a datum, of its line in a plan."""
+    return planned[_ID].decode(), planned[_HASH].decode()
+
+
+def record_line(planned: bytes, ended: Ended | Record) -> bytes:
+    """A datum in a job's records: its line in the plan, with what became of it."""
+    stats = ended.stats
+    times = [part // _MICROSECOND for part in (stats.download, stats.process, stats.upload)]
+    took = [*times, stats.download_bytes, stats.upload_bytes]
+    more = _dumped([ended.job, int(ended.state), ended.reason, took, ended.outputs])
+    return b"%b,%b" % (planned[:_END], more[1:])
 
 
 def read_record(line: bytes) -> Record:
@@ -97,13 +107,6 @@ def read_record(line: bytes) -> Record:
 
 def _dumped(value: Any) -> bytes:
     return json.dumps(value, separators=(",", ":")).encode()
-
-
-def _inputs(datum: Datum) -> list[Any]:
-    return [
-        [*_leaf(file.leaf, file.commit), file.path, file.size_bytes, file.digest.hex(), file.join_on, file.group_by]
-        for file in datum
-    ]
 
 
 def _leaf(leaf: Leaf, commit: str) -> list[Any]:

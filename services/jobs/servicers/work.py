@@ -15,7 +15,7 @@ from datamill.wire.work_v1_pb2_grpc import WorkServiceServicer
 from services.jobs.domain.datums import DatumState
 from services.jobs.domain.errors import BadRequest, JobNotFound
 from services.jobs.domain.jobs import Job, JobKey, Stats
-from services.jobs.domain.records import Planned, Record, read_planned, record_line
+from services.jobs.domain.records import Ended, names, read_planned, record_line
 from services.jobs.domain.sets import DatumSet, SetState
 from services.jobs.operations.running import moving, results
 from services.jobs.operations.running.steps import Tools, count, settle
@@ -124,7 +124,7 @@ class WorkService(WorkServiceServicer):
         return None
 
     async def _set(self, leased: Leased, handle: str) -> work.DatumSet:
-        datums = await self._planned(leased.plan, leased.set)
+        datums = map(read_planned, await self._lines(leased.plan, leased.set))
         return work.DatumSet(
             lease=handle,
             lease_ttl=to_wire.duration(self._t.queue.lease),
@@ -135,10 +135,11 @@ class WorkService(WorkServiceServicer):
             traceparent=leased.job.traceparent.removesuffix("-01") + ("-01" if self._traced else "-00"),
         )
 
-    async def _planned(self, plan: str, one: DatumSet) -> list[Planned]:
+    async def _lines(self, plan: str, one: DatumSet) -> list[bytes]:
+        """The datums of a set, as their plan has them."""
         objects = self._t.indexes.objects
         data = await asyncio.to_thread(objects.get_range, plan, one.begin, one.length)
-        return [read_planned(line) for line in data.splitlines()]
+        return data.splitlines(keepends=True)
 
     async def RenewLease(self, request: work.RenewLeaseRequest, context: Context) -> work.RenewLeaseResponse:
         require_service(context, self._token)
@@ -170,9 +171,9 @@ class WorkService(WorkServiceServicer):
         return work.CompleteSetResponse(counted=counted or (one is not None and one.lease == request.lease))
 
     async def _complete(self, job: Job, one: DatumSet, plan: str, request: work.CompleteSetRequest) -> bool:
-        planned = await self._planned(plan, one)
-        records = _records(job, planned, request.results)
-        stored = await asyncio.to_thread(self._store, records)
+        planned = await self._lines(plan, one)
+        ended = _ended(job, planned, request.results)
+        stored = await asyncio.to_thread(self._store, planned, ended)
         took = await self._t.db.run(
             results.take_results,
             job.number,
@@ -184,12 +185,12 @@ class WorkService(WorkServiceServicer):
             now=self._t.clock.now(),
         )
         if took:
-            await self._settle(job, one.index, results.tally(records), request)
+            await self._settle(job, one.index, results.tally(ended), request)
         return took
 
-    def _store(self, records: list[Record]) -> str:
+    def _store(self, planned: list[bytes], ended: list[Ended]) -> str:
         indexes = self._t.indexes
-        return write_records(indexes.objects, indexes.fresh(), map(_entry, records))
+        return write_records(indexes.objects, indexes.fresh(), map(_entry, planned, ended))
 
     async def _settle(self, job: Job, index: int, tally: results.Tally, request: work.CompleteSetRequest) -> None:
         attached = await results.attach(
@@ -245,16 +246,17 @@ def _asked_for(tx: Session, key: JobKey, index: int) -> tuple[Job, DatumSet | No
     return job, SetStore(tx).get(job.number, index), JobStore(tx).plan_of(job.number, index)
 
 
-def _records(job: Job, planned: Sequence[Planned], answers: Iterable[work.DatumResult]) -> list[Record]:
-    """One record for each datum of the set. Raises BadRequest."""
+def _ended(job: Job, planned: Sequence[bytes], answers: Iterable[work.DatumResult]) -> list[Ended]:
+    """What became of each datum of the set. Raises BadRequest."""
     known = {answer.datum_id: answer for answer in answers}
-    missing = [datum.id for datum in planned if datum.id not in known]
+    ids = [names(line)[0] for line in planned]
+    missing = [id for id in ids if id not in known]
     if missing or len(known) != len(planned):
         raise BadRequest(f"results are for {len(known)} datums, the set has {len(planned)}; missing: {missing[:3]}")
-    return [_record(job, datum, known[datum.id]) for datum in planned]
+    return [_one_ended(job.key.id, known[id]) for id in ids]
 
 
-def _record(job: Job, datum: Planned, answer: work.DatumResult) -> Record:
+def _one_ended(job: str, answer: work.DatumResult) -> Ended:
     state = DATUM_STATES.get(answer.state)
     if state is None:
         raise BadRequest(f"datum {answer.datum_id} has no final state")
@@ -266,8 +268,9 @@ def _record(job: Job, datum: Planned, answer: work.DatumResult) -> Record:
         took.download_bytes,
         took.upload_bytes,
     )
-    return Record(datum.id, datum.hash, datum.inputs, job.key.id, state, answer.reason, stats, tuple(answer.outputs))
+    return Ended(answer.datum_id, job, state, answer.reason, stats, tuple(answer.outputs))
 
 
-def _entry(record: Record) -> tuple[bytes, bytes, DatumState, bytes]:
-    return bytes.fromhex(record.id), bytes.fromhex(record.hash), record.state, record_line(record)
+def _entry(planned: bytes, ended: Ended) -> tuple[bytes, bytes, DatumState, bytes]:
+    id, hash = names(planned)
+    return bytes.fromhex(id), bytes.fromhex(hash), ended.state, record_line(planned, ended)

@@ -10,7 +10,7 @@ from services.jobs.domain.errors import CommitGone
 from services.jobs.domain.jobs import Stats
 from services.jobs.domain.planning.inputs import Input, leaves
 from services.jobs.domain.planning.plans import SetRule
-from services.jobs.domain.records import Planned, Record, read_planned, record_line
+from services.jobs.domain.records import Planned, Record, planned_line, read_planned, record_line
 from services.jobs.domain.specs import PipelineSpec
 from services.jobs.operations.planning.drafts import Part, Plan
 from services.jobs.operations.planning.planner import Planner
@@ -95,7 +95,7 @@ class Pipeline:
             Record(one.id, one.hash, one.inputs, "j", next(states), "", Stats(), (f"/{one.id}",))
             for one in self.lines(plan)
         ]
-        entries = [(bytes.fromhex(one.id), bytes.fromhex(one.hash), one.state, record_line(one)) for one in records]
+        entries = [_entry(one) for one in records]
         return write_records(self.indexes.objects, self.indexes.fresh(), entries)
 
     def finish(self, plan: Plan, states: Iterator[DatumState], *before: str) -> None:
@@ -125,3 +125,8 @@ def said(pipeline: Pipeline, plan: Plan) -> dict[str, object]:
         "removed": [(row.key, row.digest) for row in plan.removed],
         "origin": plan.origin and (plan.origin.tree, plan.origin.commits, [root.id for root in plan.origin.roots]),
     }
+
+
+def _entry(record: Record) -> tuple[bytes, bytes, DatumState, bytes]:
+    id, hash = bytes.fromhex(record.id), bytes.fromhex(record.hash)
+    return id, hash, record.state, record_line(planned_line(id, hash, record.inputs), record)

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from services.jobs.domain.datums import DatumState
 from services.jobs.domain.jobs import Counters, Job, JobState, Stats
-from services.jobs.domain.records import Record
+from services.jobs.domain.records import Ended, Record
 from services.jobs.domain.sets import DatumSet, SetState
 from services.jobs.peers.pfs import CommitRef, FileSetGone, Pfs
 from services.jobs.storage.jobs import JobStore
@@ -35,7 +35,7 @@ class Tally:
     first_failed: str
 
 
-def tally(records: Sequence[Record]) -> Tally:
+def tally(records: Sequence[Ended | Record]) -> Tally:
     """Sum up a set."""
     states = [record.state for record in records]
     stats = Stats()
