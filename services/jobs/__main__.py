@@ -29,7 +29,7 @@ from services.jobs.operations.logs import Logs
 from services.jobs.operations.naming import Names
 from services.jobs.operations.planning.planner import Planner
 from services.jobs.operations.running.creating import Creator
-from services.jobs.operations.running.steps import Tools
+from services.jobs.operations.running.tools import Tools
 from services.jobs.operations.wakes import Wakes
 from services.jobs.operations.work.queue import Queue
 from services.jobs.peers.pfs import Pfs

@@ -20,7 +20,8 @@ from services.jobs.domain.jobs import COMMIT_REMOVED, TIMED_OUT, Job, JobState
 from services.jobs.domain.specs import PipelineSpec
 from services.jobs.duties.keeper import Keeper
 from services.jobs.operations.running import moving
-from services.jobs.operations.running.steps import JobSteps, Tools
+from services.jobs.operations.running.steps import JobSteps
+from services.jobs.operations.running.tools import Tools
 from services.jobs.operations.wakes import waited
 from services.jobs.peers.pfs import FileSetGone
 from services.jobs.spec_reader import read_document

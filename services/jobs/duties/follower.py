@@ -20,7 +20,7 @@ from services.jobs.duties.driver import TROUBLE, Driver
 from services.jobs.operations import reading
 from services.jobs.operations.running import killing, moving
 from services.jobs.operations.running.creating import Creator
-from services.jobs.operations.running.steps import Tools
+from services.jobs.operations.running.tools import Tools
 from services.jobs.peers.pps import Pps
 from services.jobs.storage.jobs import JobStore
 from services.kit.bus import Bus

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from services.jobs.domain.jobs import STOPPED, JobKey
 from services.jobs.operations.running import killing
 from services.jobs.operations.running.creating import Creator
-from services.jobs.operations.running.steps import Tools
+from services.jobs.operations.running.tools import Tools
 from services.kit.bus import Bus
 from services.kit.rpc.staging import Intent, Staging
 

@@ -16,7 +16,7 @@ from services.jobs.domain.jobs import DELETED, STOPPED, Job, JobKey, JobState
 from services.jobs.operations import reading
 from services.jobs.operations.running import killing, moving
 from services.jobs.operations.running.creating import Creator
-from services.jobs.operations.running.steps import Tools
+from services.jobs.operations.running.tools import Tools
 from services.jobs.operations.wakes import waited
 from services.jobs.operations.work import activity
 from services.jobs.peers.pps import Pps

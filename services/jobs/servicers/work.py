@@ -18,7 +18,8 @@ from services.jobs.domain.jobs import Job, JobKey, Stats
 from services.jobs.domain.records import Ended, names, read_planned, record_line
 from services.jobs.domain.sets import DatumSet, SetState
 from services.jobs.operations.running import moving, results
-from services.jobs.operations.running.steps import Tools, count, settle
+from services.jobs.operations.running.results import count, settle
+from services.jobs.operations.running.tools import Tools
 from services.jobs.operations.work import activity, leasing
 from services.jobs.operations.work.demand import demand, last_states
 from services.jobs.operations.work.leasing import Leased, Refusal

@@ -18,7 +18,7 @@ from services.jobs.domain.records import Planned, Record, read_planned, read_rec
 from services.jobs.domain.sets import DatumSet, SetState
 from services.jobs.operations import reading
 from services.jobs.operations.running.bases import Running, find_base
-from services.jobs.operations.running.steps import Tools
+from services.jobs.operations.running.tools import Tools
 from services.jobs.peers.pfs import CommitRef
 from services.jobs.spec_reader import read_document
 from services.jobs.storage.jobs import JobStore

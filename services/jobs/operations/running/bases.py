@@ -1,18 +1,22 @@
-"""The base of a job: the nearest ancestor of its commits that is good and has a job, whose datums may be skipped.
+"""What a job stands on: the commits that it reads, and its base.
 
-It may still run. Elsewhere: what a job does meanwhile (planning/phases.py).
+The base is the nearest ancestor of its commits that is good and has a job, whose datums may be skipped; it may still
+run. Elsewhere: what a job does meanwhile (planning/phases.py); what is made of the commits (planning/planner.py).
 """
 
+import asyncio
 from dataclasses import dataclass, replace
 
 from sqlalchemy.orm import Session
 
+from services.jobs.domain.datums import Leaf
 from services.jobs.domain.errors import CommitGone
 from services.jobs.domain.jobs import Job, JobKey, JobState
+from services.jobs.domain.planning.inputs import Input, leaves
 from services.jobs.domain.planning.origins import Origin
 from services.jobs.operations.running.results import commits_of
 from services.jobs.operations.wakes import Wakes, waited
-from services.jobs.peers.pfs import CommitRef, Pfs
+from services.jobs.peers.pfs import CommitFacts, CommitRef, Pfs
 from services.jobs.storage.jobs import JobStore
 from services.jobs.storage.origins import Origins
 from services.jobs.storage.sets import SetStore
@@ -119,3 +123,23 @@ async def _meta_failed(pfs: Pfs, output: CommitRef) -> bool:
         return bool((await pfs.commit(CommitRef(output.project, output.repo, "meta", output.id))).error)
     except CommitGone:
         return True
+
+
+async def inputs_of(pfs: Pfs, key: JobKey, tree: Input) -> dict[Leaf, CommitFacts]:
+    """The finished commit behind each leaf; those that are not finished are waited for."""
+    found = list(dict.fromkeys(leaves(tree)))
+    async with asyncio.TaskGroup() as group:
+        waits = [group.create_task(_input(pfs, key, leaf)) for leaf in found]
+    return dict(zip(found, (wait.result() for wait in waits), strict=True))
+
+
+async def _input(pfs: Pfs, key: JobKey, leaf: Leaf) -> CommitFacts:
+    """The commit that the job reads for a leaf: that of its own set, or what the set was made from.
+
+    A meta repo is no input of the output branch, the repo of the same name is: the commit beside its one is read.
+    """
+    user = await pfs.commit(CommitRef(leaf.project, leaf.repo, "user", key.id), finished=True)
+    if leaf.repo_type == "user":
+        return user
+    meta = replace(user.ref, type=leaf.repo_type)
+    return replace(await pfs.commit(meta, finished=True), error=user.error)

@@ -7,7 +7,8 @@ from sqlalchemy.orm import Session
 from services.jobs.domain.errors import JobNotFound
 from services.jobs.domain.jobs import Job, JobKey, JobState
 from services.jobs.operations.running import moving
-from services.jobs.operations.running.steps import Tools, close_commits
+from services.jobs.operations.running.results import commits_of
+from services.jobs.operations.running.tools import Tools, line_of
 from services.jobs.storage.jobs import JobStore
 from services.jobs.storage.ledger import Ledger
 from services.jobs.storage.seals import Seals
@@ -55,3 +56,11 @@ def forget_pipeline(tx: Session, project: str, pipeline: str, before: datetime) 
         Ledger(tx).bury(project, pipeline)
     JobStore(tx).drop_specs(project, pipeline)
     return jobs
+
+
+async def close_commits(tools: Tools, job: Job) -> None:
+    """Finish the commits of a job that has ended, with its reason when it ended badly."""
+    for ref in commits_of(job):
+        await tools.pfs.finish(ref, error="" if job.state is JobState.SUCCESS else job.reason)
+    await tools.queue.forget_job(line_of(job), job.number)
+    await tools.db.run(moving.close, job.number, now=tools.clock.now())

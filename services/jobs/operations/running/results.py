@@ -14,13 +14,15 @@ from sqlalchemy.orm import Session
 
 from services.jobs.domain.datums import DatumState
 from services.jobs.domain.jobs import Counters, Job, JobState, Stats
-from services.jobs.domain.records import Ended, Record
+from services.jobs.domain.records import Ended, Record, read_record
 from services.jobs.domain.sets import DatumSet, SetState
+from services.jobs.operations.running.tools import Tools, line_of
 from services.jobs.peers.pfs import CommitRef, FileSetGone, Pfs
 from services.jobs.storage.jobs import JobStore
 from services.jobs.storage.ledger import Ledger
-from services.jobs.storage.objects import RECORDS
+from services.jobs.storage.objects import RECORDS, read_directory, records_key
 from services.jobs.storage.sets import SetStore
+from services.kit.sortedmap.rows import Row
 from services.kit.storage.outbox import Outbox
 
 log = logging.getLogger(__name__)
@@ -126,3 +128,31 @@ def commits_of(job: Job) -> tuple[CommitRef, CommitRef]:
         CommitRef(key.project, key.pipeline, "user", key.id),
         CommitRef(key.project, key.pipeline, "meta", key.id),
     )
+
+
+async def settle(tools: Tools, job: Job, one: DatumSet) -> bool:
+    """Bring a TAKEN set to DONE: attach its files, count it. False: its files are gone and it runs again."""
+    if not await attach(tools.pfs, job, output_files=one.output_files, meta_files=one.meta_files):
+        await tools.db.run(reopen, one.job, one.index, now=tools.clock.now())
+        await tools.queue.put(line_of(job), one.job, [one.index])
+        return False
+
+    def read() -> Tally:
+        key = records_key(bytes.fromhex(one.records))
+        objects = tools.indexes.objects
+        rows = read_directory(objects, one.records)
+        return tally([read_record(objects.get_range(key, *_span(row))) for row in rows])
+
+    await count(tools, job, one.index, await asyncio.to_thread(read))
+    return True
+
+
+async def count(tools: Tools, job: Job, index: int, added: Tally) -> None:
+    """Count a set whose files are attached; wake the driver after the last one."""
+    if await tools.db.run(count_results, job.number, index, added, now=tools.clock.now()):
+        tools.wakes.wake(str(job.key))
+
+
+def _span(row: Row) -> tuple[int, int]:
+    assert row.place is not None
+    return row.place.offset, row.place.stored

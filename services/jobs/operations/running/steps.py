@@ -6,7 +6,6 @@ Elsewhere: who runs them, and kills (duties/driver.py); planning (../planning/);
 import asyncio
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Protocol
 
 import grpc
@@ -15,49 +14,26 @@ from sqlalchemy.orm import Session
 from services.jobs.domain.datums import Leaf
 from services.jobs.domain.errors import InputRefused, PasswordMissing
 from services.jobs.domain.jobs import Job, JobState, datum_failed, unrunnable
-from services.jobs.domain.records import read_record
-from services.jobs.domain.sets import DatumSet
-from services.jobs.operations.logs import Logs
 from services.jobs.operations.planning.drafts import Part, Plan
 from services.jobs.operations.planning.indexing import index_of
 from services.jobs.operations.planning.phases import Awaited, first_part, planned_first, rest_part
-from services.jobs.operations.planning.planner import Planner
 from services.jobs.operations.running import moving, results
-from services.jobs.operations.running.bases import Base, Running, ended_base, known_base
+from services.jobs.operations.running.bases import Base, Running, ended_base, inputs_of, known_base
 from services.jobs.operations.running.feeding import Feeding
-from services.jobs.operations.running.inputs import inputs_of
+from services.jobs.operations.running.killing import close_commits
 from services.jobs.operations.running.removing import take_away
-from services.jobs.operations.running.results import attach, commits_of
+from services.jobs.operations.running.results import commits_of, settle
 from services.jobs.operations.running.standing import SINGLE_DATUM, Standing
-from services.jobs.operations.wakes import Wakes, waited
-from services.jobs.operations.work.queue import Line, Queue
-from services.jobs.peers.pfs import CommitFacts, Pfs
-from services.jobs.peers.pps import Pps
+from services.jobs.operations.running.tools import Tools, line_of
+from services.jobs.operations.wakes import waited
+from services.jobs.peers.pfs import CommitFacts
 from services.jobs.spec_reader import read_document
-from services.jobs.storage.objects import Indexes, read_directory, records_key
 from services.jobs.storage.sets import SetStore
-from services.kit.sortedmap.rows import EMPTY, Row
-from services.kit.storage.database import Database
-from services.kit.time.clock import Clock
+from services.kit.sortedmap.rows import EMPTY
 
 log = logging.getLogger(__name__)
 LOOK_AGAIN = 2.0
 EGRESS_AGAIN, EGRESS_AT_LEAST_EVERY = 1.0, 60.0  # seconds
-
-
-@dataclass(frozen=True)
-class Tools:
-    """What the steps work with."""
-
-    db: Database
-    pfs: Pfs
-    pps: Pps
-    planner: Planner
-    indexes: Indexes
-    queue: Queue
-    logs: Logs
-    wakes: Wakes
-    clock: Clock
 
 
 class Hold(Protocol):
@@ -310,46 +286,5 @@ class JobSteps:
         return job
 
 
-async def close_commits(tools: Tools, job: Job) -> None:
-    """Finish the commits of a job that has ended, with its reason when it ended badly."""
-    for ref in commits_of(job):
-        await tools.pfs.finish(ref, error="" if job.state is JobState.SUCCESS else job.reason)
-    await tools.queue.forget_job(line_of(job), job.number)
-    await tools.db.run(moving.close, job.number, now=tools.clock.now())
-
-
-async def settle(tools: Tools, job: Job, one: DatumSet) -> bool:
-    """Bring a TAKEN set to DONE: attach its files, count it. False: its files are gone and it runs again."""
-    if not await attach(tools.pfs, job, output_files=one.output_files, meta_files=one.meta_files):
-        await tools.db.run(results.reopen, one.job, one.index, now=tools.clock.now())
-        await tools.queue.put(line_of(job), one.job, [one.index])
-        return False
-
-    def read() -> results.Tally:
-        key = records_key(bytes.fromhex(one.records))
-        objects = tools.indexes.objects
-        rows = read_directory(objects, one.records)
-        return results.tally([read_record(objects.get_range(key, *_span(row))) for row in rows])
-
-    await count(tools, job, one.index, await asyncio.to_thread(read))
-    return True
-
-
-async def count(tools: Tools, job: Job, index: int, added: results.Tally) -> None:
-    """Count a set whose files are attached; wake the driver after the last one."""
-    if await tools.db.run(results.count_results, job.number, index, added, now=tools.clock.now()):
-        tools.wakes.wake(str(job.key))
-
-
-def line_of(job: Job) -> Line:
-    """The queue of a job's sets."""
-    return Line(job.key.project, job.key.pipeline, job.version)
-
-
 def _counted(plan: Plan) -> str:
     return f"{plan.to_run} datums in {len(plan.ranges)} sets, {plan.skipped} skipped"
-
-
-def _span(row: Row) -> tuple[int, int]:
-    assert row.place is not None
-    return row.place.offset, row.place.stored
