@@ -10,7 +10,7 @@ from services.jobs.domain.planning.inputs import leaves
 from services.jobs.domain.specs import PipelineSpec
 from services.jobs.operations import reading
 from services.jobs.operations.running import moving
-from services.jobs.operations.running.results import commits_of
+from services.jobs.operations.running.bases import commits_of
 from services.jobs.operations.running.tools import Tools
 from services.jobs.operations.work import activity
 from services.jobs.peers.pfs import CommitFacts, CommitRef

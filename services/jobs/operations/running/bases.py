@@ -1,4 +1,4 @@
-"""What a job stands on: the commits that it reads, and its base.
+"""What a job stands on: its own commits, those that it reads, and its base.
 
 The base is the nearest ancestor of its commits that is good and has a job, whose datums may be skipped; it may still
 run. Elsewhere: what a job does meanwhile (planning/phases.py); what is made of the commits (planning/planner.py).
@@ -14,7 +14,6 @@ from services.jobs.domain.errors import CommitGone
 from services.jobs.domain.jobs import Job, JobKey, JobState
 from services.jobs.domain.planning.inputs import Input, leaves
 from services.jobs.domain.planning.origins import Origin
-from services.jobs.operations.running.results import commits_of
 from services.jobs.operations.wakes import Wakes, waited
 from services.jobs.peers.pfs import CommitFacts, CommitRef, Pfs
 from services.jobs.storage.jobs import JobStore
@@ -56,6 +55,15 @@ class Running:
         """
         known = self.job.state in (JobState.RUNNING, JobState.EGRESSING, JobState.FINISHING)
         return known and (self.older.planned if isinstance(self.older, Running) else not self.older.unknown)
+
+
+def commits_of(job: Job) -> tuple[CommitRef, CommitRef]:
+    """A job's output and meta commits."""
+    key = job.key
+    return (
+        CommitRef(key.project, key.pipeline, "user", key.id),
+        CommitRef(key.project, key.pipeline, "meta", key.id),
+    )
 
 
 async def find_base(db: Database, pfs: Pfs, job: Job) -> Base | Running:

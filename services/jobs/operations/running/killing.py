@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session
 from services.jobs.domain.errors import JobNotFound
 from services.jobs.domain.jobs import Job, JobKey, JobState
 from services.jobs.operations.running import moving
-from services.jobs.operations.running.results import commits_of
+from services.jobs.operations.running.bases import commits_of
 from services.jobs.operations.running.tools import Tools, line_of
 from services.jobs.storage.jobs import JobStore
 from services.jobs.storage.ledger import Ledger

@@ -16,8 +16,9 @@ from services.jobs.domain.datums import DatumState
 from services.jobs.domain.jobs import Counters, Job, JobState, Stats
 from services.jobs.domain.records import Ended, Record, read_record
 from services.jobs.domain.sets import DatumSet, SetState
+from services.jobs.operations.running.bases import commits_of
 from services.jobs.operations.running.tools import Tools, line_of
-from services.jobs.peers.pfs import CommitRef, FileSetGone, Pfs
+from services.jobs.peers.pfs import FileSetGone, Pfs
 from services.jobs.storage.jobs import JobStore
 from services.jobs.storage.ledger import Ledger
 from services.jobs.storage.objects import RECORDS, read_directory, records_key
@@ -119,15 +120,6 @@ async def attach(pfs: Pfs, job: Job, *, output_files: str, meta_files: str) -> b
         log.warning("file set %s of job %s is gone: the set runs again", gone, job.key)
         return False
     return True
-
-
-def commits_of(job: Job) -> tuple[CommitRef, CommitRef]:
-    """A job's output and meta commits."""
-    key = job.key
-    return (
-        CommitRef(key.project, key.pipeline, "user", key.id),
-        CommitRef(key.project, key.pipeline, "meta", key.id),
-    )
 
 
 async def settle(tools: Tools, job: Job, one: DatumSet) -> bool:

@@ -18,11 +18,11 @@ from services.jobs.operations.planning.drafts import Part, Plan
 from services.jobs.operations.planning.indexing import index_of
 from services.jobs.operations.planning.phases import Awaited, first_part, planned_first, rest_part
 from services.jobs.operations.running import moving, results
-from services.jobs.operations.running.bases import Base, Running, ended_base, inputs_of, known_base
+from services.jobs.operations.running.bases import Base, Running, commits_of, ended_base, inputs_of, known_base
 from services.jobs.operations.running.feeding import Feeding
 from services.jobs.operations.running.killing import close_commits
 from services.jobs.operations.running.removing import take_away
-from services.jobs.operations.running.results import commits_of, settle
+from services.jobs.operations.running.results import settle
 from services.jobs.operations.running.standing import SINGLE_DATUM, Standing
 from services.jobs.operations.running.tools import Tools, line_of
 from services.jobs.operations.wakes import waited

@@ -1,0 +1,125 @@
+"""The leases of the jobs that a process drives: one transaction keeps all; what is not its own any more is dropped."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from sqlalchemy import update
+from sqlalchemy.orm import Session
+
+from services.jobs.domain.errors import Superseded
+from services.jobs.domain.jobs import JobKey, JobState
+from services.jobs.duties import keeper
+from services.jobs.duties.keeper import Hold, Keeper
+from services.jobs.operations.running import moving
+from services.jobs.storage.tables import Base
+from services.kit.storage.database import Database, KitBase
+from services.kit.storage.leases import LeaseRow
+from services.kit.time.clock import SystemClock
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+class Counting(Database):
+    """Counts what it writes."""
+
+    runs = 0
+
+    async def run(self, work, /, *args, **kwargs):  # type: ignore[no-untyped-def]
+        self.runs += 1
+        return await super().run(work, *args, **kwargs)
+
+
+@pytest.fixture
+def db(tmp_path: Path) -> Iterator[Counting]:
+    database = Counting(f"sqlite:///{tmp_path}/jobs.db")
+    with database:
+        KitBase.metadata.create_all(database.engine)
+        Base.metadata.create_all(database.engine)
+        yield database
+
+
+def made(tx: Session, count: int) -> list[int]:
+    wanted = [moving.Wanted(JobKey("default", "edges", f"{at:032x}"), 1, "master", b"spec", "") for at in range(count)]
+    return [job.number for job in moving.create_jobs(tx, wanted, now=NOW)]
+
+
+@asynccontextmanager
+async def driven(keeper: Keeper, number: int) -> AsyncIterator[tuple[Hold, "asyncio.Task[None]"]]:
+    """A task that has a job in hand, and does nothing with it."""
+    taken = asyncio.get_running_loop().create_future()
+
+    async def drive() -> None:
+        taken.set_result(await keeper.take(number))
+        await asyncio.Event().wait()
+
+    task = asyncio.create_task(drive())
+    hold = await taken
+    assert hold is not None
+    try:
+        yield hold, task
+    finally:
+        task.cancel()
+        await keeper.let_go(hold)
+
+
+def stolen(tx: Session, number: int) -> None:
+    tx.execute(update(LeaseRow).where(LeaseRow.duty == f"job/{number}").values(holder="other"))
+
+
+async def test_one_transaction_keeps_all_and_says_what_is_to_be_dropped(db: Counting) -> None:
+    one = Keeper(db, SystemClock(), "one")
+    kept, killed, taken, gone = db.run_here(made, 4)
+    async with (
+        driven(one, kept) as (hold, stays),
+        driven(one, killed) as (_, first),
+        driven(one, taken) as (_, second),
+        driven(one, gone) as (_, third),
+    ):
+        assert hold.fresh
+        assert hold.job.state is JobState.STARTING
+        assert hold.document == b"spec"
+        assert await Keeper(db, SystemClock(), "two").take(kept) is None, "somebody has it"
+        db.run_here(lambda tx: moving.end(tx, killed, JobState.KILLED, now=NOW, reason=""))
+        db.run_here(stolen, taken)
+        job = db.run_here(moving.get_job, gone)
+        assert job is not None
+        db.run_here(lambda tx: moving.remove(tx, job, now=NOW))
+        before = db.runs
+        held = list(one._held.values())
+        assert await one.renew(held) == {kept, killed}
+        assert db.runs == before + 1
+        await asyncio.wait([first, second, third])
+        assert all(task.cancelled() for task in (first, second, third))
+        assert not stays.done()
+        before = db.runs
+        await hold.keep()
+        assert db.runs == before, "it was renewed a moment ago"
+
+
+async def test_a_lease_that_was_not_renewed_lately_is_looked_at(db: Counting) -> None:
+    one = Keeper(db, SystemClock(), "one")
+    (number,) = db.run_here(made, 1)
+    async with driven(one, number) as (hold, task):
+        hold.seen -= keeper.FRESH_SECONDS + 1
+        await hold.keep()
+        db.run_here(stolen, number)
+        hold.seen -= keeper.FRESH_SECONDS + 1
+        with pytest.raises(Superseded):
+            await hold.keep()
+        await asyncio.wait([task])
+
+
+async def test_a_killed_job_is_taken_to_be_closed(db: Counting) -> None:
+    one = Keeper(db, SystemClock(), "one")
+    (number,) = db.run_here(made, 1)
+    db.run_here(lambda tx: moving.end(tx, number, JobState.KILLED, now=NOW, reason=""))
+    async with driven(one, number) as (hold, task):
+        await one.renew([hold])
+        await asyncio.sleep(0)
+        assert not task.done(), "that it is killed is what it was taken for"
+    db.run_here(lambda tx: moving.close(tx, number, now=NOW))
+    assert await one.take(number) is None
