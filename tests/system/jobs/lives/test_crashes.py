@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
+from typing import TypeVar
 
 import grpc
 import pytest
@@ -22,11 +23,12 @@ from tests.support.servers import channel, free_port
 from tests.system.jobs.conftest import Instance
 from tests.system.jobs.hands import Bench, Hands
 
+Answer = TypeVar("Answer")
 SETS = 6
 AWAY = float(os.environ.get("DATAMILL_AWAY", "1"))  # seconds; `make soak` asks for a minute
 
 
-def patiently(call: Callable[[], bool | work.DatumSet | None], seconds: float = 120) -> bool | work.DatumSet | None:
+def patiently(call: Callable[[], Answer], seconds: float = 120) -> Answer:
     """Try again while Jobs is away, as a worker does."""
     deadline = time.monotonic() + seconds
     while True:
