@@ -30,6 +30,7 @@ from services.worker.logs import log_to_stderr
 from services.worker.process import environment
 from services.worker.process.ending import adopt_orphans, keep_to_oneself
 from services.worker.process.interrupt import Interrupt
+from services.worker.process.starting import ignore_for_oneself
 from services.worker.secrets import fetched
 from services.worker.serving.server import Server
 from services.worker.sets import SetRunner
@@ -56,6 +57,7 @@ def main() -> int:
     told = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: told.set())
+    ignore_for_oneself()
     keep_to_oneself()
     peers = Peers(pfs=settings.pfs, jobs=settings.jobs, token=_token(settings))
     try:

@@ -3,7 +3,9 @@
 Calls that users wait for are patient with a peer that is just starting again: they wait for it until their deadline.
 """
 
-from collections.abc import AsyncIterator, Iterable
+import logging
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
@@ -22,6 +24,7 @@ from services.jobs.domain.errors import CommitGone, InputRefused
 from services.kit.rpc.server import FINISHED_HEADER, PROBLEM_HEADER
 from services.kit.time.times import time_of
 
+log = logging.getLogger(__name__)
 ENTRIES_A_MESSAGE = 2000
 EGRESS_SECONDS = 7 * 24 * 3600.0  # as long as it takes: whoever stops the job ends the call
 WAIT_SECONDS = 15.0  # then it is asked again: a wait must not hang on one lost wake-up
@@ -205,13 +208,15 @@ class Pfs:
 
     async def clear(self, ref: CommitRef) -> None:
         """Take away what an open commit has been given so far."""
-        await pfs_grpc.APIStub(self.channel).ClearCommit(pfs.ClearCommitRequest(commit=ref.wire()))
+        with unless_closed(ref):
+            await pfs_grpc.APIStub(self.channel).ClearCommit(pfs.ClearCommitRequest(commit=ref.wire()))
 
     async def add_file_set(self, ref: CommitRef, file_set: str) -> None:
         """Put a file set on top of an open commit. Raises FileSetGone."""
         request = pfs.AddFileSetRequest(commit=ref.wire(), file_set_id=file_set)
         try:
-            await pfs_grpc.APIStub(self.channel).AddFileSet(request, wait_for_ready=True)
+            with unless_closed(ref):
+                await pfs_grpc.APIStub(self.channel).AddFileSet(request, wait_for_ready=True)
         except grpc.aio.AioRpcError as error:
             if FILE_SET_GONE in (error.details() or ""):
                 raise FileSetGone(file_set) from error
@@ -240,7 +245,8 @@ class Pfs:
             for path, datum in paths:
                 yield pfs.ModifyFileRequest(delete_file=pfs.DeleteFile(path=path, datum=datum))
 
-        await pfs_grpc.APIStub(self.channel).ModifyFile(messages(), timeout=600)
+        with unless_closed(ref):
+            await pfs_grpc.APIStub(self.channel).ModifyFile(messages(), timeout=600)
 
     async def egress(self, ref: CommitRef, target: bytes, password: str = "") -> None:
         """Copy the files of a commit out. target: a pipeline's egress; password: for its database.
@@ -255,6 +261,20 @@ class Pfs:
         else:
             request.object_storage.url = wanted.object_storage.url or wanted.URL
         await pfs_grpc.APIStub(self.channel).Egress(request, timeout=EGRESS_SECONDS, wait_for_ready=True)
+
+
+@contextmanager
+def unless_closed(ref: CommitRef) -> Iterator[None]:
+    """Leave a commit that was closed meanwhile as it is.
+
+    It was by whoever may, or Jobs was restored from an earlier moment than PFS: the job then ends with what is there.
+    """
+    try:
+        yield
+    except grpc.aio.AioRpcError as refused:
+        if FINISHED_ALREADY not in (refused.details() or ""):
+            raise
+        log.info("%s stays as it is: it is closed already", ref)
 
 
 def _match(entry: trees.TreeEntry) -> Match:

@@ -7,6 +7,7 @@ Elsewhere: the server's side of the pipes, which keeps the time (confined.py).
 """
 
 import json
+import re
 import resource
 import signal
 import sys
@@ -16,6 +17,9 @@ from typing import Any
 MEMORY_BYTES = 256 << 20
 SECONDS = 15  # the server ends it sooner
 JQ_FILES, JSONNET_FILES = 3, 32  # the second: a runtime that opens a few for itself; its programs cannot ask for any
+
+END_OF_REFUSAL = "\x03"
+"""The jsonnet library adds bytes of its memory to what an import is refused with: they are cut off behind this."""
 
 
 def confine(files: int) -> None:
@@ -69,7 +73,7 @@ def run_jsonnet() -> None:
         tell({"import": path, "base": base})
         answer = told()
         if "error" in answer:
-            raise RuntimeError(answer["error"])
+            raise RuntimeError(answer["error"] + END_OF_REFUSAL)
         return answer["url"], answer["text"].encode()
 
     confine(JSONNET_FILES)
@@ -79,9 +83,16 @@ def run_jsonnet() -> None:
             asked["name"], asked["template"], tla_vars=asked["args"], import_callback=imported
         )
     except RuntimeError as error:
-        tell({"error": str(error)})
+        tell({"error": _readable(str(error))})
+    except UnicodeDecodeError as error:
+        tell({"error": _readable(error.object.decode("utf-8", "replace"))})
     else:
         tell({"json": text})
+
+
+def _readable(error: str) -> str:
+    """What is between the end of a refusal and the place in the template is no text."""
+    return re.sub(f"{END_OF_REFUSAL}.*?(?=\n\t|\\Z)", "", error, count=1, flags=re.DOTALL)
 
 
 RUN: dict[str, Callable[[], None]] = {"jq": run_jq, "jsonnet": run_jsonnet}

@@ -41,6 +41,16 @@ class NotStarted(Exception):
     """The command cannot be run; the text says why."""
 
 
+def ignore_for_oneself() -> None:
+    """Go on ignoring signals as whoever started the instance has it (nohup does), but not for the commands, too.
+
+    What is ignored is inherited, a handler is not.
+    """
+    for number in signal.valid_signals():
+        if signal.getsignal(number) is signal.SIG_IGN and number not in _IGNORED_BY_PYTHON:
+            signal.signal(number, lambda *_: None)
+
+
 def start(command: Command, env: Mapping[str, str], out: int, err: int) -> int:
     """Start it, writing to these two. Returns its pid, to be waited for. Raises NotStarted, OutOfProcesses."""
     stdin = os.open(command.stdin or os.devnull, os.O_RDONLY | os.O_CLOEXEC)

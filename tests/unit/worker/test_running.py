@@ -1,9 +1,11 @@
 """One run of a real command."""
 
 import os
+import signal
 import subprocess
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,7 @@ import pytest
 from services.worker.process.interrupt import Interrupt
 from services.worker.process.lines import OutputLog
 from services.worker.process.running import End, Ended, run
-from services.worker.process.starting import Command
+from services.worker.process.starting import Command, ignore_for_oneself
 
 
 class Room:
@@ -51,8 +53,19 @@ def test_exit_output_stdin_and_folder(bench: Bench, tmp_path: Path) -> None:
     assert sorted(bench.lines) == [("stderr", str(tmp_path)), ("stdout", "to be read")]
 
 
+@pytest.fixture
+def hung_up() -> Iterator[None]:
+    """As under nohup."""
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGHUP, signal.SIGQUIT)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.usefixtures("hung_up")
 @pytest.mark.parametrize("elsewhere", [False, True])  # commands start in one of two ways
 def test_it_ignores_no_signal_and_leads_its_own_session(bench: Bench, tmp_path: Path, elsewhere: bool) -> None:
+    ignore_for_oneself()
     script = "grep SigIgn /proc/self/status; test $(cut -d' ' -f6 /proc/$$/stat) = $$"
     assert bench.run("sh", "-c", script, cwd=str(tmp_path) if elsewhere else None).code == 0
     ignored = int(bench.lines[0][1].split()[1], 16)

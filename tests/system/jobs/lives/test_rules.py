@@ -5,7 +5,7 @@ from datamill.wire import pps_v2_pb2 as pps
 from datamill.wire import work_v1_pb2 as work
 from tests.support.patience import eventually
 from tests.system.jobs.conftest import Instance
-from tests.system.jobs.hands import RECOVERED, Bench, Outputs, copy_names, job, pipeline
+from tests.system.jobs.hands import RECOVERED, Bench, Outputs, copy_names, job, pipeline, repo
 
 
 def path_of(datum: work.Datum) -> str:
@@ -144,3 +144,19 @@ def test_the_time_of_a_job_runs_on_while_jobs_is_away(bench: Bench, instance: In
 def _there(bench: Bench, id: str) -> pps.JobInfo | None:
     info = bench.inspect(id)
     return info if info.state == pps.JOB_KILLED else None
+
+
+def test_commits_that_are_closed_meanwhile_stay_as_they_are(bench: Bench) -> None:
+    """As when Jobs is restored from an earlier moment than PFS: its job ends, and so do those behind it."""
+    bench.create(datumSetSpec={"number": 1})
+    id = bench.commit({"/a": b"1", "/b": b"2"})
+    ran(bench)
+    for type in ("user", "meta"):
+        commit = pfs.Commit(repo=repo(bench.name, type), id=id)
+        bench.files.FinishCommit(pfs.FinishCommitRequest(commit=commit, force=True))
+    ran(bench)
+    assert bench.ended(id).state == pps.JOB_SUCCESS
+    assert len(bench.outputs(id)) == 1, "what was there when it was closed"
+    later = bench.commit({"/c": b"3"})
+    ran(bench)
+    assert bench.ended(later).state == pps.JOB_SUCCESS

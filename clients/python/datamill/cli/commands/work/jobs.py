@@ -60,10 +60,11 @@ def list_job(
     """List changes and how their jobs did, the jobs of one change (ID), or of a pipeline."""
     client = session.client
     projects = () if everywhere else (session.project,)
-    if what is not None and pipeline is not None:
-        raise click.UsageError("either an ID, or one pipeline")
     id = what if what is not None and names.is_id(what) else None
-    pipeline = what if id is None and pipeline is None else pipeline
+    if id is None and what is not None:
+        if pipeline is not None:
+            raise click.UsageError("either an ID, or one pipeline")
+        pipeline = what
     if id is not None:
         if others := _said(pipeline=pipeline, input=inputs, state=states, expand=expand, history=history):
             raise click.UsageError(f"cannot specify {others} when listing the jobs of one change")
