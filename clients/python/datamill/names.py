@@ -13,6 +13,7 @@ from datamill.wire import pps_v2_pb2 as pps
 
 DEFAULT_PROJECT = "default"
 ID = re.compile(r"[0-9a-fA-F]{12}4[0-9a-fA-F]{19}")
+DATUM_ID = re.compile(r"[0-9a-f]{64}")
 ANCESTRY = re.compile(r"[\^~.]")
 TYPES = ("user", "meta", "spec")
 
@@ -20,6 +21,11 @@ TYPES = ("user", "meta", "spec")
 def is_id(text: str) -> bool:
     """Whether this is a commit (set) or job id: 32 hex digits, the 13th a 4."""
     return ID.fullmatch(text) is not None
+
+
+def is_datum_id(text: str) -> bool:
+    """Whether this is the id of a datum: 64 hex digits."""
+    return DATUM_ID.fullmatch(text) is not None
 
 
 def project(name: str) -> pfs.Project:

@@ -89,7 +89,7 @@ def names(planned: bytes) -> tuple[str, str]:
     return planned[_ID].decode(), planned[_HASH].decode()
 
 
-def record_line(planned: bytes, ended: Ended | Record) -> bytes:
+def record_line(planned: bytes, ended: Ended) -> bytes:
     """A datum in a job's records: its line in the plan, with what became of it."""
     stats = ended.stats
     times = [part // _MICROSECOND for part in (stats.download, stats.process, stats.upload)]

@@ -11,9 +11,7 @@ from functools import partial
 from typing import Any
 
 from minio import Minio
-from minio.credentials.providers import AWSConfigProvider, ChainedProvider, EnvAWSProvider
 from minio.error import InvalidResponseError, MinioException, S3Error, ServerError
-from urllib3 import PoolManager
 from urllib3.exceptions import HTTPError
 
 from services.kit.urls.connections import arriving, plainly
@@ -88,22 +86,6 @@ class Bucket:
             raise RetrievalFailed(url, said(error)) from error
         except (MinioException, HTTPError) as error:
             raise RetrievalFailed(url, said(error)) from error
-
-
-def minio(endpoint: str, pool: PoolManager, account: str, secret: str, *, secure: bool) -> Minio:
-    """A store with one account."""
-    return Minio(endpoint, account, secret, secure=secure, http_client=pool)
-
-
-def amazon(endpoint: str, pool: PoolManager, *, secure: bool, region: str) -> Minio:
-    """A store whose credentials are where Amazon's tools look for them; without any, it reads public buckets."""
-    found = ChainedProvider([EnvAWSProvider(), AWSConfigProvider()])
-    credentials: ChainedProvider | None = found
-    try:
-        found.retrieve()
-    except ValueError:
-        credentials = None
-    return Minio(endpoint, secure=secure, region=region or None, credentials=credentials, http_client=pool)
 
 
 def said(error: Exception) -> str:

@@ -20,6 +20,11 @@ class PipelineKey(NamedTuple):
         return f"{self.project}/{self.name}"
 
 
+def workers_name(pipeline: str, version: int) -> str:
+    """What the names of a version's workers begin with. pipeline: project/name."""
+    return f"{pipeline.replace('/', '.')}-v{version}"
+
+
 def check_name(key: PipelineKey) -> None:
     """Raises BadSpec with the first rule that the name breaks."""
     name = key.name

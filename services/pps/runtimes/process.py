@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from services.pps.domain.names import workers_name
 from services.pps.runtimes import sandbox, starting
 from services.pps.runtimes.port import Group, GroupStatus
 from services.pps.runtimes.reasons import why_ended
@@ -80,7 +81,7 @@ class ProcessRuntime:
         for slot in running.slots:
             starting.shorten(self._log_of(slot.name))
         while len(running.slots) < count:
-            slot = _Slot(f"{group.name.replace('/', '.')}-v{group.version}-{len(running.slots)}")
+            slot = _Slot(f"{workers_name(group.name, group.version)}-{len(running.slots)}")
             slot.task = asyncio.create_task(self._keep(slot, group), name=slot.name)
             running.slots.append(slot)
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from datamill.wire import pfs_v2_pb2 as pfs
 from datamill.wire import pps_v2_pb2 as pps
-from services.pps.domain.names import DEFAULT_PROJECT, PipelineKey
+from services.pps.domain.names import DEFAULT_PROJECT, PipelineKey, workers_name
 from services.pps.domain.pipelines import Pipeline, Version
 from services.pps.domain.spec import specs
 from services.pps.domain.spec.kinds import kind_of
@@ -106,16 +106,11 @@ def _details(pipeline: Pipeline, workers: GroupStatus) -> pps.PipelineInfo.Detai
     details.created_at.FromDatetime(pipeline.created_at)
     details.updated_at.FromDatetime(version.at)
     details.recent_error = pipeline.recent_error
-    details.worker_rc = group_name(version)
+    details.worker_rc = workers_name(str(version.key), version.number)
     details.workers_requested, details.workers_available = workers.requested, workers.available
     if pipeline.workers_started_at is not None:
         details.workers_started_at.FromDatetime(pipeline.workers_started_at)
     return details
-
-
-def group_name(version: Version) -> str:
-    """What the names of a version's workers begin with."""
-    return f"{version.key.project}.{version.key.name}-v{version.number}"
 
 
 def run_spec(pipeline: Pipeline) -> bytes:

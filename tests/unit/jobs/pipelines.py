@@ -10,7 +10,7 @@ from services.jobs.domain.errors import CommitGone
 from services.jobs.domain.jobs import Stats
 from services.jobs.domain.planning.inputs import Input, leaves
 from services.jobs.domain.planning.plans import SetRule
-from services.jobs.domain.records import Planned, Record, planned_line, read_planned, record_line
+from services.jobs.domain.records import Ended, Planned, planned_line, read_planned, record_line
 from services.jobs.domain.specs import PipelineSpec
 from services.jobs.operations.planning.drafts import Part, Plan
 from services.jobs.operations.planning.planner import Planner
@@ -91,11 +91,9 @@ class Pipeline:
 
     def run(self, plan: Plan, states: Iterator[DatumState]) -> str:
         """Run what the plan says; the name of the records."""
-        records = [
-            Record(one.id, one.hash, one.inputs, "j", next(states), "", Stats(), (f"/{one.id}",))
-            for one in self.lines(plan)
+        entries = [
+            _entry(one, Ended(one.id, "j", next(states), "", Stats(), (f"/{one.id}",))) for one in self.lines(plan)
         ]
-        entries = [_entry(one) for one in records]
         return write_records(self.indexes.objects, self.indexes.fresh(), entries)
 
     def finish(self, plan: Plan, states: Iterator[DatumState], *before: str) -> None:
@@ -127,6 +125,6 @@ def said(pipeline: Pipeline, plan: Plan) -> dict[str, object]:
     }
 
 
-def _entry(record: Record) -> tuple[bytes, bytes, DatumState, bytes]:
-    id, hash = bytes.fromhex(record.id), bytes.fromhex(record.hash)
-    return id, hash, record.state, record_line(planned_line(id, hash, record.inputs), record)
+def _entry(one: Planned, ended: Ended) -> tuple[bytes, bytes, DatumState, bytes]:
+    id, hash = bytes.fromhex(one.id), bytes.fromhex(one.hash)
+    return id, hash, ended.state, record_line(planned_line(id, hash, one.inputs), ended)

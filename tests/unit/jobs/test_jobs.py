@@ -23,7 +23,7 @@ from services.jobs.domain.jobs import (
     unrunnable,
 )
 from services.jobs.domain.logs.lines import LogBatch, LogScope, batch_from, in_parts, subject_of, token, untoken
-from services.jobs.domain.records import Record, names, planned_line, read_planned, read_record, record_line
+from services.jobs.domain.records import Ended, Record, names, planned_line, read_planned, read_record, record_line
 from services.jobs.spec_reader import read_spec
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -90,9 +90,10 @@ def test_a_record_reads_back(paths: list[str], state: DatumState, reason: str) -
     inputs = tuple(map(file, paths))
     took = Stats(timedelta(seconds=1), timedelta(microseconds=7), timedelta(), 5, 6)
     record = Record("aa" * 32, "bb" * 32, inputs, "d" * 32, state, reason, took, tuple(paths))
+    ended = Ended(record.id, record.job, state, reason, took, record.outputs)
     line = planned_line(bytes.fromhex(record.id), bytes.fromhex(record.hash), inputs)
     assert names(line) == (record.id, record.hash)
-    assert read_record(record_line(line, record)) == record
+    assert read_record(record_line(line, ended)) == record
     planned = read_planned(line)
     assert (planned.id, planned.hash, planned.inputs) == (record.id, record.hash, inputs)
 

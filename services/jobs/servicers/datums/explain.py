@@ -5,6 +5,7 @@ Elsewhere: where the answers come from (operations/explaining), and their senten
 
 from datamill.wire import explain_v1_pb2 as explain
 from datamill.wire import pfs_v2_pb2 as pfs
+from datamill.wire import pps_v2_pb2 as pps
 from datamill.wire.explain_v1_pb2_grpc import ExplainServiceServicer
 from services.jobs.domain.errors import BadRequest, JobNotFound
 from services.jobs.domain.explaining import Explained, Reason, Wait, sentence_of, why_sentence
@@ -35,7 +36,7 @@ class ExplainService(ExplainServiceServicer):
         waits = await Looking(self._p.tools, self._p.pps).waits(job)
         return explain.WhyJobResponse(
             job=to_wire.job(job.key),
-            state=int(job.state),  # type: ignore[arg-type]  # the numbers are the protocol's
+            state=pps.JobState.ValueType(job.state),  # the numbers are the protocol's
             waits=map(_wait, waits),
             sentence=why_sentence(job, waits, self._p.tools.clock.now()),
         )

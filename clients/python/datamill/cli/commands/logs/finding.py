@@ -1,6 +1,5 @@
 """`datamill find logs`: lines by their text, over jobs, pipelines or a project. Elsewhere: reading on (reading.py)."""
 
-import re
 import sys
 from datetime import UTC, datetime
 
@@ -13,7 +12,6 @@ from datamill.cli.output import Raw, emit
 from datamill.cli.session import RAW, Session, command
 from datamill.wire import logs_pb2 as logs
 
-DATUM_ID = re.compile(r"[0-9a-f]{64}")
 LEVELS = {"debug": logs.LOG_LEVEL_DEBUG, "info": logs.LOG_LEVEL_INFO, "error": logs.LOG_LEVEL_ERROR}
 
 
@@ -70,11 +68,10 @@ def _whose(session: Session, where: str | None) -> logs.LogQuery:
         user.project = session.project
     elif names.is_id(where):
         user.job = where.lower()
-    elif DATUM_ID.fullmatch(where):
+    elif names.is_datum_id(where):
         user.datum = where
     elif "@" in where:
         job = session.job(where)
-        user.pipeline_job.job = job.id
         owner = logs.PipelineLogQuery(project=job.pipeline.project.name, pipeline=job.pipeline.name)
         user.pipeline_job.CopyFrom(logs.PipelineJobLogQuery(pipeline=owner, job=job.id))
     else:

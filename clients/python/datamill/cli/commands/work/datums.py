@@ -1,7 +1,6 @@
 """Commands about datums, and the one by which user code asks for its next."""
 
 import os
-import re
 from itertools import islice
 
 import click
@@ -22,7 +21,6 @@ from datamill.wire import worker_pb2_grpc
 
 PORT = "PPS_WORKER_GRPC_PORT"
 SHOWN = 5  # datums in a sentence
-DATUM_ID = re.compile(r"[0-9a-f]{64}")
 
 
 @command(verbs.list_, "datum")
@@ -110,7 +108,7 @@ def next_datum(error: str) -> None:
 
 def _datum(session: Session, job: pps.Job, said: str) -> str:
     """The id of the datum that is meant. Raises Unsuccessful unless it is one."""
-    if DATUM_ID.fullmatch(said):
+    if names.is_datum_id(said):
         return said
     shown = names.shown_job(job)
     fits = (info for info in session.client.list_datums(job) if _is_meant(info, said))
