@@ -17,6 +17,7 @@ ROOMS = {
     "plans": "pipelines.plans",
     "chain": "pipelines.chain",
     "standby": "pipelines.standby",
+    "handover": "pipelines.handover",
     "logs": "pipelines.logs",
     "idle": "idle",
     "sorted_map": "sorted_map",

@@ -26,8 +26,10 @@ SERVICE_TOKEN_HEADER = "datamill-service-token"
 OPTIONS = (
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
     ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
-    ("grpc.keepalive_time_ms", 20_000),
-    ("grpc.keepalive_timeout_ms", 10_000),
+    ("grpc.keepalive_time_ms", 4_000),  # of several replicas one that hangs is left for another within some 10 s
+    ("grpc.keepalive_timeout_ms", 6_000),
+    ("grpc.http2.ping_timeout_ms", 6_000),  # the same for pings that the transport sends on its own account
+    ("grpc.http2.max_pings_without_data", 0),  # as many as it takes: a worker that waits for work sends nothing else
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.min_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 1_000),

@@ -1,4 +1,7 @@
-"""Calling another service: one channel a peer, the service token on every call, and a deadline on every unary call."""
+"""Calling another service: one channel a peer, the service token on every call, and a deadline on every unary call.
+
+A peer that hangs is found out by pings within 13 s; of several replicas another one is asked then.
+"""
 
 import asyncio
 from collections.abc import Callable
@@ -15,7 +18,10 @@ CONNECT_SECONDS = 2.0  # twice the longest pause between attempts: a peer that h
 OPTIONS = (
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
     ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
-    ("grpc.keepalive_time_ms", 20_000),
+    ("grpc.keepalive_time_ms", 5_000),
+    ("grpc.keepalive_timeout_ms", 8_000),
+    ("grpc.http2.ping_timeout_ms", 8_000),  # the same for pings that the transport sends on its own account
+    ("grpc.http2.max_pings_without_data", 0),  # as many as it takes
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.min_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 1_000),
