@@ -88,7 +88,9 @@ async def main(settings: Settings) -> None:
         forwarder = Forwarder(settings.otlp_collector)
         parts = Parts(tools, creator, pps, bus, staging, settings.service_token)
         api, explain = JobsApi(parts), ExplainService(parts)
-        work = WorkService(tools, token=settings.service_token, traced=bool(settings.otlp_collector))
+        work = WorkService(
+            tools, token=settings.service_token, traced=bool(settings.otlp_collector), forget=follower.deleted
+        )
         traces = TraceIntake(logs, forwarder, token=settings.service_token)
         collector = Collector(db, indexes, clock, every=settings.gc_every, hold=settings.gc_hold)
         sealing = Sealing(db, logs, indexes, clock, settled=settings.seal_logs_after, keep=settings.keep_sealed_logs)

@@ -19,7 +19,7 @@ class JobNotFound(NotFound):
         super().__init__(f"job {key} not found")
 
 
-class JobDeleted(Problem):
+class JobDeleted(NotFound):
     """The job went away while somebody waited for it."""
 
     def __init__(self, key: JobKey) -> None:

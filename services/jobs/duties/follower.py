@@ -106,6 +106,11 @@ class Follower:
         except Exception:
             log.exception("%s of %s; the next look will do it", news.subject, news.key)
 
+    async def deleted(self, project: str, name: str, at: datetime) -> None:
+        """PPS has deleted a pipeline, and waits until its jobs are gone."""
+        self.creator.forget(project, name)
+        await self._in_turn(f"{project}/{name}", self._pipeline(project, name, "deleted", at))
+
     def _job_moved(self, state: str, project: str, pipeline: str) -> None:
         """Only that a job is there, or has ended, is anything to whoever does not drive it."""
         if state in ENDED_FROM_OUTSIDE:

@@ -104,6 +104,17 @@ class Pfs:
                 if not (finished and error.code() is grpc.StatusCode.DEADLINE_EXCEEDED):
                     raise
 
+    async def has_repo(self, project: str, name: str) -> bool:
+        """Whether there is a repo for the outputs of a pipeline."""
+        repo = pfs.Repo(name=name, type="user", project=pfs.Project(name=project))
+        try:
+            await pfs_grpc.APIStub(self.channel).InspectRepo(pfs.InspectRepoRequest(repo=repo), timeout=10)
+        except grpc.aio.AioRpcError as error:
+            if error.code() is grpc.StatusCode.NOT_FOUND:
+                return False
+            raise
+        return True
+
     async def commits_of_set(self, id: str) -> list[CommitFacts]:
         """The commits that share an id, upstream first; none when nobody knows the id."""
         request = pfs.InspectCommitSetRequest(commit_set=pfs.CommitSet(id=id))

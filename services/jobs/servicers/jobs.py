@@ -3,7 +3,9 @@
 Elsewhere: lists of jobs (listing.py), datums (datums/), logs (logs.py), what makes and moves jobs (operations/).
 """
 
+import asyncio
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -12,7 +14,7 @@ from google.protobuf.empty_pb2 import Empty
 from datamill.wire import pps_v2_pb2 as pps
 from datamill.wire import transaction_v2_pb2 as transaction
 from services.jobs.domain.errors import JobDeleted, JobNotFound, NotBuilt, Wrong
-from services.jobs.domain.jobs import DELETED, STOPPED, Job, JobKey, JobState
+from services.jobs.domain.jobs import COMMIT_REMOVED, DELETED, PIPELINE_DELETED, STOPPED, Job, JobKey, JobState
 from services.jobs.operations import reading
 from services.jobs.operations.running import killing, moving
 from services.jobs.operations.running.creating import Creator
@@ -26,6 +28,7 @@ from services.kit.rpc.server import Context
 from services.kit.rpc.staging import Staging, transaction_of
 
 LOOK_AGAIN = 5.0
+GOING = 15.0  # seconds in which a job that was killed to be deleted is gone
 LATE = 1000  # so many numbers behind the last one, a job may still turn up: transactions end in any order
 
 
@@ -56,14 +59,34 @@ class JobRpcs:
         return await self._info(job, details=request.details)
 
     async def _ended(self, job: Job) -> Job:
+        """Wait for the job's end. Raises JobDeleted when it goes away meanwhile."""
+        if job.final:
+            return job
         async with self._p.tools.wakes.listening(str(job.key)) as changed:
             while True:
                 found = await self._p.tools.db.read(moving.get_job, job.number)
                 if found is None:
                     raise JobDeleted(job.key)
                 if found.final:
-                    return found
+                    return await self._kept(found, changed)
                 await waited(changed, LOOK_AGAIN)
+
+    async def _kept(self, job: Job, changed: asyncio.Event) -> Job:
+        """A job that has ended; one that is deleted is killed first. Raises JobDeleted."""
+        if not await self._goes(job):
+            return job
+        until = asyncio.get_running_loop().time() + GOING
+        while (left := until - asyncio.get_running_loop().time()) > 0:
+            if await self._p.tools.db.read(moving.get_job, job.number) is None:
+                raise JobDeleted(job.key)
+            await waited(changed, min(left, LOOK_AGAIN))
+        return job  # a user's words for stopping it were these, or whoever was to delete it has died
+
+    async def _goes(self, job: Job) -> bool:
+        """Whether a job was killed because it, or its pipeline, is being deleted."""
+        if job.reason != COMMIT_REMOVED:
+            return job.state is JobState.KILLED and job.reason in (DELETED, PIPELINE_DELETED)
+        return not await self._p.creator.pfs.has_repo(job.key.project, job.key.pipeline)
 
     async def _info(self, job: Job, *, details: bool) -> pps.JobInfo:
         info = to_wire.job_info(job)
@@ -80,9 +103,9 @@ class JobRpcs:
         if not request.job_set.id:
             raise Wrong("must specify a job set")
         for job in await self._of_set(from_wire.id(request.job_set.id)):
-            if request.wait:
-                job = await self._ended(job)
-            yield await self._info(job, details=request.details)
+            with suppress(JobDeleted):  # the others of the set are still to come
+                ended = await self._ended(job) if request.wait else job
+                yield await self._info(ended, details=request.details)
 
     async def _of_set(self, id: str) -> list[Job]:
         """The jobs of a set, upstream first."""
@@ -95,6 +118,7 @@ class JobRpcs:
         if not request.pipeline.name:
             raise Wrong("pipeline must be specified")
         project, name = from_wire.pipeline(request.pipeline)
+        await self._p.pps.pipeline(project, name)  # nobody would ever hear of one that is not there
         read = self._p.tools.db.read
         async with self._p.bus.listen("jobs.job.changed") as news:
             known, first = set[int](), await read(reading.last_number)

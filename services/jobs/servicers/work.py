@@ -4,8 +4,8 @@ Elsewhere: the queue and leases (operations/work/), results (operations/running/
 """
 
 import asyncio
-from collections.abc import Iterable, Sequence
-from datetime import timedelta
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from datetime import datetime, timedelta
 
 from sqlalchemy.orm import Session
 
@@ -41,12 +41,20 @@ DATUM_STATES = {
 }
 
 
-class WorkService(WorkServiceServicer):
-    """For workers only: every call needs the service token."""
+Forget = Callable[[str, str, datetime], Awaitable[None]]
+"""Ends and forgets the jobs of a pipeline (project, name) that were made before a time."""
 
-    def __init__(self, tools: Tools, *, token: str, traced: bool) -> None:
-        """traced: whether anybody looks at spans; workers are told by the trace context's flag."""
+
+class WorkService(WorkServiceServicer):
+    """For workers and PPS: every call needs the service token."""
+
+    def __init__(self, tools: Tools, *, token: str, traced: bool, forget: Forget) -> None:
+        """traced: whether anybody looks at spans; workers are told by the trace context's flag.
+
+        forget: what is done when a pipeline is deleted.
+        """
         self._t = tools
+        self._forget = forget
         self._token = token
         self._traced = traced
 
@@ -87,6 +95,14 @@ class WorkService(WorkServiceServicer):
         require_service(context, self._token)
         found = await self._t.db.read(last_states, [from_wire.pipeline(one) for one in request.pipelines])
         return work.ListLastStatesResponse(states=[pps.JobState.ValueType(state) for state in found])
+
+    async def ForgetPipelines(
+        self, request: work.ForgetPipelinesRequest, context: Context
+    ) -> work.ForgetPipelinesResponse:
+        require_service(context, self._token)
+        for one in request.pipelines:
+            await self._forget(*from_wire.pipeline(one), time_of(request.deleted))
+        return work.ForgetPipelinesResponse()
 
     async def _outdated(self, request: work.LeaseSetRequest, project: str, pipeline: str) -> bool:
         """Free what the worker, or its predecessor, held; unless the caller is the predecessor of one at work.

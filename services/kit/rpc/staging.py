@@ -25,6 +25,8 @@ log = logging.getLogger(__name__)
 HEADER = "pach-transaction"
 FINISHED = "pfs.transaction.finished"
 LOOK_AGAIN = timedelta(seconds=5)
+PATIENCE = timedelta(seconds=60)  # PFS may be starting, too; nothing is said of that for so long
+AWAY = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED})
 Intent = staging.ListIntentsResponse
 CarryOut = Callable[[Intent], Awaitable[bool]]
 """False: not now; it is asked again."""
@@ -62,13 +64,17 @@ class Staging:
     async def follow(self, bus: Bus, carry_out: CarryOut) -> None:
         """Carry intents out, in order, until cancelled."""
         async with bus.listen(FINISHED) as news:
+            away = False
             while True:
                 pause = LOOK_AGAIN
                 try:
                     if not await self._look(carry_out):
                         pause /= 20
+                    away = False
                 except grpc.aio.AioRpcError as error:
-                    log.info("cannot look for what transactions left: %s", error.details())
+                    if not away or error.code() not in AWAY:
+                        log.info("cannot look for what transactions left; it is tried again: %s", error.details())
+                    away = error.code() in AWAY
                 except Exception:
                     log.exception("what a transaction left cannot be carried out now; it is tried again")
                 await self._wait(news, pause)
@@ -76,7 +82,9 @@ class Staging:
     async def _look(self, carry_out: CarryOut) -> bool:
         """Whether nothing is left."""
         stub, complete = staging_grpc.StagingServiceStub(self.channel), True
-        intents = [one async for one in stub.ListIntents(staging.ListIntentsRequest(owner=self.owner))]
+        asked = staging.ListIntentsRequest(owner=self.owner)
+        waited = stub.ListIntents(asked, timeout=PATIENCE.total_seconds(), wait_for_ready=True)
+        intents = [one async for one in waited]
         for intent in intents:
             if await carry_out(intent):
                 await stub.CompleteIntent(staging.CompleteIntentRequest(number=intent.number))

@@ -9,7 +9,7 @@ Elsewhere: which hosts may be named (rules.py).
 import socket
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sqlalchemy import Connection, Engine, bindparam, column, create_engine, delete, insert, inspect, table
@@ -68,11 +68,13 @@ class SqlDatabase:
         if not url.host:
             raise BadUrl(said, "it names no host")
         rules.check_host(url.host, said)
-        if url.password is None:
-            if PASSWORD not in environ:
-                raise NoPassword()
-            url = url.set(password=environ[PASSWORD])
-        return cls(url, said, rules)
+        found = cls(url, said, rules)
+        found._engine().dispose()  # whether there is a driver is known before anything is written
+        if url.password is not None:
+            return found
+        if PASSWORD not in environ:
+            raise NoPassword()
+        return replace(found, url=url.set(password=environ[PASSWORD]))
 
     @contextmanager
     def transaction(self) -> "Iterator[Tables]":

@@ -9,12 +9,13 @@ import binascii
 import json
 import posixpath
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from services.pps.domain.errors import BadSecret, BadSpec
+from services.pps.domain.spec import sizes
 
 SUITE = "pachyderm"
 SOURCE = "pachyderm-user"
@@ -140,14 +141,15 @@ def folders(spec: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(sorted({posixpath.normpath("/" + one.path.lstrip("/")) for one in mounts(spec) if one.path}))
 
 
-def check(wanted: Sequence[Mount], have: Mapping[str, Collection[str]]) -> None:
-    """Raises BadSpec with the first thing that is missing. have: the keys of each secret that there is."""
+def check(wanted: Sequence[Mount], have: Mapping[str, Mapping[str, bytes]]) -> None:
+    """Raises BadSpec with the first thing that is missing. have: the values of each secret that there is."""
     for complaint in complaints(wanted, have):
         raise BadSpec(complaint)
 
 
-def complaints(wanted: Sequence[Mount], have: Mapping[str, Collection[str]]) -> Iterator[str]:
+def complaints(wanted: Sequence[Mount], have: Mapping[str, Mapping[str, bytes]]) -> Iterator[str]:
     """What is missing, or cannot be, one sentence each."""
+    room = sizes.OF_SECRETS
     for number, one in enumerate(wanted):
         if one.variable and not one.key:
             yield f"secret {one.name} has env_var set but is missing key"
@@ -157,8 +159,22 @@ def complaints(wanted: Sequence[Mount], have: Mapping[str, Collection[str]]) -> 
             yield f"Kubernetes secret {one.name} missing key {one.key}"
         elif one.variable and ("=" in one.variable or "\0" in one.variable):
             yield f"transform.secrets[{number}].envVar: the name of a variable cannot hold '='"
+        elif one.variable and (why := _no_variable(one, have[one.name][one.key])):
+            yield f"transform.secrets[{number}].envVar: {why}"
         elif one.path and (why := _unmountable(one.path)):
             yield f"transform.secrets[{number}].mountPath {one.path!r}: {why}"
+
+        if one.variable and one.key in have.get(one.name, ()):
+            room -= len(one.variable) + len(have[one.name][one.key]) + sizes.PER_WORD
+    if room < 0:
+        yield f"the secrets of transform.secrets take more than {sizes.OF_SECRETS:,} bytes as variables: mount some"
+
+
+def _no_variable(one: Mount, value: bytes) -> str:
+    """The sentence holds nothing of the value."""
+    if b"\0" in value:
+        return f"the value of key {one.key} of secret {one.name} holds a zero byte: mount it"
+    return sizes.too_long(one.variable, len(value))
 
 
 def _unmountable(path: str) -> str:

@@ -75,7 +75,7 @@ class Secrets:
         """Whether a new pipeline's transform has all secrets that it wants. Raises BadSpec."""
         wanted = domain.mounts(spec)
         if wanted:
-            have = await self.db.read(self._keys, {one.name for one in wanted})
+            have = await self.db.read(self._opened, {one.name for one in wanted})
             domain.check(wanted, have)
 
     async def in_use(self, spec: Mapping[str, Any]) -> InUse:
@@ -88,16 +88,13 @@ class Secrets:
     def _in_use(self, tx: Session, wanted: list[domain.Mount]) -> InUse:
         names = {one.name for one in wanted}
         try:
-            have = self._keys(tx, names)
+            have = self._opened(tx, names)
         except SecretUnusable as trouble:
             return InUse(trouble=str(trouble))
         for complaint in domain.complaints(wanted, have):
             return InUse(trouble=complaint)
         rows = SecretStore(tx, self.ring).rows(names)
         return InUse(revision=" ".join(rows[name].token for name in sorted(rows)))
-
-    def _keys(self, tx: Session, names: set[str]) -> dict[str, set[str]]:
-        return {name: set(values) for name, values in self._opened(tx, names).items()}
 
     def _opened(self, tx: Session, names: Iterable[str]) -> dict[str, dict[str, bytes]]:
         """Those that there are. Raises SecretUnusable."""

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 import grpc
 
@@ -38,6 +39,15 @@ class Jobs:
             log.info("the work of %s is not known: %s", key, error.details())
             return 0
         return answer.work[0].unclaimed_sets
+
+    async def forget(self, keys: Sequence[PipelineKey], deleted: datetime) -> None:
+        """Wait until the jobs of deleted pipelines are gone. While Jobs is away, they go when it hears the news."""
+        asked = work.ForgetPipelinesRequest(pipelines=map(_message, keys))
+        asked.deleted.FromDatetime(deleted)
+        try:
+            await work_grpc.WorkServiceStub(self.channel).ForgetPipelines(asked, timeout=30, wait_for_ready=False)
+        except grpc.aio.AioRpcError as error:
+            log.info("the jobs of deleted pipelines go later: %s", error.details())
 
     async def last_states(self, keys: Sequence[PipelineKey]) -> dict[PipelineKey, int]:
         """States of the newest jobs; none of those that have none, or of any while Jobs is away: a list never fails."""

@@ -9,6 +9,7 @@ import grpc
 
 from datamill.wire import pfs_v2_pb2 as pfs
 from datamill.wire import pfs_v2_pb2_grpc as pfs_grpc
+from datamill.wire import pps_v2_pb2 as pps
 from datamill.wire import staging_v1_pb2 as staging
 from datamill.wire import staging_v1_pb2_grpc as staging_grpc
 from datamill.wire import transaction_v2_pb2 as transaction
@@ -17,7 +18,7 @@ from datamill.wire import trees_v1_pb2 as trees
 from datamill.wire import trees_v1_pb2_grpc as trees_grpc
 from services.kit.errors import NotFound, Problem
 from services.pps.domain.errors import BadSpec
-from services.pps.domain.names import PipelineKey
+from services.pps.domain.names import DEFAULT_PROJECT, PipelineKey
 from services.pps.domain.pipelines import Version
 from services.pps.domain.spec import inputs
 from services.pps.domain.spec.inputs import BranchRead
@@ -36,7 +37,8 @@ from services.pps.peers.version_requests import (
 
 log = logging.getLogger(__name__)
 NO_COMMIT = "0" * 12 + "4" + "0" * 19
-GLOB_SECONDS = 10
+CHECK_SECONDS = 10
+NO_PASSWORD = "must set PACHYDERM_SQL_PASSWORD"
 WHICH_REQUEST = re.compile(r"^error running request \d+ of \d+: ")
 TRY_AGAIN = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED)
 
@@ -79,13 +81,35 @@ class Repos:
         commit = pfs.Commit(repo=repo, id=NO_COMMIT)
         asked = trees.GlobTreeRequest(commit=commit, pattern=glob)
         try:
-            async for _ in trees_grpc.TreeServiceStub(self.channel).GlobTree(asked, timeout=GLOB_SECONDS):
+            async for _ in trees_grpc.TreeServiceStub(self.channel).GlobTree(asked, timeout=CHECK_SECONDS):
                 return
         except grpc.aio.AioRpcError as error:
             if error.code() is grpc.StatusCode.UNKNOWN:
                 raise BadSpec(error.details() or f"glob ({glob}) invalid") from error
             if error.code() is not grpc.StatusCode.NOT_FOUND:
                 raise
+
+    async def check_egress(self, egress: pps.Egress) -> None:
+        """Raises BadSpec when outputs can never go there, whether or not anybody answers there now.
+
+        PFS alone knows, and looks at the target before the commit: one that cannot exist will do.
+        """
+        asked = pfs.EgressRequest(commit=pfs.Commit(repo=repo_of(DEFAULT_PROJECT, "x"), id=NO_COMMIT))
+        kind = egress.WhichOneof("target")
+        if kind == "sql_database":
+            asked.sql_database.CopyFrom(egress.sql_database)
+        elif kind == "object_storage" or egress.URL:
+            asked.object_storage.url = egress.object_storage.url or egress.URL
+        else:
+            return
+        try:
+            await pfs_grpc.APIStub(self.channel).Egress(asked, timeout=CHECK_SECONDS)
+        except grpc.aio.AioRpcError as error:
+            if error.code() in TRY_AGAIN:
+                raise
+            said = error.details() or ""
+            if error.code() is not grpc.StatusCode.NOT_FOUND and said != NO_PASSWORD:  # the job brings the password
+                raise BadSpec(f"egress.{kind or 'URL'}: {said}") from error
 
     async def project(self, name: str) -> pfs.ProjectInfo:
         """Raises AioRpcError with NOT_FOUND."""

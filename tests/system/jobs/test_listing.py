@@ -138,6 +138,9 @@ def test_a_subscriber_hears_of_each_job_once(bench: Bench) -> None:
     news.cancel()  # clients may leave any stream
     code, text = refused(bench.jobs.SubscribeJob(pps.SubscribeJobRequest(), timeout=120))
     assert (code, text) == (grpc.StatusCode.UNKNOWN, "pipeline must be specified")
+    asked = pps.SubscribeJobRequest(pipeline=pipeline("nobody"))
+    code, text = refused(bench.jobs.SubscribeJob(asked, timeout=120))
+    assert (code, text) == (grpc.StatusCode.NOT_FOUND, 'pipeline "default/nobody" not found')
 
 
 def test_what_nobody_sets_from_outside(bench: Bench) -> None:

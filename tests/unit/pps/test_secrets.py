@@ -17,6 +17,7 @@ from services.pps.domain.errors import BadSecret, BadSpec
 from services.pps.storage.sealing import CannotOpen, Keyring, keyring
 
 VALUE = "correct horse battery"
+HAVE = {"password": VALUE.encode(), "large": b"x" * (131_071 - 1), "raw": b"a\0b", "fits": b"x" * (131_071 - 2)}
 
 
 def document(**more: Any) -> bytes:
@@ -76,6 +77,8 @@ def test_any_document_is_a_secret_or_refused(made: bytes) -> None:
         ({"name": "no", "envVar": "A", "key": "k"}, "missing Kubernetes secret no"),
         ({"name": "no", "mountPath": "/s"}, "missing Kubernetes secret no"),
         ({"name": "db", "envVar": "A", "key": "k"}, "Kubernetes secret db missing key k"),
+        ({"name": "db", "envVar": "A", "key": "large"}, "A and its value have 131,072 bytes; .* at most 131,071"),
+        ({"name": "db", "envVar": "A", "key": "raw"}, "key raw of secret db holds a zero byte"),
         ({"name": "db", "mountPath": "s"}, "must be absolute"),
         ({"name": "db", "mountPath": "/s/../pfs"}, "must be absolute"),
         ({"name": "db", "mountPath": "/pfs/out"}, "files cannot be laid there"),
@@ -84,7 +87,7 @@ def test_any_document_is_a_secret_or_refused(made: bytes) -> None:
 )
 def test_what_a_transform_cannot_have(mount: dict[str, str], words: str) -> None:
     with pytest.raises(BadSpec, match=words):
-        secrets.check(secrets.mounts({"transform": {"secrets": [mount]}}), {"db": {"password"}})
+        secrets.check(secrets.mounts({"transform": {"secrets": [mount]}}), {"db": HAVE})
 
 
 def test_what_a_transform_can_have() -> None:
@@ -92,12 +95,22 @@ def test_what_a_transform_can_have() -> None:
         "transform": {"secrets": [
             {"name": "db", "mountPath": "/s/", "key": "unused"},
             {"name": "db", "envVar": "A", "key": "password", "mountPath": "/s"},
+            {"name": "db", "envVar": "B", "key": "fits"},
         ]},
         "egress": {"sqlDatabase": {"secret": {"name": "sql", "key": "K"}}},
     }  # fmt: skip
-    secrets.check(secrets.mounts(spec), {"db": {"password"}})
+    secrets.check(secrets.mounts(spec), {"db": HAVE})
     assert secrets.folders(spec) == ("/s",)
     assert secrets.named(spec) == {"db", "sql"}
+
+
+def test_secrets_together_may_be_too_large() -> None:
+    many = [{"name": "db", "envVar": f"A{number}", "key": "fits"} for number in range(4)]
+    with pytest.raises(BadSpec, match="more than 524,288 bytes as variables"):
+        secrets.check(
+            secrets.mounts({"transform": {"secrets": [*many, {"name": "db", "mountPath": "/s"}]}}),
+            {"db": {**HAVE, "fits": b"x" * 131_060 + b"y" * 8}},
+        )
 
 
 def test_what_is_sealed_opens_under_its_own_name_and_key_only() -> None:

@@ -1,6 +1,7 @@
 """What a spec must be beside its input tree; every mistake is found at once.
 
-Elsewhere: the kinds of pipelines (kinds.py); inputs (input_rules.py); secrets (secrets.py); names that PFS judges.
+Elsewhere: the kinds of pipelines (kinds.py); inputs (input_rules.py); secrets (secrets.py); what is too large
+(sizes.py); names and targets that PFS judges (peers/repos.py).
 """
 
 import json
@@ -9,7 +10,7 @@ from typing import Any
 
 from services.pps.domain.errors import BadSpec
 from services.pps.domain.names import PipelineKey, check_name
-from services.pps.domain.spec import resources
+from services.pps.domain.spec import resources, sizes
 
 REPROCESS = ("until_success", "every_job")
 FORMATS = ("CSV", "JSON", "PARQUET")
@@ -36,6 +37,7 @@ def mistakes(spec: Mapping[str, Any], key: PipelineKey) -> Iterator[str]:
     yield from _tolerations(spec)
     yield from _numbers(spec)
     yield from resources.mistakes(spec)
+    yield from sizes.mistakes(spec)
     yield from _egress(spec.get("egress") or {})
 
 
@@ -74,6 +76,9 @@ def _numbers(spec: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _egress(egress: Mapping[str, Any]) -> Iterator[str]:
+    targets = [name for name in ("URL", "objectStorage", "sqlDatabase") if egress.get(name)]
+    if len(targets) > 1:
+        yield f"egress can have one target, not {' and '.join(targets)}"
     if "sqlDatabase" not in egress:
         return
     target = egress["sqlDatabase"] or {}

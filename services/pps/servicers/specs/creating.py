@@ -69,7 +69,9 @@ class CreatingRpcs(DraftingRpcs):
         asked = to_request(answer)
         if how.update and "specCommit" in drafted.effective:
             raise BadSpec("Cannot update a pipeline and provide a spec commit at the same time")
-        if not how.dry:
+        if how.dry:  # nothing but what is written there: a spec that is being typed lacks the rest
+            await self.repos.check_egress(asked.egress)
+        else:
             await self._put(await self._draft(drafted), asked, how)
         return answer
 

@@ -78,6 +78,7 @@ class DraftingRpcs(PipelineRpcs):
         spec = specs.completed(drafted.effective, drafted.key)
         specs.check(spec, drafted.key)
         await self.secrets.check(spec)
+        await self.repos.check_egress(drafted.asked().egress)
         return Version(
             key=drafted.key, number=0, token=secrets.token_hex(8), spec_commit="", salt="", spec=spec,
             user_json=drafted.text, effective_json=json.dumps(drafted.effective), at=self.clock.now(),

@@ -1,9 +1,19 @@
 """What jobs take over from which job, and what they do again; jobs that are stopped, dropped, or out of time."""
 
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import grpc
+import pytest
+
 from datamill.wire import pfs_v2_pb2 as pfs
 from datamill.wire import pps_v2_pb2 as pps
 from datamill.wire import work_v1_pb2 as work
 from tests.support.patience import eventually
+from tests.support.servers import unique
 from tests.system.jobs.conftest import Instance
 from tests.system.jobs.hands import RECOVERED, Bench, Outputs, copy_names, job, pipeline, repo
 
@@ -127,6 +137,39 @@ def test_a_dropped_commit_takes_its_job_along_and_the_next_one_runs(bench: Bench
     assert bench.ended(after).state == pps.JOB_SUCCESS
     listed = bench.jobs.ListJob(pps.ListJobRequest(pipeline=pipeline(bench.name)), timeout=120)
     assert [one.job.id for one in listed][:2] == [after, id], "its record stays"
+
+
+def failing(call: Callable[[], object]) -> tuple[grpc.StatusCode, str]:
+    with pytest.raises(grpc.RpcError) as caught:
+        call()
+    error: Any = caught.value
+    return error.code(), error.details()
+
+
+def test_whoever_waits_for_a_job_hears_that_it_was_deleted(bench: Bench) -> None:
+    bench.create()
+    with ThreadPoolExecutor(2) as pool:
+        first, second = bench.commit({"/a": b"1"}), bench.commit({"/b": b"2"})
+        eventually(lambda: bench.inspect(first).state == pps.JOB_RUNNING)
+        waiting = [pool.submit(failing, partial(bench.ended, id)) for id in (first, second)]
+        bench.jobs.DeleteJob(pps.DeleteJobRequest(job=job(bench.name, first)))
+        code, text = waiting[0].result(120)
+        assert code is grpc.StatusCode.NOT_FOUND
+        assert f"job default/{bench.name}@{first} " in text
+        bench.pipelines.DeletePipeline(pps.DeletePipelineRequest(pipeline=pipeline(bench.name)))
+        code, text = waiting[1].result(120)
+        assert (code, second in text) == (grpc.StatusCode.NOT_FOUND, True)
+
+
+def test_no_job_is_left_once_the_deletion_of_its_pipeline_is_answered(bench: Bench) -> None:
+    for keep in (True, False) * 3:
+        one = replace(bench, name=unique("gone"))
+        ids = [one.create(), one.commit({"/a": b"1"})]
+        assert one.inspect(ids[1]).job.id == ids[1]
+        one.pipelines.DeletePipeline(pps.DeletePipelineRequest(pipeline=pipeline(one.name), keep_repo=keep))
+        for id in ids:
+            code, text = failing(partial(one.inspect, id))
+            assert (code, text) == (grpc.StatusCode.NOT_FOUND, f"job default/{one.name}@{id} not found")
 
 
 def test_the_time_of_a_job_runs_on_while_jobs_is_away(bench: Bench, instance: Instance) -> None:

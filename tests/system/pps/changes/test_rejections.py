@@ -23,7 +23,27 @@ def pfs_input(**fields: Any) -> dict[str, Any]:
     return {"input": {"pfs": {**PFS["pfs"], **fields}}}
 
 
+def sql_egress(**fields: Any) -> dict[str, Any]:
+    target = {"url": "postgres://h/d", "fileFormat": {"type": "CSV"}, "secret": {"name": "s", "key": "k"}}
+    return {"egress": {"sqlDatabase": {**target, **fields}}}
+
+
+TARGETS: list[tuple[dict[str, Any], grpc.StatusCode, str]] = [
+    ({"egress": {"URL": "ftp://host/place"}}, UNKNOWN, "egress.URL: unrecognized object store: ftp"),
+    ({"egress": {"URL": "bucket/place"}}, UNKNOWN, "egress.URL: unrecognized object store"),
+    ({"egress": {"URL": "s3://"}}, UNKNOWN, "it names no bucket"),
+    ({"egress": {"URL": "gs://bucket/place"}}, UNKNOWN, "this server has no driver for gs"),
+    ({"egress": {"URL": "file:///etc"}}, UNKNOWN, "it is in no folder whose files the operator allows"),
+    ({"egress": {"objectStorage": {}}}, UNKNOWN, "egress.object_storage: unrecognized object store"),
+    ({"egress": {"objectStorage": {"url": "ftp://h/p"}}}, UNKNOWN, "egress.object_storage: unrecognized object store"),
+    (sql_egress(url="oracle://h/d"), UNKNOWN, "there are mysql, postgres"),
+    (sql_egress(url="mysql://h/d"), UNKNOWN, "this server has no driver for mysql databases"),
+    (sql_egress(url="postgres:///d"), UNKNOWN, "it names no host"),
+    (sql_egress(url="postgres://h/d?sslkey=/etc/shadow"), UNKNOWN, "the option sslkey is not taken"),
+    (sql_egress(fileFormat={"type": "PARQUET"}), UNKNOWN, "unknown file format PARQUET"),
+]
 BAD: list[tuple[dict[str, Any], grpc.StatusCode, str]] = [
+    *TARGETS,
     ({"pipeline": None}, INVALID, "request.Pipeline cannot be nil"),
     ({"pipeline": {}}, UNKNOWN, "request.Pipeline.Name cannot be empty"),
     ({"pipeline": {"name": ""}}, UNKNOWN, "request.Pipeline.Name cannot be empty"),
@@ -38,6 +58,7 @@ BAD: list[tuple[dict[str, Any], grpc.StatusCode, str]] = [
     ({"transform": {"cmd": ["a\0b"]}}, INVALID, "zero byte"),
     ({"transform": {"cmd": ["\ud800"]}}, INVALID, "half of a character"),
     ({"transforms": {}}, INVALID, 'did you mean "transform"?'),
+    ({"transform": {"cmd": ["true"], "env": {"BIG": "x" * 300_000}}}, UNKNOWN, "BIG and its value have 300,004 bytes"),
     ({"tfJob": {"tfJob": "x"}}, UNKNOWN, "embedding TFJobs in pipelines is not supported yet"),
     ({"datumTries": "-1"}, UNKNOWN, "datumTries must not be negative"),
     ({"datumTries": str(1 << 63)}, INVALID, "datumTries"),
@@ -50,6 +71,7 @@ BAD: list[tuple[dict[str, Any], grpc.StatusCode, str]] = [
     ({"resourceRequests": {"memory": "256MB"}}, UNKNOWN, 'did you mean "256M"?'),
     ({"outputBranch": "a b"}, UNKNOWN, "a b"),
     ({"egress": {"sqlDatabase": {"url": "postgres://h/d"}}}, UNKNOWN, "egress.sql_database.secret is required"),
+    ({"egress": {"URL": "s3://a", "objectStorage": {"url": "s3://b"}}}, UNKNOWN, "URL and objectStorage"),
     ({"spout": {}, **pfs_input()}, UNKNOWN, "spout pipelines (without a service) must not have an input"),
     ({"spout": {}, "s3Out": True}, UNKNOWN, "s3 output is not supported in spouts or services"),
     ({"service": {"type": "x"}}, UNKNOWN, "the following service type x is not allowed"),
@@ -102,8 +124,8 @@ def spec_of(fields: dict[str, Any], **names: str) -> str:
     return text
 
 
-def asked(side: Side, text: str, *, update: bool) -> grpc.RpcError | None:
-    request = pps.CreatePipelineV2Request(create_pipeline_request_json=text, update=update)
+def asked(side: Side, text: str, *, update: bool = False, dry: bool = False) -> grpc.RpcError | None:
+    request = pps.CreatePipelineV2Request(create_pipeline_request_json=text, update=update, dry_run=dry)
     try:
         side.pps.CreatePipelineV2(request)
     except grpc.RpcError as error:
@@ -135,6 +157,16 @@ def test_nothing_stays_of_what_cannot_be_created(side: Side, names: dict[str, st
             wrong.append((text[:80], error, sentence))
     assert wrong == []
     assert vars(Kept(side)) == before
+
+
+def test_a_dry_run_tells_of_targets_that_cannot_be(side: Side, names: dict[str, str]) -> None:
+    assert asked(side, spec_of({"transform": None}, NAME=unique("p")), dry=True) is None, "it may still be typed"
+    for fields, _, sentence in TARGETS:
+        error: Any = asked(side, spec_of(fields, NAME=unique("p")), dry=True)
+        assert error is not None, fields
+        assert sentence in error.details()
+    good = spec_of(sql_egress(), NAME=unique("p"))
+    assert asked(side, good, dry=True) is None
 
 
 def test_a_pipeline_stays_as_it_is_when_an_update_is_refused(side: Side, names: dict[str, str]) -> None:

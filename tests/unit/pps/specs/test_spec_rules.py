@@ -1,5 +1,7 @@
 """What a spec must be beside its inputs: every mistake at once, each by its own sentence."""
 
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -61,6 +63,24 @@ def test_what_is_no_quantity(text: str, hint: str) -> None:
         ({"resourceLimits": {"gpu": {"number": "1"}}}, "resourceLimits.gpu.type must say which"),
         ({"transform": {"cmd": ["a"], "env": {"A=B": "1"}}}, "transform.env: 'A=B' cannot be the name of a variable"),
         ({"transform": {"cmd": ["a"], "env": {"": "1"}}}, "transform.env: '' cannot be the name of a variable"),
+        (
+            {"transform": {"cmd": ["a"], "env": {"BIG": "x" * 300_000}}},
+            "transform.env: BIG and its value have 300,004 bytes; the system takes at most 131,071 in one variable",
+        ),
+        (
+            {"transform": {"cmd": ["a"], "env": {"B": "ä" * 65_535}}},
+            "transform.env: B and its value have 131,072 bytes",
+        ),
+        ({"transform": {"cmd": ["sh", "-c", "x" * 131_072]}}, "transform.cmd[2] has 131,072 bytes; the system takes"),
+        ({"transform": {"cmd": ["a"], "errCmd": ["x" * 131_072]}}, "transform.errCmd[0] has 131,072 bytes"),
+        (
+            {"transform": {"cmd": ["a"], "env": {f"V{n}": "x" * 100_000 for n in range(11)}}},
+            "transform.cmd and transform.env take 1,100,143 bytes together; at most 1,048,576 go",
+        ),
+        (
+            {"metadata": {"labels": {"a": "x" * 200_000}, "annotations": {"b": "x" * 100_000}}},
+            "metadata: labels and annotations have 300,002 bytes together; at most 262,144 are taken",
+        ),
         ({"podSpec": "[]"}, "malformed PodSpec: it must be an object"),
         ({"podPatch": "{}"}, "malformed PodPatch: it must be a list"),
         (sql(url="postgres://h/d", fileFormat={"type": "CSV"}), "egress.sql_database.secret is required"),
@@ -79,6 +99,10 @@ def test_mistakes(fields: dict[str, Any], wanted: str) -> None:
 
 def test_what_is_right() -> None:
     assert mistakes(resourceRequests={}, resourceLimits={"cpu": 0.5, "memory": "1Gi", "disk": ""}, podPatch="[]") == []
+    word, variables = "x" * 131_071, {"A": "x" * (131_071 - 2)}
+    assert mistakes(transform={"cmd": [word], "env": variables}) == [], "which the system takes"
+    script = "import sys; print(len(sys.argv[1]))"
+    subprocess.run([sys.executable, "-c", script, word], env=variables, check=True, capture_output=True)
 
 
 def test_all_at_once() -> None:
