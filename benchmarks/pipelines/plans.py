@@ -7,7 +7,7 @@ on either side of a join.
 import os
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,11 +26,12 @@ from datamill.wire import trees_v1_pb2_grpc as trees_grpc
 from datamill.wire import work_v1_pb2 as work
 from tests.support.servers import channel, free_port
 from tests.system.jobs.conftest import Instance
-from tests.system.jobs.hands import Bench
+from tests.system.jobs.hands import Bench, job
 
 FILES = int(os.environ.get("BENCH_PLAN_FILES", "1000000"))
 ROUNDS = 10
-FULL_SECONDS, CHANGE_SECONDS, MEMORY_MIB = 20.0, 1.0, 500.0
+FULL_SECONDS, CHANGE_SECONDS, STOP_SECONDS, MEMORY_MIB = 20.0, 1.0, 2.0, 500.0
+PLANNING_SECONDS = 2.0  # so long a job has been planned when it is stopped
 
 
 @dataclass(frozen=True)
@@ -159,6 +160,67 @@ def change(up: Parts, bench: Bench, turn: int) -> float:
     return took
 
 
+def ending(up: Parts) -> list[Figure]:
+    """Stop and delete jobs of so many datums, each a set of its own: while one is planned, and beside another."""
+    bench, process = replace(up.bench, name="ended", source="many"), up.process
+    process.forget_peak()
+    tree = leaf("many")
+    planned = bench.create(input=tree, datumSetSpec={"number": 1}, parallelismSpec={"constant": 2})
+    took = {}
+
+    def timed(what: str, call: Callable[[], object]) -> None:
+        begun = time.perf_counter()
+        call()
+        took[what] = time.perf_counter() - begun
+
+    def until(id: str, *states: "pps.JobState.ValueType") -> None:
+        while (info := bench.inspect(id)).state not in states:
+            assert info.state not in (pps.JOB_FAILURE, pps.JOB_UNRUNNABLE), info
+            time.sleep(0.02)
+
+    def stop(id: str) -> Callable[[], object]:
+        return lambda: bench.jobs.StopJob(pps.StopJobRequest(job=job(bench.name, id)))
+
+    until(planned, pps.JOB_STARTING)
+    time.sleep(PLANNING_SECONDS)
+    timed("StopJob, while it is planned", stop(planned))
+    first, second = change_one(up, 1), change_one(up, 2)
+    until(first, pps.JOB_RUNNING)
+    timed("StopJob, as the next is planned beside it", stop(first))
+    timed("DeleteJob of the same", lambda: bench.jobs.DeleteJob(pps.DeleteJobRequest(job=job(bench.name, first))))
+    until(second, pps.JOB_RUNNING)
+    named = pps.Pipeline(name=bench.name, project=pfs.Project(name="default"))
+    timed("StopPipeline, a job runs", lambda: bench.pipelines.StopPipeline(pps.StopPipelineRequest(pipeline=named)))
+    until(second, pps.JOB_KILLED)
+    gone = pps.DeletePipelineRequest(pipeline=named)
+    timed("DeletePipeline after that", lambda: bench.pipelines.DeletePipeline(gone))
+    peak = process.peak_bytes / 2**20
+    return [
+        Figure(
+            what=f"a job of {FILES:,} datums, each a set of its own: {what}",
+            ours=f"{seconds * 1e3:.0f} ms",
+            goal=f"≤ {STOP_SECONDS:.0f} s",
+            reached=seconds <= STOP_SECONDS,
+        )
+        for what, seconds in took.items()
+    ] + [
+        Figure(
+            what="… most memory of Jobs",
+            ours=f"{peak:.0f} MiB",
+            goal=f"≤ {MEMORY_MIB:.0f} MiB",
+            reached=peak <= MEMORY_MIB,
+        )
+    ]
+
+
+def change_one(up: Parts, turn: int) -> str:
+    """The id of a commit with one changed file."""
+    commit = up.pfs.start("many")
+    up.pfs.pfs.ModifyFile(iter(overwriting(commit, path_of(turn), b"once more %d" % turn)))
+    up.pfs.pfs.FinishCommit(pfs.FinishCommitRequest(commit=commit))
+    return str(commit.id)
+
+
 def combined(up: Parts) -> list[Figure]:
     few, many = max(FILES // 1000, 1), max(FILES // 10, 1)
     one, two = up.repo("one", few), up.repo("two", few)
@@ -174,4 +236,4 @@ def combined(up: Parts) -> list[Figure]:
 
 def run() -> list[Figure]:
     with parts() as up:
-        return glob(up) + combined(up)
+        return glob(up) + ending(up) + combined(up)

@@ -22,6 +22,7 @@ from services.jobs.duties.follower import Follower
 from services.jobs.duties.keeper import Keeper
 from services.jobs.duties.sealer import Sealer
 from services.jobs.duties.staged import StagedStops
+from services.jobs.duties.sweeper import Sweeper
 from services.jobs.operations.history.reading import LogReader
 from services.jobs.operations.history.sealing import Sealing
 from services.jobs.operations.history.stretches import Stretches
@@ -116,6 +117,7 @@ async def main(settings: Settings) -> None:
             forwarder.run,
             collector.run,
             Sealer(sealing, stretches).run,
+            Sweeper(db, clock).run,
         )
         running = [duties.create_task(loop()) for loop in loops]
         await up.enter_async_context(serving([register], NAMES, at=settings.listen, drain=settings.drain))

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from services.jobs.domain.jobs import Counters, Job, JobKey, JobState, Stats
 from services.jobs.storage.origins import Origins
-from services.jobs.storage.tables import JobRow, SetRow, SpecRow
+from services.jobs.storage.tables import JobRow, LeftRow, SetRow, SpecRow
 from services.kit.sortedmap.rows import EMPTY, Place, Root
 
 MICROSECOND = timedelta(microseconds=1)
@@ -70,7 +70,9 @@ class JobStore:
         self.tx.flush()
 
     def remove(self, number: int) -> None:
-        self.tx.execute(delete(SetRow).where(SetRow.job == number))
+        """Its sets go later, some at a time (sets.py)."""
+        if self.tx.scalars(select(SetRow.index).where(SetRow.job == number).limit(1)).first() is not None:
+            self.tx.add(LeftRow(job=number))
         Origins(self.tx).forget(number)
         self.tx.execute(delete(JobRow).where(JobRow.number == number))
 

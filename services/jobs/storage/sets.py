@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from services.jobs.domain.jobs import JobState
 from services.jobs.domain.sets import DatumSet, SetState
-from services.jobs.storage.tables import HELD, JobRow, SetRow
+from services.jobs.storage.tables import HELD, JobRow, LeftRow, SetRow
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,24 @@ class SetStore:
     def drop_from(self, job: int, first: int) -> None:
         """Take this set of a job and all later ones away."""
         self.tx.execute(delete(SetRow).where(SetRow.job == job, SetRow.index >= first))
+
+    def drop_some(self, job: int, first: int, most: int) -> bool:
+        """The same for so many of them at most. False: there are no more."""
+        some = select(SetRow.index).where(SetRow.job == job, SetRow.index >= first).order_by(SetRow.index).limit(most)
+        last = self.tx.scalar(select(func.max(some.subquery().c.index)))
+        if last is not None:
+            self.tx.execute(delete(SetRow).where(SetRow.job == job, SetRow.index >= first, SetRow.index <= last))
+        return last is not None
+
+    def any_to_sweep(self) -> bool:
+        return self.tx.scalars(select(LeftRow.job).limit(1)).first() is not None
+
+    def sweep(self, most: int) -> bool:
+        """Take away so many sets at most that deleted jobs have left. False: there are none."""
+        left = self.tx.scalars(select(LeftRow).order_by(LeftRow.job).limit(1)).first()
+        if left is not None and not self.drop_some(left.job, 0, most):
+            self.tx.delete(left)
+        return left is not None
 
     def get(self, job: int, index: int) -> DatumSet | None:
         row = self.tx.get(SetRow, (job, index))

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any, ClassVar
 
-from sqlalchemy import BigInteger, ForeignKey, Index, LargeBinary, MetaData, UniqueConstraint, text
+from sqlalchemy import BigInteger, Index, LargeBinary, MetaData, UniqueConstraint, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from services.kit.storage.database import UtcTime
@@ -94,7 +94,8 @@ class SetRow(Base):
         Index("sets_by_state", "job", "state", "index"),
         Index("sets_held", "job", sqlite_where=HELD, postgresql_where=HELD),
     )
-    job: Mapped[int] = mapped_column(ForeignKey("jobs.number", ondelete="CASCADE"), primary_key=True)
+    job: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    """No foreign key: a deleted job leaves its sets for later (LeftRow)."""
     index: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     state: Mapped[int]
     begin: Mapped[int] = mapped_column(BigInteger)
@@ -112,3 +113,10 @@ class SetRow(Base):
     """What the worker said last that it does with it (operations/work/activity.py); "" between datums."""
     cancelled: Mapped[str] = mapped_column(default="")
     """Datums whose present attempt is to be cut short, until the worker hears of it: ids with blanks between."""
+
+
+class LeftRow(Base):
+    """A job that was deleted, some of whose sets are still there: a large job has too many for one transaction."""
+
+    __tablename__ = "left_sets"
+    job: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)

@@ -165,13 +165,22 @@ def _publish(tx: Session, job: Job, plan: Plan, now: datetime, *, rest: bool) ->
 def begun_anew(tx: Session, number: int) -> None:
     """Count that somebody took up a job in the middle, after its process died or something else was in the way.
 
-    A rest that was being laid out then is planned again.
+    A rest that was being laid out then is planned again: `drop_unplanned`.
     """
     job = JobStore(tx).get(number)
     if job is not None and not job.final:
         JobStore(tx).save(replace(job, restart=job.restart + 1))
-        if job.awaits is not None:
-            SetStore(tx).drop_from(number, JobStore(tx).row(number).rest_from)
+
+
+def drop_unplanned(tx: Session, number: int) -> bool:
+    """Take away some of the sets that were laid out for a plan that never came into force. False: there are no more."""
+    job = JobStore(tx).get(number)
+    if job is None or not (
+        job.state is JobState.STARTING or (job.state is JobState.RUNNING and job.awaits is not None)
+    ):
+        return False
+    first = 0 if job.state is JobState.STARTING else JobStore(tx).row(number).rest_from
+    return SetStore(tx).drop_some(number, first, SETS_AT_ONCE)
 
 
 @dataclass(frozen=True, slots=True)

@@ -178,6 +178,11 @@ class JobSteps:
         self._say(job, f"job goes on: {_counted(plan)}")
         return True
 
+    async def _drop_unplanned(self) -> None:
+        """Sets of a plan that an earlier try did not finish."""
+        while await self._t.db.run(moving.drop_unplanned, self._number):
+            pass
+
     def _feeding_of(self, job: Job) -> Feeding:
         return Feeding(self._t.db, self._t.queue, self._t.clock, line_of(job), job.number)
 
@@ -187,6 +192,7 @@ class JobSteps:
         await self._hold.keep()
         if not self._fresh:  # an earlier try may have left something
             await asyncio.gather(self._t.pfs.clear(output), self._t.pfs.clear(meta))
+            await self._drop_unplanned()
         self._fresh = False
         await take_away(self._t.pfs, self._t.indexes, (output, meta), base.unknown, plan.removed)
 
@@ -196,6 +202,7 @@ class JobSteps:
             feeding, sets = self._feeding, self._unqueued
             if feeding is None:
                 await self._resume(job)
+                await self._drop_unplanned()
                 await self._t.db.run(moving.begun_anew, job.number)
                 self._feeding = feeding = self._feeding_of(job)
                 await feeding.take_up()

@@ -80,6 +80,10 @@ def upgrade() -> None:
         batch_op.create_index('jobs_open', ['closed', 'project', 'pipeline', 'number'], unique=False)
         batch_op.create_index('jobs_unsealed', ['sealed', 'number'], unique=False)
 
+    op.create_table('left_sets',
+    sa.Column('job', sa.Integer(), autoincrement=False, nullable=False),
+    sa.PrimaryKeyConstraint('job')
+    )
     op.create_table('objects',
     sa.Column('name', sa.String(), nullable=False),
     sa.Column('kind', sa.String(), nullable=False),
@@ -99,6 +103,29 @@ def upgrade() -> None:
     sa.Column('at', services.kit.storage.database.UtcTime(timezone=True), nullable=False),
     sa.PrimaryKeyConstraint('stream')
     )
+    op.create_table('sets',
+    sa.Column('job', sa.Integer(), autoincrement=False, nullable=False),
+    sa.Column('index', sa.Integer(), autoincrement=False, nullable=False),
+    sa.Column('state', sa.Integer(), nullable=False),
+    sa.Column('begin', sa.BigInteger(), nullable=False),
+    sa.Column('length', sa.BigInteger(), nullable=False),
+    sa.Column('datums', sa.Integer(), nullable=False),
+    sa.Column('worker', sa.String(), nullable=False),
+    sa.Column('incarnation', sa.String(), nullable=False),
+    sa.Column('lease', sa.String(), nullable=False),
+    sa.Column('lease_until', services.kit.storage.database.UtcTime(timezone=True), nullable=True),
+    sa.Column('records', sa.String(), nullable=False),
+    sa.Column('output_files', sa.String(), nullable=False),
+    sa.Column('meta_files', sa.String(), nullable=False),
+    sa.Column('doing', sa.String(), nullable=False),
+    sa.Column('cancelled', sa.String(), nullable=False),
+    sa.PrimaryKeyConstraint('job', 'index')
+    )
+    with op.batch_alter_table('sets', schema=None) as batch_op:
+        batch_op.create_index('sets_by_state', ['job', 'state', 'index'], unique=False)
+        batch_op.create_index('sets_by_worker', ['worker', 'state'], unique=False)
+        batch_op.create_index('sets_held', ['job'], unique=False, sqlite_where=sa.text("state = 0 AND lease <> ''"), postgresql_where=sa.text("state = 0 AND lease <> ''"))
+
     op.create_table('specs',
     sa.Column('project', sa.String(), nullable=False),
     sa.Column('pipeline', sa.String(), nullable=False),
@@ -127,29 +154,5 @@ def upgrade() -> None:
     )
     with op.batch_alter_table('seals', schema=None) as batch_op:
         batch_op.create_index('seals_by_time', ['last_ns'], unique=False)
-
-    op.create_table('sets',
-    sa.Column('job', sa.Integer(), nullable=False),
-    sa.Column('index', sa.Integer(), autoincrement=False, nullable=False),
-    sa.Column('state', sa.Integer(), nullable=False),
-    sa.Column('begin', sa.BigInteger(), nullable=False),
-    sa.Column('length', sa.BigInteger(), nullable=False),
-    sa.Column('datums', sa.Integer(), nullable=False),
-    sa.Column('worker', sa.String(), nullable=False),
-    sa.Column('incarnation', sa.String(), nullable=False),
-    sa.Column('lease', sa.String(), nullable=False),
-    sa.Column('lease_until', services.kit.storage.database.UtcTime(timezone=True), nullable=True),
-    sa.Column('records', sa.String(), nullable=False),
-    sa.Column('output_files', sa.String(), nullable=False),
-    sa.Column('meta_files', sa.String(), nullable=False),
-    sa.Column('doing', sa.String(), nullable=False),
-    sa.Column('cancelled', sa.String(), nullable=False),
-    sa.ForeignKeyConstraint(['job'], ['jobs.number'], ondelete='CASCADE'),
-    sa.PrimaryKeyConstraint('job', 'index')
-    )
-    with op.batch_alter_table('sets', schema=None) as batch_op:
-        batch_op.create_index('sets_by_state', ['job', 'state', 'index'], unique=False)
-        batch_op.create_index('sets_by_worker', ['worker', 'state'], unique=False)
-        batch_op.create_index('sets_held', ['job'], unique=False, sqlite_where=sa.text("state = 0 AND lease <> ''"), postgresql_where=sa.text("state = 0 AND lease <> ''"))
 
     # ### end Alembic commands ###
