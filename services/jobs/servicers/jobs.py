@@ -13,7 +13,7 @@ from google.protobuf.empty_pb2 import Empty
 
 from datamill.wire import pps_v2_pb2 as pps
 from datamill.wire import transaction_v2_pb2 as transaction
-from services.jobs.domain.errors import JobDeleted, JobNotFound, NotBuilt, Wrong
+from services.jobs.domain.errors import BadRequest, JobDeleted, JobNotFound, NotBuilt, Wrong
 from services.jobs.domain.jobs import COMMIT_REMOVED, DELETED, PIPELINE_DELETED, STOPPED, Job, JobKey, JobState
 from services.jobs.operations import reading
 from services.jobs.operations.running import killing, moving
@@ -100,6 +100,8 @@ class JobRpcs:
         return info
 
     async def InspectJobSet(self, request: pps.InspectJobSetRequest, context: Context) -> AsyncIterator[pps.JobInfo]:
+        if not request.HasField("job_set"):
+            raise BadRequest("validate request: job_set: value is required")
         if not request.job_set.id:
             raise Wrong("must specify a job set")
         for job in await self._of_set(from_wire.id(request.job_set.id)):
@@ -134,6 +136,8 @@ class JobRpcs:
                 found = await read(reading.jobs_since, project, name, since)
 
     async def UpdateJobState(self, request: pps.UpdateJobStateRequest, context: Context) -> Empty:
+        if not request.HasField("job"):
+            raise BadRequest("validate request: job: value is required")
         job = await self._known(from_wire.job(request.job))
         if job.final:
             raise Wrong(f"job {job.key} has already finished")

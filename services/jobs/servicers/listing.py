@@ -12,6 +12,7 @@ from services.jobs.domain.errors import Wrong
 from services.jobs.domain.jobs import Job
 from services.jobs.operations import reading
 from services.jobs.operations.reading import JobFilter
+from services.jobs.peers.pfs import CommitRef
 from services.jobs.servicers import from_wire
 from services.jobs.servicers.jobs import JobRpcs
 from services.kit.programs.jq import Filter, filtering
@@ -51,14 +52,12 @@ class JobListRpcs(JobRpcs):
             version = spec.version
         return replace(wanted, pipeline=(project, name), version=version)
 
-    async def _input(self, commit: pfs.Commit) -> tuple[str, str]:
-        """A commit, perhaps named by its branch, as jobs are made from it: (repo, id). Raises CommitGone."""
-        facts = await self._p.creator.pfs.commit(from_wire.commit(commit))
-        return facts.ref.repo, facts.ref.id
+    async def _input(self, commit: pfs.Commit) -> CommitRef:
+        """A commit, perhaps named by its branch, as jobs are made from it. Raises CommitGone."""
+        return (await self._p.creator.pfs.commit(from_wire.commit(commit))).ref
 
-    async def _reads(self, job: Job, inputs: list[tuple[str, str]]) -> bool:
-        above = await self._p.creator.inputs_of(job)
-        return all((repo, id) in above for repo, id in inputs)
+    async def _reads(self, job: Job, inputs: list[CommitRef]) -> bool:
+        return (await self._p.creator.inputs_of(job)).issuperset(inputs)
 
     async def _jobs(self, wanted: JobFilter) -> AsyncIterator[Job]:
         after = None

@@ -14,6 +14,7 @@ from datetime import timedelta
 from typing import Any, TypeVar
 
 import grpc
+from google.protobuf.message import DecodeError
 from google.rpc.error_details_pb2 import BadRequest, ResourceInfo
 from google.rpc.status_pb2 import Status
 from grpc import StatusCode
@@ -152,12 +153,12 @@ class Guarded(grpc.GenericRpcHandler):
         async def one(request: Any, context: Context) -> Any:
             with self._span(method, context), self._around(method):
                 async with answered(context, method):
-                    return await call(request, context)
+                    return await call(_readable(request), context)
 
         async def many(request: Any, context: Context) -> None:
             with self._span(method, context), self._around(method):
                 async with answered(context, method):
-                    replies = call(request, context)
+                    replies = call(_readable(request), context)
                     if isinstance(replies, Coroutine):  # it writes by itself: gRPC's own methods do
                         await replies
                     else:
@@ -177,6 +178,13 @@ class Guarded(grpc.GenericRpcHandler):
         )
 
 
+def _readable(request: Any) -> Any:
+    """A request, unless its bytes were none: single ones are read outside the guard."""
+    if isinstance(request, errors.Invalid):
+        raise request
+    return request
+
+
 async def _written(replies: Any, context: Context) -> None:
     async with aclosing(replies) as open_replies:
         async for reply in open_replies:
@@ -190,9 +198,18 @@ def _replaced(handler: Any, shape: str, guarded: Any) -> Any:
     def serialized(message: Any) -> bytes:
         return message if isinstance(message, bytes) else serialize(message)
 
+    def deserialized(data: bytes) -> Any:
+        try:
+            return handler.request_deserializer(data)
+        except DecodeError as error:
+            unreadable = errors.Invalid(f"the request cannot be read: {error}")
+            if handler.request_streaming:  # read inside the guard
+                raise unreadable from error
+            return unreadable
+
     return make(
         guarded,
-        request_deserializer=handler.request_deserializer,
+        request_deserializer=handler.request_deserializer and deserialized,
         response_serializer=serialized if handler.response_streaming else serialize,
     )
 

@@ -151,7 +151,9 @@ def complaints(wanted: Sequence[Mount], have: Mapping[str, Mapping[str, bytes]])
     """What is missing, or cannot be, one sentence each."""
     room = sizes.OF_SECRETS
     for number, one in enumerate(wanted):
-        if one.variable and not one.key:
+        if not one.name:
+            yield f"transform.secrets[{number}] must have the name of a secret"
+        elif one.variable and not one.key:
             yield f"secret {one.name} has env_var set but is missing key"
         elif one.name not in have:
             yield f"missing Kubernetes secret {one.name}"

@@ -1,6 +1,8 @@
-"""What crons ask of PFS: when they ticked last, and a tick more.
+"""What crons ask of PFS: when they ticked last, and a tick more; which of their repos are to be made, and which go.
 
-Elsewhere: making and removing their repos (version_requests.py).
+A spec may name a repo that is there already. It stays as it is, and stays when the pipeline goes: its files are
+somebody's. A repo that was made for a cron says so in its description.
+Elsewhere: making and removing repos (version_requests.py, repos.py).
 """
 
 from collections.abc import Iterator
@@ -12,7 +14,10 @@ import grpc
 from datamill.wire import pfs_v2_pb2 as pfs
 from datamill.wire import pfs_v2_pb2_grpc as pfs_grpc
 from services.pps.domain.crons import Cron, file_name, last_tick
+from services.pps.domain.pipelines import Version
+from services.pps.domain.spec import inputs
 from services.pps.domain.spec.inputs import CRON_BRANCH
+from services.pps.peers.version_requests import cron_description, repo_of
 
 LOOK_AT = 20  # files from the end: the last tick is among them unless somebody else filled the repo
 PATIENCE = timedelta(seconds=10)
@@ -49,6 +54,31 @@ class CronRepos:
             yield added
 
         await pfs_grpc.APIStub(self.channel).ModifyFile(messages(), timeout=PATIENCE.total_seconds())
+
+
+async def missing(channel: grpc.aio.Channel, version: Version) -> list[pfs.Repo]:
+    """The repos of a version's crons that are not there."""
+    return [repo for repo, info in await _looked_up(channel, version) if info is None]
+
+
+async def own(channel: grpc.aio.Channel, version: Version) -> list[pfs.Repo]:
+    """The repos that were made for the crons of a version's pipeline."""
+    wanted = cron_description(version.key)
+    return [repo for repo, info in await _looked_up(channel, version) if info and info.description == wanted]
+
+
+async def _looked_up(channel: grpc.aio.Channel, version: Version) -> list[tuple[pfs.Repo, pfs.RepoInfo | None]]:
+    stub, found = pfs_grpc.APIStub(channel), list[tuple[pfs.Repo, pfs.RepoInfo | None]]()
+    crons = inputs.crons(version.spec.get("input") or {})
+    for where in dict.fromkeys((cron["project"], cron["repo"]) for cron in crons):
+        repo = repo_of(*where)
+        try:
+            found.append((repo, await stub.InspectRepo(pfs.InspectRepoRequest(repo=repo))))
+        except grpc.aio.AioRpcError as error:
+            if error.code() is not grpc.StatusCode.NOT_FOUND:
+                raise
+            found.append((repo, None))
+    return found
 
 
 def _head(cron: Cron) -> pfs.Commit:

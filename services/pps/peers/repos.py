@@ -23,6 +23,7 @@ from services.pps.domain.pipelines import Version
 from services.pps.domain.spec import inputs
 from services.pps.domain.spec.inputs import BranchRead
 from services.pps.domain.spec.kinds import Kind, kind_of
+from services.pps.peers import cron_repos
 from services.pps.peers.followers import unused
 from services.pps.peers.version_requests import (
     branch_of,
@@ -215,7 +216,9 @@ class Repos:
             else [*await self._left(version, "user"), *([] if other else await self._left(version, "meta"))]
         )
         cut = [branch_request(branch.repo, branch.name) for branch in left]
-        return [*gone, *cut, *version_requests(version, create=create, stopped=stopped, sources=sources)]
+        crons = await cron_repos.missing(self.channel, version)
+        made = version_requests(version, create=create, stopped=stopped, sources=sources, crons=crons)
+        return [*gone, *cut, *made]
 
     async def _left(self, version: Version, kind: str) -> list[pfs.Branch]:
         """Branches that earlier versions wrote to: no job would finish the commits that inputs make on them."""
@@ -281,10 +284,9 @@ class Repos:
             if await self.exists(key, kind):
                 gone = pfs.DeleteRepoRequest(repo=repo_of(*key, kind), force=force or kind != "user")
                 requests.append(transaction.TransactionRequest(delete_repo=gone))
-        for cron in inputs.crons(version.spec.get("input") or {}):
-            if await self.exists(PipelineKey(cron["project"], cron["repo"])):
-                gone = pfs.DeleteRepoRequest(repo=repo_of(cron["project"], cron["repo"]), force=force)
-                requests.append(transaction.TransactionRequest(delete_repo=gone))
+        for repo in await cron_repos.own(self.channel, version):
+            gone = pfs.DeleteRepoRequest(repo=repo, force=force)
+            requests.append(transaction.TransactionRequest(delete_repo=gone))
         return requests
 
     async def _run(self, requests: list[transaction.TransactionRequest]) -> transaction.TransactionInfo:

@@ -9,21 +9,27 @@ from google.protobuf.json_format import ParseDict
 
 from datamill.wire import pfs_v2_pb2 as pfs
 from datamill.wire import transaction_v2_pb2 as transaction
+from services.pps.domain.names import PipelineKey
 from services.pps.domain.pipelines import Version
 from services.pps.domain.spec import inputs
 from services.pps.domain.spec.kinds import Kind, kind_of
 
 
 def version_requests(
-    version: Version, *, create: bool, stopped: bool, sources: Sequence[pfs.Branch] = ()
+    version: Version,
+    *,
+    create: bool,
+    stopped: bool,
+    sources: Sequence[pfs.Branch] = (),
+    crons: Sequence[pfs.Repo] = (),
 ) -> list[transaction.TransactionRequest]:
-    """What makes or renews a pipeline's repos and branches. sources: branches to follow that have to be made."""
+    """What makes or renews a pipeline's repos and branches.
+
+    sources: branches to follow that have to be made. crons: repos of cron inputs that have to be made.
+    """
     key = version.key
     spec_branch = pfs.Branch(repo=repo_of(*key, "spec"), name="master")
-    requests = [
-        _create_repo(repo_of(cron["project"], cron["repo"]), f"Cron tick repo for pipeline {key.name}.", update=True)
-        for cron in inputs.crons(version.spec.get("input") or {})
-    ]
+    requests = [_create_repo(repo, cron_description(key), update=True) for repo in crons]
     if create:
         description = f"Output repo for pipeline {key.name}."
         requests.append(_create_repo(repo_of(*key), description))
@@ -45,6 +51,11 @@ def spec_head(version: Version) -> pfs.Commit:
     """The commit that a version in force has made, as the head of its branch."""
     repo = repo_of(*version.key, "spec")
     return pfs.Commit(id=version.spec_commit, repo=repo, branch=pfs.Branch(repo=repo, name="master"))
+
+
+def cron_description(key: PipelineKey) -> str:
+    """What a repo says of itself that was made for a pipeline's cron."""
+    return f"Cron tick repo for pipeline {key.name}."
 
 
 def mark_of(version: Version) -> str:

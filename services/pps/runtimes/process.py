@@ -29,6 +29,7 @@ SETTLED = 10.0  # a worker that has lived so long starts afresh in the count of 
 CRASHING_AFTER = 3  # quick deaths in a row
 BAD_SPEC_EXIT = 78  # EX_CONFIG of sysexits.h; the reason is the last line of the log
 MOST_WORKERS = 256  # in one group on one machine, whatever a spec asks for
+LOAD_AT_ONCE = 2 * (os.cpu_count() or 1)  # workers; a hundred at once would leave nothing for this service to live on
 
 
 @dataclass(eq=False)
@@ -65,6 +66,7 @@ class ProcessRuntime:
         shutil.rmtree(self._dir / "workers", ignore_errors=True)  # of a process that was killed, and they with it
         (self._dir / "logs").mkdir(parents=True, exist_ok=True)
         self._spares = Spares(self._dir / "workers", self._dir / "logs", python)
+        self._loading = asyncio.Semaphore(LOAD_AT_ONCE)
 
     async def ensure(self, group: Group) -> None:
         running = self._groups.get(group.name)
@@ -145,13 +147,16 @@ class ProcessRuntime:
             await asyncio.sleep(pause)
 
     async def _run(self, slot: _Slot, group: Group) -> int:
-        process, home = await self._started(slot, group)
-        slot.alive = True
-        self._changed()
+        process, home = None, self._home_of(slot.name)
         try:
+            async with self._loading:
+                process, home = await self._started(slot, group)
+                slot.alive = True
+                self._changed()
+                await starting.loaded(home, process)
             return await process.wait()
         finally:
-            if process.returncode is None:
+            if process is not None and process.returncode is None:
                 await starting.stop(process)
             if home != self._home_of(slot.name):
                 await asyncio.to_thread(shutil.rmtree, home, ignore_errors=True)

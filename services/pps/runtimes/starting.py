@@ -10,6 +10,7 @@ from pathlib import Path
 from services.pps.runtimes import sandbox
 
 STOP_SECONDS = 3.0
+LOADING_SECONDS, LOOK_AGAIN = 10.0, 0.02
 TOKEN, TOKEN_FILE = "WORKER_SERVICE_TOKEN", "WORKER_TOKEN_FILE"  # not in the environment, which user code sees in /proc
 SECRET = frozenset({"DATAMILL_DATABASE_URL", "DATAMILL_STORE", "POSTGRES_PASSWORD"})
 LOG_BYTES = 4 << 20  # of each worker twice: what is newest, and what was before that
@@ -39,6 +40,14 @@ async def start(
         return await asyncio.create_subprocess_exec(
             *words, stdin=stdin, stdout=output, stderr=output, env={**inherited, **own}, start_new_session=True
         )
+
+
+async def loaded(home: Path, process: asyncio.subprocess.Process) -> None:
+    """Wait until a worker that was just started has loaded its code, which is when it takes its token away."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(LOADING_SECONDS):
+            while process.returncode is None and (home / "token").exists():  # noqa: ASYNC110 (it has no other word)
+                await asyncio.sleep(LOOK_AGAIN)
 
 
 async def stop(process: asyncio.subprocess.Process) -> None:

@@ -52,7 +52,7 @@ class LookingRpcs(PipelineRpcs):
             yield info
 
     async def _found(self, request: pps.ListPipelineRequest) -> list[Pipeline]:
-        only = key_of(request.pipeline) if request.pipeline.name else None
+        only = key_of(self.named(request)) if request.HasField("pipeline") else None
         projects = frozenset(project.name or DEFAULT_PROJECT for project in request.projects)
         if request.commit_set.id:
             commits = await self.repos.specs_of(request.commit_set.id)

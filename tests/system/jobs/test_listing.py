@@ -38,8 +38,20 @@ def done(bench: Bench, path: str, version: int = 1) -> str:
     return id
 
 
+def twin_of(bench: Bench) -> pfs.Repo:
+    """A repo of another project that is called like the source and has a commit whenever that does."""
+    project = pfs.Project(name=unique("other"))
+    bench.files.CreateProject(pfs.CreateProjectRequest(project=project))
+    other = pfs.Repo(name=bench.source, type="user", project=project)
+    bench.files.CreateRepo(pfs.CreateRepoRequest(repo=other))
+    master = pfs.Branch(repo=other, name="master")
+    read = pfs.Branch(repo=repo(bench.source), name="master")
+    bench.files.CreateBranch(pfs.CreateBranchRequest(branch=master, provenance=[read]))
+    return other
+
+
 def test_jobs_by_page_version_input_and_filter(bench: Bench) -> None:
-    first = bench.create()
+    first, twin = bench.create(), twin_of(bench)
     bench.ended(first)
     with ThreadPoolExecutor(1) as pool:
         endless = pool.submit(
@@ -56,6 +68,7 @@ def test_jobs_by_page_version_input_and_filter(bench: Bench) -> None:
         read = pfs.Commit(repo=repo(bench.source), id=ids[1])
         assert listed(bench, input_commit=[read]) == [ids[1]]
         assert listed(bench, input_commit=[read, pfs.Commit(repo=repo(bench.source), id=ids[2])]) == []
+        assert listed(bench, input_commit=[pfs.Commit(repo=twin, id=ids[1])]) == [], "its repo only has the same name"
         assert listed(bench, jqFilter='.data_processed == "1" and .data_skipped == null') == [ids[1]]
         assert listed(bench, jqFilter='.data_processed == "1"', number=2) == [ids[3], ids[2]], "of those that are kept"
         assert listed(bench, jqFilter='.state == "JOB_FAILURE"') == []

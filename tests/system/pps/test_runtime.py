@@ -4,6 +4,8 @@ The "interpreter" of these workers is a shell that runs the group's spec, so tha
 """
 
 import asyncio
+import dataclasses
+import itertools
 import os
 import shutil
 import subprocess
@@ -18,7 +20,7 @@ import pytest
 
 from services.pps.runtimes import sandbox, starting
 from services.pps.runtimes.port import Group, GroupStatus
-from services.pps.runtimes.process import ProcessRuntime
+from services.pps.runtimes.process import LOAD_AT_ONCE, ProcessRuntime
 from tests.support.servers import ROOT, alive
 
 NAME = "default/edges"
@@ -122,6 +124,27 @@ def test_a_killed_sandbox_takes_every_process_with_it_and_comes_back(tmp_path: P
         assert (await told(runtime, lambda status: status.available == 1)).crash == ""
 
     with_runtime(tmp_path, shell, test)
+
+
+def test_workers_load_a_few_at_a_time(tmp_path: Path, shell: str) -> None:
+    said, go, count = tmp_path / "said", tmp_path / "go", LOAD_AT_ONCE + 3
+    script = f"""
+        echo begun >> {said}; while [ ! -e {go} ]; do sleep 0.05; done
+        echo loaded >> {said}; rm "$WORKER_TOKEN_FILE"; exec sleep 1000"""
+
+    def lines() -> list[str]:
+        return said.read_text().split() if said.exists() else []
+
+    async def test(runtime: ProcessRuntime) -> None:
+        asked = group(script, count=count)
+        await runtime.ensure(dataclasses.replace(asked, env={starting.TOKEN: "x"}))
+        await until(lambda: len(lines()) >= LOAD_AT_ONCE)
+        go.touch()
+        await until(lambda: len(lines()) == 2 * count)
+
+    with_runtime(tmp_path, shell, test)
+    loading = itertools.accumulate(1 if line == "begun" else -1 for line in lines())
+    assert max(loading) <= LOAD_AT_ONCE
 
 
 def test_a_crash_loop_is_told_with_its_reason_until_a_worker_lives(tmp_path: Path, shell: str) -> None:

@@ -56,4 +56,6 @@ def _compiled(text: str) -> re2._Regexp:
     try:
         return re2.compile(text, options)
     except (re2.error, UnicodeEncodeError) as error:
-        raise BadRequest(f"cannot read the regular expression: {error}") from error
+        said = error.args[0] if error.args else ""
+        said = said.decode("utf-8", "replace") if isinstance(said, bytes) else str(error)
+        raise BadRequest(f"cannot read the regular expression: {said}") from error

@@ -167,14 +167,14 @@ class Creator:
             await self.ensure_for(facts)
         return commits
 
-    async def inputs_of(self, job: Job) -> set[tuple[str, str]]:
-        """(repo, id) of the commits that a job's output commit was made from directly; none when it is gone."""
+    async def inputs_of(self, job: Job) -> frozenset[CommitRef]:
+        """The commits that a job's output commit was made from directly; none when it is gone."""
         key = job.key
         try:
             facts = await self.pfs.commit(CommitRef(key.project, key.pipeline, "user", key.id))
         except CommitGone:
-            return set()
-        return {(above.repo, above.id) for above in facts.made_from}
+            return frozenset()
+        return frozenset(facts.made_from)
 
 
 def _key(facts: CommitFacts) -> JobKey:

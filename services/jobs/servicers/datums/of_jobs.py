@@ -49,7 +49,9 @@ class DatumRpcs(InputDatumRpcs):
     async def ListDatum(self, request: pps.ListDatumRequest, context: Context) -> AsyncIterator[pps.DatumInfo]:
         if request.HasField("job") and request.HasField("input"):
             raise Wrong("cannot specify both job and input")
-        if request.reverse and request.number <= 0:
+        if request.number < 0:
+            raise Wrong("number must be non-negative")
+        if request.reverse and not request.number:
             raise Wrong("number must be > 0 when reverse is set")
         states = set(request.filter.state)
         marker = _marker(request.paginationMarker)

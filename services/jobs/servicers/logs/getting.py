@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from google.protobuf.duration_pb2 import Duration
 
 from datamill.wire import pps_v2_pb2 as pps
-from services.jobs.domain.errors import PipelineNotFound, Wrong
+from services.jobs.domain.errors import BadRequest, PipelineNotFound, Wrong
 from services.jobs.domain.jobs import JobKey
 from services.jobs.domain.logs.queries import LogQuery
 from services.jobs.operations.history.reading import LogReader
@@ -49,8 +49,8 @@ class LogRpcs:
         """Which lines. Raises Wrong, NotFound."""
         now = self._p.tools.clock.now()
         since = since_of(request.since, now)
-        has_job = request.HasField("job") and bool(request.job.id)
-        if not has_job and not request.pipeline.name:
+        has_job = request.HasField("job")
+        if not has_job and not request.HasField("pipeline"):
             if request.datum.id or request.data_filters:
                 raise Wrong(NEEDS_OWNER)
             return LogQuery(services=True, since=nanoseconds(since))
@@ -74,7 +74,7 @@ class LogRpcs:
         job = await self._p.creator.ensure(key)
         if job is None:
             raise NotFound(f'could not get job information for "{key.id}"')
-        return key, since if span_of(request.since) else job.created - SKEW
+        return job.key, since if span_of(request.since) else job.created - SKEW
 
     async def _check_pipeline(self, project: str, name: str) -> None:
         try:
@@ -85,7 +85,10 @@ class LogRpcs:
 
 def since_of(span: Duration, now: datetime) -> datetime:
     """So long ago; a day when nothing is said. Raises Invalid."""
-    return now - min(max(span_of(span), NO_TIME) or DAY, now - EPOCH)
+    asked = span_of(span)
+    if asked < NO_TIME:
+        raise BadRequest("since must not be negative: it says how long ago")
+    return now - min(asked or DAY, now - EPOCH)
 
 
 def nanoseconds(time: datetime) -> int:

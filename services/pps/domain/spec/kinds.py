@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from enum import IntEnum
 from typing import Any
 
+PORTS, MOST_PORT = ("internalPort", "externalPort"), 65535
 SERVICE_TYPES = ("ClusterIP", "LoadBalancer", "NodePort")
 
 
@@ -41,6 +42,9 @@ def mistakes(spec: dict[str, Any]) -> Iterator[str]:
         yield "services can only be run with a constant parallelism of 1"
     if service is not None and (type := service.get("type") or "NodePort") not in SERVICE_TYPES:
         yield f"the following service type {type} is not allowed"
+    for field in PORTS:
+        if not 0 <= (port := int((service or {}).get(field) or 0)) <= MOST_PORT:
+            yield f"service.{field} must be a port, 1 to {MOST_PORT}, not {port}"
 
 
 def endpoint(spec: dict[str, Any]) -> dict[str, Any] | None:

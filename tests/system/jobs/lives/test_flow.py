@@ -4,6 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import grpc
 import pytest
+from google.protobuf.duration_pb2 import Duration
 
 from datamill.wire import pps_v2_pb2 as pps
 from datamill.wire import work_v1_pb2 as work
@@ -258,13 +259,27 @@ def test_datums_show_while_the_job_runs(bench: Bench) -> None:
         ("InspectDatum", lambda b: pps.InspectDatumRequest(), "must specify a datum"),
         ("InspectDatum", lambda b: pps.InspectDatumRequest(datum=pps.Datum(id="x")), "must specify a job"),
         ("StopJob", lambda b: pps.StopJobRequest(job=job("nobody", "f" * 32)), "not found"),
+        ("InspectJobSet", lambda b: pps.InspectJobSetRequest(), "job_set: value is required"),
+        ("InspectJobSet", lambda b: pps.InspectJobSetRequest(job_set=pps.JobSet()), "must specify a job set"),
+        ("UpdateJobState", lambda b: pps.UpdateJobStateRequest(), "job: value is required"),
+        ("ListDatum", lambda b: pps.ListDatumRequest(job=job(b.name, "f" * 32), number=-1), "must be non-negative"),
+        ("SubscribeJob", lambda b: pps.SubscribeJobRequest(), "pipeline must be specified"),
+        ("SubscribeJob", lambda b: pps.SubscribeJobRequest(pipeline=job("nobody", "").pipeline), "not found"),
+        ("GetLogs", lambda b: pps.GetLogsRequest(job=pps.Job()), "pipeline must be specified for the given job"),
+        ("GetLogs", lambda b: pps.GetLogsRequest(job=job(b.name, "")), "must specify a job"),
+        ("GetLogs", lambda b: pps.GetLogsRequest(pipeline=pps.Pipeline()), "pipeline name is required"),
+        ("GetLogs", lambda b: pps.GetLogsRequest(since=Duration(seconds=-1)), "since must not be negative"),
     ],
 )
 def test_wrong_requests_are_refused_with_the_protocols_words(
     bench: Bench, call: str, request_of: object, words: str
 ) -> None:
+    def answer() -> object:
+        told = getattr(bench.jobs, call)(request_of(bench), timeout=120)  # type: ignore[operator]
+        return list(told) if hasattr(told, "__next__") else told
+
     with pytest.raises(grpc.RpcError) as refused:
-        getattr(bench.jobs, call)(request_of(bench))  # type: ignore[operator]
+        answer()
     assert words in str(refused.value.details())
 
 

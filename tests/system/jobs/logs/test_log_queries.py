@@ -160,6 +160,10 @@ def test_administrators_ask_by_part_worker_and_selector(bench: Bench) -> None:
             logs.LogQuery(admin=logs.AdminLogQuery(master=logs.PipelineLogQuery(pipeline="a"))),
             "Master AdminLogQuery request requires a Project argument",
         ),
+        (
+            logs.LogQuery(admin=logs.AdminLogQuery(logql='{app=~"("}')),
+            "cannot read the regular expression: missing ): (",
+        ),
         (logs.LogQuery(admin=logs.AdminLogQuery(app="")), "App AdminLogQuery request requires a App argument"),
         (logs.LogQuery(admin=logs.AdminLogQuery(logql="{")), "cannot read the query: at character 2"),
     ],

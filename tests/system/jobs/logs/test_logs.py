@@ -71,6 +71,7 @@ def test_lines_come_back_by_job_datum_and_input(bench: Bench) -> None:
     assert by_path == by_hash == ["three"]
     assert read(bench, job=mine, data_filters=["/22", "/11"]) == []
     assert read(bench, job=mine, tail=2) == ["three", "between"]
+    assert read(bench, job=job(bench.name, "master"), tail=1) == ["between"], "a branch names its newest job"
     lines = list(bench.jobs.GetLogs(pps.GetLogsRequest(job=mine, datum=pps.Datum(id=D1))))
     assert [line.user for line in lines] == [False, True, True, False]
     assert {(line.worker_id, line.job_id, line.datum_id, line.data[0].path) for line in lines} == {

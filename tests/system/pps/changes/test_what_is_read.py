@@ -70,6 +70,20 @@ def test_pipelines_that_share_a_branch_take_it_with_them_together(side: Side) ->
     assert shared not in branches(side, read)
 
 
+def test_a_repo_that_a_cron_was_given_stays_what_it_was(side: Side) -> None:
+    given, name = unique("notes"), unique("p")
+    side.pfs.CreateRepo(pfs.CreateRepoRequest(repo=repo(given), description="of ours"))
+    ticks = [pps.Input(cron=pps.CronInput(name=one, repo=at, spec="@never")) for one, at in (("a", given), ("b", ""))]
+    side.pps.CreatePipeline(pipeline(name, "true", pps.Input(cross=ticks)))
+    made = side.pfs.InspectRepo(pfs.InspectRepoRequest(repo=repo(f"{name}_b")))
+    assert made.description == f"Cron tick repo for pipeline {name}."
+    assert side.pfs.InspectRepo(pfs.InspectRepoRequest(repo=repo(given))).description == "of ours"
+    side.pps.DeletePipeline(pps.DeletePipelineRequest(pipeline=named(name), force=True))
+    left = {info.repo.name for info in side.pfs.ListRepo(pfs.ListRepoRequest(type="user"))}
+    assert given in left
+    assert f"{name}_b" not in left
+
+
 def test_a_stopped_pipeline_is_not_updated_to_what_cannot_be(side: Side, pfs_channel: grpc.Channel) -> None:
     read, above = made(side)
     below = unique("p")
