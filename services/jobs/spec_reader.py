@@ -1,5 +1,7 @@
 """From PPS's description of a pipeline to what Jobs needs of it. Elsewhere: what a spec may say (services/pps)."""
 
+from datetime import UTC
+
 from google.protobuf.duration_pb2 import Duration
 
 from datamill.wire import pps_v2_pb2 as pps
@@ -22,6 +24,7 @@ def read_spec(info: pps.PipelineInfo) -> PipelineSpec:
     return PipelineSpec(
         project=project,
         name=info.pipeline.name,
+        made=details.created_at.ToDatetime(UTC),
         version=info.version,
         spec_commit=info.spec_commit.id,
         output_branch=details.output_branch or "master",

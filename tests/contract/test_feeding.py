@@ -43,7 +43,7 @@ async def _queue(folder: Path) -> AsyncIterator[Queue]:
 
 def _job(tx: Session) -> int:
     key, now = JobKey("default", "edges", "a" * 32), datetime.now(UTC)
-    job = JobStore(tx).add(key, version=1, output_branch="master", traceparent="", now=now)
+    job = JobStore(tx).add(key, pipeline_made=now, version=1, output_branch="master", traceparent="", now=now)
     SetStore(tx).add(job.number, [(0, 1, 1)] * SETS)
     return job.number
 

@@ -125,10 +125,11 @@ class Counters:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A job. number: order of creation."""
+    """A job. number: order of creation; pipeline_made: as of its spec (domain/specs.py)."""
 
     number: int
     key: JobKey
+    pipeline_made: datetime
     version: int
     output_branch: str
     state: JobState

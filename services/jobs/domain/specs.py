@@ -1,7 +1,7 @@
 """What Jobs needs to know of a pipeline's version."""
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from services.jobs.domain.jobs import PIPELINE_STOPPED, PIPELINE_UPDATED
 from services.jobs.domain.planning.inputs import Input
@@ -10,10 +10,15 @@ from services.jobs.domain.planning.plans import SetRule
 
 @dataclass(frozen=True, slots=True)
 class PipelineSpec:
-    """One version of a pipeline. document: the whole of it as PPS sends it, kept for answers about its jobs."""
+    """One version of a pipeline. document: the whole of it as PPS sends it, kept for answers about its jobs.
+
+    made: when the pipeline was, by the clock of PPS. It tells pipelines apart that have had one name in turn, whose
+    versions are numbered from 1 each; it is held against itself only, never against another time.
+    """
 
     project: str
     name: str
+    made: datetime
     version: int
     spec_commit: str
     output_branch: str

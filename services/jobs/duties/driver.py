@@ -178,14 +178,10 @@ class Driver:
                     await waited(changed, min(left, WATCH_AGAIN))
 
 
-def _document(tx: Session, job: Job) -> bytes | None:
-    return JobStore(tx).spec(job.key.project, job.key.pipeline, job.version)
-
-
 def _due(tx: Session, jobs: list[Job]) -> list[Job]:
     """Those of a pipeline's unclosed jobs, oldest first, that are in flight together."""
     oldest = jobs[0]
-    document = _document(tx, oldest)
+    document = JobStore(tx).spec(oldest)
     spec = None if document is None else read_document(document)
     most = 1 if spec is None or spec.service else max(1, spec.parallelism)
     return [job for job in jobs[:most] if job.version == oldest.version]

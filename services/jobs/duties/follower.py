@@ -73,13 +73,13 @@ class Follower:
 
     async def _look(self) -> None:
         until = await self.tools.db.read(reading.last_number)
-        known = {(spec.project, spec.name): spec for spec in await self.pps.all()}
-        at = self.tools.clock.now()
+        known = {(spec.project, spec.name, spec.made): spec for spec in await self.pps.all()}
         for spec in known.values():
-            await self._in_turn(f"{spec.project}/{spec.name}", self._settle(spec, until))
-        for project, pipeline in await self.tools.db.read(lambda tx: JobStore(tx).pipelines_with_work()):
-            if (project, pipeline) not in known:
-                await self._in_turn(f"{project}/{pipeline}", self._pipeline(project, pipeline, "", at))
+            await self._in_turn(spec.full_name, self._settle(spec, until))
+        for one in await self._pipelines():
+            if one not in known:
+                project, pipeline, _ = one
+                await self._in_turn(f"{project}/{pipeline}", self._pipeline(project, pipeline))
 
     async def _heard(self, news: News) -> None:
         facts = news.facts
@@ -93,11 +93,10 @@ class Follower:
                     elif auto:
                         self._opened[key] = None
                         await self._make_opened()
-                case ["pps", "pipeline", what]:
+                case ["pps", "pipeline", _]:
                     project, name = facts["project"], facts["name"]
                     self.creator.forget(project, name)
-                    at = news.at.ToDatetime(self.tools.clock.now().tzinfo)
-                    await self._in_turn(f"{project}/{name}", self._pipeline(project, name, what, at))
+                    await self._in_turn(f"{project}/{name}", self._pipeline(project, name))
                 case ["jobs", "job", _]:
                     self.tools.wakes.wake(news.key)
                     self._job_moved(facts["state"], facts["project"], facts["pipeline"])
@@ -106,10 +105,10 @@ class Follower:
         except Exception:
             log.exception("%s of %s; the next look will do it", news.subject, news.key)
 
-    async def deleted(self, project: str, name: str, at: datetime) -> None:
+    async def deleted(self, project: str, name: str) -> None:
         """PPS has deleted a pipeline, and waits until its jobs are gone."""
         self.creator.forget(project, name)
-        await self._in_turn(f"{project}/{name}", self._pipeline(project, name, "deleted", at))
+        await self._in_turn(f"{project}/{name}", self._pipeline(project, name))
 
     def _job_moved(self, state: str, project: str, pipeline: str) -> None:
         """Only that a job is there, or has ended, is anything to whoever does not drive it."""
@@ -131,7 +130,7 @@ class Follower:
                 await turns.enter_async_context(self._turns[owner])
             for job in await self.creator.ensure_all(opened) if opened else []:
                 failed = self._failed.get(job.key.owner)
-                if failed is not None and job.version <= failed.version:
+                if failed is not None and job.pipeline_made == failed.made and job.version <= failed.version:
                     await killing.kill(self.tools, job, failed.failed)
 
     async def _commit_gone(self, key: JobKey) -> None:
@@ -139,15 +138,18 @@ class Follower:
         if job is not None:
             await killing.kill(self.tools, job, COMMIT_REMOVED)
 
-    async def _pipeline(self, project: str, name: str, what: str, at: datetime) -> None:
+    async def _pipelines(self) -> list[tuple[str, str, datetime]]:
+        return await self.tools.db.read(lambda tx: JobStore(tx).pipelines())
+
+    async def _pipeline(self, project: str, name: str) -> None:
         until = await self.tools.db.read(reading.last_number)
         try:
             spec = await self.pps.pipeline(project, name)
         except PipelineNotFound:
-            await self._forget(project, name, at)
+            await self._forget_others(project, name, None, until)
             return
-        if what == "deleted":  # and made again since
-            await self._forget(project, name, at)
+        if any(one[:2] == (project, name) and one[2] != spec.made for one in await self._pipelines()):
+            await self._forget_others(project, name, spec.made, until)
         await self._settle(spec, until)
 
     async def _settle(self, spec: PipelineSpec, until: int) -> None:
@@ -169,11 +171,16 @@ class Follower:
         if made:
             self.driver.wake(spec.project, spec.name)
 
-    async def _forget(self, project: str, name: str, before: datetime) -> None:
-        for job in await self.tools.db.read(killing.open_jobs, project, name):
-            if job.created <= before:
-                await killing.kill(self.tools, job, PIPELINE_DELETED)
-        for job in await self.tools.db.run(killing.forget_pipeline, project, name, before):
-            self.tools.wakes.wake(str(job.key))
-            await self.tools.logs.forget(project, name, job.key.id)
-        self.driver.ended(project, name)
+    async def _forget_others(self, project: str, name: str, made: datetime | None, until: int) -> None:
+        """Kill and forget the jobs of pipelines of this name that are gone; as of `killing.others`."""
+        db, logs = self.tools.db, self.tools.logs
+        while gone := await db.read(killing.others, project, name, made, until):
+            for job in gone:
+                if not job.final:
+                    await killing.kill(self.tools, job, PIPELINE_DELETED)
+                elif not job.closed:
+                    await killing.close_commits(self.tools, job)
+            await db.run(killing.forget, gone, now=self.tools.clock.now())
+            for job in gone:
+                await logs.forget(project, name, job.key.id)
+        await db.run(killing.forget_versions, project, name, made)

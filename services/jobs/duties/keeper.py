@@ -142,7 +142,7 @@ def _take(tx: Session, number: int, holder: str, now: datetime) -> tuple[Job, bo
     job = jobs.get(number)
     if job is None or job.closed or not take_lease(tx, _duty(number), holder, ttl=LEASE, now=now):
         return None
-    document = jobs.spec(job.key.project, job.key.pipeline, job.version)
+    document = jobs.spec(job)
     assert document is not None, "a version is kept as long as its jobs"
     if job.state is not JobState.CREATED:
         return job, False, document

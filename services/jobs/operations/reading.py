@@ -69,7 +69,7 @@ def jobs_of_set(tx: Session, id: str) -> list[Job]:
 
 def document_of(tx: Session, job: Job) -> bytes | None:
     """The spec that a job runs with."""
-    return JobStore(tx).spec(job.key.project, job.key.pipeline, job.version)
+    return JobStore(tx).spec(job)
 
 
 @dataclass(frozen=True, slots=True)

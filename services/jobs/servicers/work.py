@@ -5,7 +5,7 @@ Elsewhere: the queue and leases (operations/work/), results (operations/running/
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from sqlalchemy.orm import Session
 
@@ -41,8 +41,8 @@ DATUM_STATES = {
 }
 
 
-Forget = Callable[[str, str, datetime], Awaitable[None]]
-"""Ends and forgets the jobs of a pipeline (project, name) that were made before a time."""
+Forget = Callable[[str, str], Awaitable[None]]
+"""Ends and forgets the jobs of a pipeline (project, name) that is gone; those of one made again since stay."""
 
 
 class WorkService(WorkServiceServicer):
@@ -101,7 +101,7 @@ class WorkService(WorkServiceServicer):
     ) -> work.ForgetPipelinesResponse:
         require_service(context, self._token)
         for one in request.pipelines:
-            await self._forget(*from_wire.pipeline(one), time_of(request.deleted))
+            await self._forget(*from_wire.pipeline(one))
         return work.ForgetPipelinesResponse()
 
     async def _outdated(self, request: work.LeaseSetRequest, project: str, pipeline: str) -> bool:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, delete, func, select
+from sqlalchemy import ColumnElement, delete, exists, func, select
 from sqlalchemy.orm import Session
 
 from services.jobs.domain.jobs import Counters, Job, JobKey, JobState, Stats
@@ -40,11 +40,14 @@ class JobStore:
         assert found is not None
         return found
 
-    def add(self, key: JobKey, *, version: int, output_branch: str, traceparent: str, now: datetime) -> Job:
+    def add(
+        self, key: JobKey, *, pipeline_made: datetime, version: int, output_branch: str, traceparent: str, now: datetime
+    ) -> Job:
         row = JobRow(
             project=key.project,
             pipeline=key.pipeline,
             id=key.id,
+            pipeline_made=pipeline_made,
             version=version,
             output_branch=output_branch,
             traceparent=traceparent,
@@ -76,15 +79,25 @@ class JobStore:
         Origins(self.tx).forget(number)
         self.tx.execute(delete(JobRow).where(JobRow.number == number))
 
-    def of_pipeline(self, project: str, pipeline: str) -> list[Job]:
-        """All jobs of a pipeline, newest first."""
-        return self.select(JobRow.project == project, JobRow.pipeline == pipeline)
+    def of_others(self, project: str, pipeline: str, made: datetime | None, until: int, most: int) -> list[Job]:
+        """Jobs up to a number of pipelines of this name but for the one that was made then; oldest first."""
+        of_it = [JobRow.project == project, JobRow.pipeline == pipeline, JobRow.number <= until]
+        if made is not None:
+            of_it.append(JobRow.pipeline_made != made)
+        return self.select(*of_it, newest_first=False, number=most)
 
-    def drop_specs(self, project: str, pipeline: str) -> None:
-        """Forget the versions of a pipeline that no job refers to."""
-        used = select(JobRow.version).where(JobRow.project == project, JobRow.pipeline == pipeline)
-        of_it = (SpecRow.project == project, SpecRow.pipeline == pipeline)
-        self.tx.execute(delete(SpecRow).where(*of_it, SpecRow.version.not_in(used)))
+    def pipelines(self) -> list[tuple[str, str, datetime]]:
+        """Every pipeline that has had jobs which are still known, and when it was made."""
+        rows = select(SpecRow.project, SpecRow.pipeline, SpecRow.made).distinct()
+        return [(row.project, row.pipeline, row.made) for row in self.tx.execute(rows)]
+
+    def drop_specs(self, project: str, pipeline: str, made: datetime | None) -> None:
+        """Forget the versions that no job refers to of pipelines of this name but for the one that was made then."""
+        used = (*_versions_of_job(), JobRow.version == SpecRow.version)
+        of_it = [SpecRow.project == project, SpecRow.pipeline == pipeline, ~exists().where(*used)]
+        if made is not None:
+            of_it.append(SpecRow.made != made)
+        self.tx.execute(delete(SpecRow).where(*of_it))
 
     def pipelines_with_work(self) -> list[tuple[str, str]]:
         """Pipelines with jobs that are not over, or not tidied up."""
@@ -121,7 +134,7 @@ class JobStore:
     @staticmethod
     def newest_version() -> ColumnElement[int]:
         """Of the pipeline of a job, as far as versions have had jobs; for conditions of `select`."""
-        of_it = (SpecRow.project == JobRow.project, SpecRow.pipeline == JobRow.pipeline)
+        of_it = _versions_of_job()
         return select(func.max(SpecRow.version)).where(*of_it).correlate(JobRow).scalar_subquery()
 
     def last_number(self) -> int:
@@ -159,13 +172,21 @@ class JobStore:
         row = self.tx.get(JobRow, number)
         return "" if row is None else row.rest if row.rest and index >= row.rest_from else row.plan
 
-    def keep_spec(self, project: str, pipeline: str, version: int, document: bytes) -> None:
-        if self.tx.get(SpecRow, (project, pipeline, version)) is None:
-            self.tx.add(SpecRow(project=project, pipeline=pipeline, version=version, document=document))
+    def keep_spec(self, project: str, pipeline: str, made: datetime, version: int, document: bytes) -> None:
+        if self.tx.get(SpecRow, (project, pipeline, made, version)) is None:
+            row = SpecRow(project=project, pipeline=pipeline, made=made, version=version, document=document)
+            self.tx.add(row)
 
-    def spec(self, project: str, pipeline: str, version: int) -> bytes | None:
-        row = self.tx.get(SpecRow, (project, pipeline, version))
+    def spec(self, job: Job) -> bytes | None:
+        """The version that a job runs."""
+        row = self.tx.get(SpecRow, (job.key.project, job.key.pipeline, job.pipeline_made, job.version))
         return None if row is None else row.document
+
+
+def _versions_of_job() -> tuple[ColumnElement[bool], ...]:
+    """Of its pipeline, not of another one of the name."""
+    of_it = (SpecRow.project == JobRow.project, SpecRow.pipeline == JobRow.pipeline)
+    return (*of_it, SpecRow.made == JobRow.pipeline_made)
 
 
 def in_projects(projects: Sequence[str]) -> ColumnElement[bool]:
@@ -180,6 +201,7 @@ def to_domain(row: JobRow) -> Job:
     return Job(
         number=row.number,
         key=JobKey(row.project, row.pipeline, row.id),
+        pipeline_made=row.pipeline_made,
         version=row.version,
         output_branch=row.output_branch,
         state=JobState(row.state),

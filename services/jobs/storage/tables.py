@@ -17,11 +17,15 @@ class Base(DeclarativeBase):
 
 
 class SpecRow(Base):
-    """A version of a pipeline, as PPS described it when its first job was made."""
+    """A version of a pipeline, as PPS described it when its first job was made.
+
+    made: when the pipeline was; another one of the name, made after this one was deleted, has other versions.
+    """
 
     __tablename__ = "specs"
     project: Mapped[str] = mapped_column(primary_key=True)
     pipeline: Mapped[str] = mapped_column(primary_key=True)
+    made: Mapped[datetime] = mapped_column(primary_key=True)
     version: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     document: Mapped[bytes]
 
@@ -42,6 +46,8 @@ class JobRow(Base):
     project: Mapped[str]
     pipeline: Mapped[str]
     id: Mapped[str]
+    pipeline_made: Mapped[datetime]
+    """As of its spec."""
     version: Mapped[int]
     output_branch: Mapped[str]
     traceparent: Mapped[str]

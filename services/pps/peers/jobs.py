@@ -3,7 +3,6 @@
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 
 import grpc
 
@@ -40,10 +39,9 @@ class Jobs:
             return 0
         return answer.work[0].unclaimed_sets
 
-    async def forget(self, keys: Sequence[PipelineKey], deleted: datetime) -> None:
+    async def forget(self, keys: Sequence[PipelineKey]) -> None:
         """Wait until the jobs of deleted pipelines are gone. While Jobs is away, they go when it hears the news."""
         asked = work.ForgetPipelinesRequest(pipelines=map(_message, keys))
-        asked.deleted.FromDatetime(deleted)
         try:
             await work_grpc.WorkServiceStub(self.channel).ForgetPipelines(asked, timeout=30, wait_for_ready=False)
         except grpc.aio.AioRpcError as error:

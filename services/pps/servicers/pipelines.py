@@ -75,9 +75,8 @@ class ChangingRpcs(PipelineRpcs):
             except PfsRefused as refused:
                 await self.db.run(intents.give_up, *keys)
                 raise refused.error from refused
-            now = self.clock.now()
-            await self.db.run(intents.close, *keys, now=now)
-            await self.jobs.forget(keys, now)
+            await self.db.run(intents.close, *keys, now=self.clock.now())
+            await self.jobs.forget(keys)
         self.reconciler.nudge()
 
     async def _carry_out(self, key: PipelineKey, doing: str) -> None:

@@ -42,7 +42,7 @@ def _fresh(kind: str, folder: Path, postgres: Postgres) -> Fresh:
 
 def job(db: Database, id: str) -> int:
     key = JobKey("default", "edges", id)
-    more = {"version": 1, "output_branch": "master", "traceparent": "", "now": NOW}
+    more = {"pipeline_made": NOW, "version": 1, "output_branch": "master", "traceparent": "", "now": NOW}
     return db.run_here(lambda tx: JobStore(tx).add(key, **more).number)  # type: ignore[arg-type]
 
 
@@ -50,7 +50,7 @@ def filled(url: str) -> None:
     with Database(url) as db:
         migrate(db, JOBS.migrations, JOBS.metadata)
         numbers = [job(db, str(number) * 32) for number in range(3)]
-        db.run_here(lambda tx: JobStore(tx).keep_spec("default", "edges", 1, bytes(range(256))))
+        db.run_here(lambda tx: JobStore(tx).keep_spec("default", "edges", NOW, 1, bytes(range(256))))
         db.run_here(lambda tx: Ledger(tx).reserve((f"{number:032x}" for number in range(2500)), NOW))
         db.run_here(lambda tx: tx.execute(delete(JobRow).where(JobRow.number == numbers[-1])))
 
@@ -71,7 +71,7 @@ def test_rows_and_numbers_go_on_elsewhere(one: Fresh, other: Fresh, tmp_path: Pa
     assert {name: sorted(found) for name, found in rows(there).items()} == {
         name: sorted(found) for name, found in rows(here).items()
     }
-    assert rows(here)["jobs"][0][9] is not None
+    assert rows(here)["jobs"][0][10] is not None
     with Database(there) as db:
         assert job(db, "f" * 32) == 4, "3 was given out, and its job deleted"
     with pytest.raises(Refused, match="holds rows already"):

@@ -43,7 +43,8 @@ def db(tmp_path: Path) -> Iterator[Counting]:
 
 
 def made(tx: Session, count: int) -> list[int]:
-    wanted = [moving.Wanted(JobKey("default", "edges", f"{at:032x}"), 1, "master", b"spec", "") for at in range(count)]
+    keys = [JobKey("default", "edges", f"{at:032x}") for at in range(count)]
+    wanted = [moving.Wanted(key, NOW, 1, "master", b"spec", "") for key in keys]
     return [job.number for job in moving.create_jobs(tx, wanted, now=NOW)]
 
 

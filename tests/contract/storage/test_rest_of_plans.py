@@ -42,7 +42,7 @@ def planned(tx: Session, name: str, sets: int) -> Plan:
 
 
 def started(tx: Session, key: JobKey) -> Job:
-    (made,) = moving.create_jobs(tx, [moving.Wanted(key, 1, "master", b"", "")], now=NOW)
+    (made,) = moving.create_jobs(tx, [moving.Wanted(key, NOW, 1, "master", b"", "")], now=NOW)
     return moving.move(tx, made.number, JobState.STARTING, of=JobState.CREATED, now=NOW)
 
 

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 
 from services.jobs.domain.datums import DatumState, Leaf
@@ -22,6 +23,7 @@ from services.kit.sortedmap.change import apply
 from services.kit.sortedmap.rows import EMPTY
 from tests.unit.jobs.planning.trees import Contents, capture, matching
 
+MADE = datetime(2026, 1, 1, tzinfo=UTC)
 RECOVERED, SUCCESS = DatumState.RECOVERED, DatumState.SUCCESS
 
 
@@ -55,7 +57,7 @@ class Held:
 
 def spec_of(tree: Input, salt: str = "", *, every_job: bool = False) -> PipelineSpec:
     sets = SetRule(number=2)
-    return PipelineSpec("p", "n", 1, "", "master", tree, salt, 1, sets, None, every_job, True, False, "", b"")
+    return PipelineSpec("p", "n", MADE, 1, "", "master", tree, salt, 1, sets, None, every_job, True, False, "", b"")
 
 
 @dataclass

@@ -112,7 +112,7 @@ def test_sentences(outcome: Outcome, reasons: list[Reason], more: dict[str, Any]
 
 
 def job(state: JobState, **more: Any) -> Job:
-    return Job(1, NOW, 1, "master", state, AT, **more)
+    return Job(1, NOW, AT, 1, "master", state, AT, **more)
 
 
 @pytest.mark.parametrize(

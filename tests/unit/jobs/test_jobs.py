@@ -27,12 +27,12 @@ from services.jobs.domain.records import Ended, Record, names, planned_line, rea
 from services.jobs.spec_reader import read_spec
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
-JOB = Job(1, JobKey("default", "edges", "a" * 32), 1, "master", JobState.CREATED, NOW)
+JOB = Job(1, JobKey("default", "edges", "a" * 32), NOW, 1, "master", JobState.CREATED, NOW)
 
 
 @given(st.sampled_from(JobState), st.sampled_from(JobState))
 def test_only_moves_of_the_table_happen(now: JobState, to: JobState) -> None:
-    job = Job(1, JOB.key, 1, "master", now, NOW)
+    job = Job(1, JOB.key, NOW, 1, "master", now, NOW)
     if to is now or to in MOVES[now]:
         moved = job.moved(to, now=NOW)
         assert moved.state is to

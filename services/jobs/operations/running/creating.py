@@ -116,6 +116,7 @@ class Creator:
         wanted = [
             Wanted(
                 _key(facts),
+                pipeline_made=version.made,
                 version=version.version,
                 output_branch=version.output_branch,
                 document=version.document,

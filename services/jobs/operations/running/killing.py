@@ -1,5 +1,6 @@
 """Killing jobs from outside the driver: by users, because of PPS's news, because a commit has vanished."""
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from sqlalchemy.orm import Session
@@ -10,8 +11,9 @@ from services.jobs.operations.running import moving
 from services.jobs.operations.running.bases import commits_of
 from services.jobs.operations.running.tools import Tools, line_of
 from services.jobs.storage.jobs import JobStore
-from services.jobs.storage.ledger import Ledger
-from services.jobs.storage.seals import Seals
+
+SOME = 200
+"""Jobs that are forgotten by one transaction."""
 
 
 async def stop_job(tools: Tools, key: JobKey, reason: str) -> None:
@@ -46,16 +48,23 @@ def open_jobs(tx: Session, project: str, pipeline: str) -> list[Job]:
     return [job for job in JobStore(tx).unclosed(project, pipeline) if not job.final]
 
 
-def forget_pipeline(tx: Session, project: str, pipeline: str, before: datetime) -> list[Job]:
-    """Forget a deleted pipeline's jobs that were made before then. Returns them."""
-    jobs = [job for job in JobStore(tx).of_pipeline(project, pipeline) if job.created <= before]
+def others(tx: Session, project: str, pipeline: str, made: datetime | None, until: int) -> list[Job]:
+    """Jobs of deleted pipelines of a name, some of them at a time.
+
+    made: when the one was that is there now, None when none is. until: the last job before PPS said so.
+    """
+    return JobStore(tx).of_others(project, pipeline, made, until, SOME)
+
+
+def forget(tx: Session, jobs: Sequence[Job], *, now: datetime) -> None:
+    """Forget jobs of deleted pipelines."""
     for job in jobs:
-        Seals(tx).remove(job.number)
-        JobStore(tx).remove(job.number)
-    if jobs:
-        Ledger(tx).bury(project, pipeline)
-    JobStore(tx).drop_specs(project, pipeline)
-    return jobs
+        moving.remove(tx, job, now=now)
+
+
+def forget_versions(tx: Session, project: str, pipeline: str, made: datetime | None) -> None:
+    """Forget what deleted pipelines of a name were like, as far as no job needs it. made: as of `others`."""
+    JobStore(tx).drop_specs(project, pipeline, made)
 
 
 async def close_commits(tools: Tools, job: Job) -> None:

@@ -46,6 +46,7 @@ class Wanted:
     """A job to be made."""
 
     key: JobKey
+    pipeline_made: datetime
     version: int
     output_branch: str
     document: bytes
@@ -58,9 +59,14 @@ def create_jobs(tx: Session, some: Sequence[Wanted], *, now: datetime) -> list[J
     made = list[Job]()
     for one in some:
         if one.key not in found:
-            jobs.keep_spec(one.key.project, one.key.pipeline, one.version, one.document)
+            jobs.keep_spec(one.key.project, one.key.pipeline, one.pipeline_made, one.version, one.document)
             job = jobs.add(
-                one.key, version=one.version, output_branch=one.output_branch, traceparent=one.traceparent, now=now
+                one.key,
+                pipeline_made=one.pipeline_made,
+                version=one.version,
+                output_branch=one.output_branch,
+                traceparent=one.traceparent,
+                now=now,
             )
             found[one.key] = job
             made.append(job)

@@ -63,7 +63,7 @@ class Standing:
 
     async def _ready(self, job: Job) -> bool:
         key = job.key
-        document = await self.tools.db.read(lambda tx: JobStore(tx).spec(key.project, key.pipeline, job.version))
+        document = await self.tools.db.read(lambda tx: JobStore(tx).spec(job))
         assert document is not None, "a version is kept as long as its jobs"
         tree = read_document(document).tree
         refs = {CommitRef(leaf.project, leaf.repo, "user", key.id) for leaf in leaves(tree)} if tree else set()

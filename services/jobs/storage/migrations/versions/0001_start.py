@@ -38,6 +38,7 @@ def upgrade() -> None:
     sa.Column('project', sa.String(), nullable=False),
     sa.Column('pipeline', sa.String(), nullable=False),
     sa.Column('id', sa.String(), nullable=False),
+    sa.Column('pipeline_made', services.kit.storage.database.UtcTime(timezone=True), nullable=False),
     sa.Column('version', sa.Integer(), nullable=False),
     sa.Column('output_branch', sa.String(), nullable=False),
     sa.Column('traceparent', sa.String(), nullable=False),
@@ -129,9 +130,10 @@ def upgrade() -> None:
     op.create_table('specs',
     sa.Column('project', sa.String(), nullable=False),
     sa.Column('pipeline', sa.String(), nullable=False),
+    sa.Column('made', services.kit.storage.database.UtcTime(timezone=True), nullable=False),
     sa.Column('version', sa.Integer(), autoincrement=False, nullable=False),
     sa.Column('document', sa.LargeBinary(), nullable=False),
-    sa.PrimaryKeyConstraint('project', 'pipeline', 'version')
+    sa.PrimaryKeyConstraint('project', 'pipeline', 'made', 'version')
     )
     op.create_table('origins',
     sa.Column('job', sa.Integer(), nullable=False),
