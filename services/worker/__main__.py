@@ -20,7 +20,7 @@ from services.kit import config
 from services.worker.activity import Activity
 from services.worker.api import WorkerApi
 from services.worker.batching.asked import AskedInTurn
-from services.worker.calls import Patience, Peers, Trouble, persist
+from services.worker.calls import Patience, Peers, Trouble, in_words, persist
 from services.worker.datums.bench import Bench
 from services.worker.inputs import pipes
 from services.worker.inputs.scratch import Scratch
@@ -126,7 +126,7 @@ class Worker:
         self._peers.close()
         return int(self._failed)
 
-    def _work(self, port: int, told: threading.Event) -> None:
+    def _work(self, port: int, stop: threading.Event) -> None:
         try:
             runner, exporter = self._set_up(port)
             try:
@@ -138,10 +138,14 @@ class Worker:
                         runner.run(datum_set)
             finally:
                 exporter.close(2.0)
+        except OSError as error:  # the runtime shows what a dead worker said last, and starts it again
+            log.error("the worker cannot work here now: %s", in_words(error))
+            self._failed = True
+            stop.set()
         except Exception:
             log.exception("the worker failed")
             self._failed = True
-            told.set()
+            stop.set()
 
     def _set_up(self, port: int) -> tuple[SetRunner, Exporter]:
         settings, spec = self._settings, self._spec

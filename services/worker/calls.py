@@ -3,6 +3,7 @@
 The shim is threaded, not asyncio: its inner loop waits on pipes and processes, and a blocking client costs less there.
 """
 
+import errno
 import logging
 import random
 import threading
@@ -49,12 +50,27 @@ FINAL = frozenset(
 )
 
 
+ON_DISK = {
+    errno.ENOSPC: "there is no room left on the disk",
+    errno.EDQUOT: "there is no room left on the disk: the quota is used up",
+    errno.EROFS: "the disk is read-only",
+}
+
+
 class Trouble(Exception):
     """Something that is neither the user's fault nor the shim's: a store or a service does not do its part."""
 
     def __init__(self, text: str, *, final: bool = False) -> None:
         super().__init__(text)
         self.final = final  # trying again will not help
+
+
+def in_words(error: "Trouble | OSError") -> str:
+    """What went wrong, for whoever reads a job's log."""
+    if isinstance(error, Trouble):
+        return str(error)
+    what = ON_DISK.get(error.errno or 0) or error.strerror or str(error)
+    return f"{what} ({error.filename})" if error.filename else what
 
 
 class Peers:
@@ -99,6 +115,9 @@ def trouble(error: grpc.RpcError) -> Trouble:
     return Trouble(f"{code.name}: {error.details()}", final=code in FINAL)
 
 
+LEAST_PAUSE = 0.01  # seconds; what is left of the time gets shorter with each wait, but never is nothing
+
+
 class Patience:
     """Waits between tries: 0.1 s, doubling up to 2 s, each a little random so that workers do not come in step."""
 
@@ -109,7 +128,7 @@ class Patience:
 
     def wait(self) -> bool:
         """Wait for the next try. False: the time is up, or it is time to stop."""
-        if self._left <= 0 or self._stop.is_set():
+        if self._left < LEAST_PAUSE or self._stop.is_set():
             return False
         pause = min(self._next, self._left) * random.uniform(0.7, 1.0)
         self._left -= pause
@@ -124,5 +143,5 @@ def persist(attempt: Callable[[], T], patience: Patience, *, what: str) -> T:
             return attempt()
         except (Trouble, OSError) as error:
             if getattr(error, "final", False) or not patience.wait():
-                raise error if isinstance(error, Trouble) else Trouble(f"{what}: {error}") from error
-            log.warning("%s: %s; trying again", what, error)
+                raise error if isinstance(error, Trouble) else Trouble(f"{what}: {in_words(error)}") from error
+            log.warning("%s: %s; trying again", what, in_words(error))

@@ -16,7 +16,7 @@ from datamill.wire import pfs_v2_pb2 as pfs
 from datamill.wire import work_v1_pb2 as work
 from services.worker.batching.asked import AskedInTurn
 from services.worker.batching.batch import Batch
-from services.worker.calls import Patience, Peers, Trouble, persist
+from services.worker.calls import Patience, Peers, Trouble, in_words, persist
 from services.worker.datums.attempts import one_by_one
 from services.worker.datums.bench import Bench, NameBudget, SetInHand
 from services.worker.inputs.naming import name_inputs
@@ -62,6 +62,7 @@ class SetRunner:
         self._worker = worker
         self._keep_trying = keep_trying.total_seconds()
         self._stopping = stopping
+        self._tidy = True
 
     def run(self, datum_set: work.DatumSet) -> None:
         """Do the set and hand it in, or give it back, or forget it when it is not ours any more."""
@@ -72,6 +73,8 @@ class SetRunner:
         parent = parent_from(datum_set.traceparent)
         span, began, error = parent.child(), now(), ""
         try:
+            if not self._tidy:
+                self._clear()
             self._do(datum_set, span)
         except Gone:
             error = self.bench.interrupt.reason or "the lease is lost"
@@ -79,7 +82,7 @@ class SetRunner:
             if self._stopping.is_set():
                 self._give_back(datum_set, "the worker is stopping", timedelta())
         except (Trouble, OSError) as trouble:
-            error = str(trouble)
+            error = in_words(trouble)
             log.warning("set %d of job %s is given back: %s", datum_set.index, datum_set.job.id, error)
             self.bench.exporter.say(LogContext(span, _of(datum_set)), f"the datum set is given back: {error}")
             self._give_back(datum_set, error, RETURN_DELAY)
@@ -89,8 +92,20 @@ class SetRunner:
             self._give_back(datum_set, error, RETURN_DELAY)
         finally:
             self._keeper.end()
-            self.bench.scratch.clear()
+            self._tidied()
             self.bench.exporter.span(Span("set", span, parent.span, began, now(), _of(datum_set), error))
+
+    def _clear(self) -> None:
+        """Raises OSError; then what is there stays, and no set begins beside it."""
+        self._tidy = False
+        self.bench.scratch.clear()
+        self._tidy = True
+
+    def _tidied(self) -> None:
+        try:
+            self._clear()
+        except OSError as error:
+            log.warning("what a set has left cannot be removed now: %s", in_words(error))
 
     def _do(self, datum_set: work.DatumSet, span: SpanId) -> None:
         lost = self.bench.interrupt.lost

@@ -73,9 +73,13 @@ def shorten(path: Path) -> None:
 
     The file itself stays, for the worker has it open for appending.
     """
-    with suppress(FileNotFoundError):
+    with suppress(OSError):  # it is not there, or the disk is in trouble: no reason to have no worker
         if (size := path.stat().st_size) > LOG_BYTES:
-            with path.open("rb") as file:
-                file.seek(size - LOG_BYTES)
-                path.with_suffix(".log.1").write_bytes(file.read(LOG_BYTES))
+            before = path.with_suffix(".log.1")
+            try:
+                with path.open("rb") as file:
+                    file.seek(size - LOG_BYTES)
+                    before.write_bytes(file.read(LOG_BYTES))
+            except OSError:
+                before.unlink(missing_ok=True)
             os.truncate(path, 0)

@@ -122,7 +122,8 @@ class DatumRun:
             self._close_pipes()
         self.output.end()
         if self._laid is not None:
-            self._laid.remove()
+            with suppress(OSError):  # it goes when all of the set does
+                self._laid.remove()
 
     def _open_pipes(self, laid: LaidOut) -> None:
         if laid.lazy:

@@ -4,8 +4,10 @@ One thread a set, at most AHEAD datums and AHEAD_BYTES ahead of the one that run
 It sleeps until half of them are used up, for waking it costs more than laying out a small datum.
 """
 
+import logging
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 
 from datamill.wire import work_v1_pb2 as work
 from services.worker.calls import Patience, Peers, Trouble, persist
@@ -14,6 +16,7 @@ from services.worker.inputs.resolving import Resolver
 from services.worker.inputs.scratch import Scratch
 from services.worker.inputs.sources import Store
 
+log = logging.getLogger(__name__)
 AHEAD = 32
 AHEAD_BYTES = 16 << 20
 
@@ -44,7 +47,9 @@ class Prefetch:
         self._resolver = Resolver(peers, store.addresses, datums)
         self._ready: dict[int, LaidOut] = {}
         self._trouble: Trouble | None = None
-        self._wanted = 0
+        self._unwanted = False
+        """Whether the trouble was with a datum that nobody waited for: things may be better once somebody does."""
+        self._wanted = self._tried = 0
         self._resting = False
         self._stop = threading.Event()
         self._changed = threading.Condition()
@@ -61,9 +66,13 @@ class Prefetch:
                 if self._lost.is_set():
                     raise Gone
                 if self._trouble is not None:
+                    if self._unwanted:
+                        break
                     raise self._trouble
                 self._changed.wait(0.1)
-            return self._ready.pop(index)
+            else:
+                return self._ready.pop(index)
+        return self.again(index)
 
     def again(self, index: int) -> LaidOut:
         """A fresh copy for another attempt. Raises Trouble."""
@@ -88,8 +97,9 @@ class Prefetch:
         with self._changed:
             self._changed.notify_all()
         self._thread.join()
-        for laid in self._ready.values():
-            laid.remove()
+        with suppress(OSError):  # the rest goes when all of the set does
+            for laid in self._ready.values():
+                laid.remove()
 
     def _lay_out_all(self) -> None:
         patience = Patience(self._keep_trying, self._stop)
@@ -101,7 +111,9 @@ class Prefetch:
                 source.close()
         except Trouble as trouble:
             with self._changed:
-                self._trouble = trouble
+                self._trouble, self._unwanted = trouble, self._tried > self._wanted
+                if self._unwanted:
+                    log.warning("no datum is laid out ahead any more: %s", trouble)
                 self._changed.notify_all()
         except Exception as error:  # noqa: BLE001 - the set must be returned rather than wait for ever
             with self._changed:
@@ -112,6 +124,7 @@ class Prefetch:
         for index in range(len(self._datums)):
             if not self._may_begin(index):
                 return
+            self._tried = index
             laid = self._one(layout, index, Patience(self._keep_trying, self._stop))
             with self._changed:
                 self._ready[index] = laid

@@ -32,13 +32,13 @@ def sandboxed(scratch: Path, inner: list[str]) -> list[str]:
 
 @pytest.fixture
 def start(tmp_path: Path, double: Double) -> Start:
-    """start(info, **settings): a running worker."""
+    """start(info, **settings): a running worker. disk: a folder to work in that is there already."""
 
     @contextmanager
-    def begin(info: pps.PipelineInfo, **settings: Any) -> Iterator[Running]:
+    def begin(info: pps.PipelineInfo, *, disk: Path | None = None, **settings: Any) -> Iterator[Running]:
         (tmp_path / "spec").write_bytes(info.SerializeToString())
-        scratch = tmp_path / f"scratch-{os.urandom(4).hex()}"
-        scratch.mkdir()
+        scratch = disk or tmp_path / f"scratch-{os.urandom(4).hex()}"
+        scratch.mkdir(exist_ok=True)
         env = {
             "WORKER_PFS": double.address,
             "WORKER_JOBS": double.address,
