@@ -23,6 +23,7 @@ from services.pps.domain.errors import Busy
 from services.pps.domain.names import PipelineKey
 from services.pps.domain.pipelines import Version
 from services.pps.duties.groups import Groups
+from services.pps.duties.line import PATIENCE, Line
 from services.pps.duties.presence import Presence
 from services.pps.operations import holding, intents, reading
 from services.pps.peers.repos import TRY_AGAIN, PfsRefused, Repos
@@ -31,6 +32,7 @@ from services.pps.storage.pipelines import PipelineStore
 log = logging.getLogger(__name__)
 LOOK_AGAIN = timedelta(seconds=1)
 NOTHING_THERE = timedelta(seconds=5)  # between looks when there is no pipeline
+ASK_AGAIN, ASK_AT_LEAST = timedelta(milliseconds=50), timedelta(milliseconds=250)  # whether others are done
 LEFT = timedelta(seconds=3)  # how long a call of ours that nobody waits for any more may go on in PFS
 NEWS = "pps.pipeline.*"
 
@@ -44,18 +46,59 @@ class Reconciler:
         self._db, self._repos, self._groups, self._clock = db, repos, groups, clock
         self._presence, self._bus = presence, bus
         self._mine: set[PipelineKey] = set()
+        self._line = Line()
         self._left: dict[PipelineKey, datetime] = {}  # what this process gave up half done, and when
         self._wake = asyncio.Event()
 
     @asynccontextmanager
     async def working_on(self, key: PipelineKey) -> AsyncIterator[None]:
-        """While the block runs, this process changes the pipeline. Raises Busy when somebody else does."""
-        if key in self._mine:
+        """While the block runs, this process changes the pipeline. Those who want to wait for their turn.
+
+        Raises Busy when it does not come.
+        """
+        async with self._line.turn(key):
+            await self._wait_for_others(key)
+            async with self._changing(key):
+                yield
+
+    @asynccontextmanager
+    async def working_at_once_on(self, key: PipelineKey) -> AsyncIterator[None]:
+        """The same, out of turn. Raises Busy when somebody changes the pipeline, but not for what somebody left."""
+        if not await self._begin(key, idle=False):
             raise Busy(key, "changed")
-        self._mine.add(key)
-        try:
-            if not await self._db.run(holding.begin_change, key, self._presence.replica, self._clock.now()):
+        async with self._changing(key):
+            yield
+
+    async def _wait_for_others(self, key: PipelineKey) -> None:
+        """Wait for other replicas, and until somebody has finished what was left half done. Raises Busy."""
+        pause, waited = ASK_AGAIN, timedelta()
+        while not await self._begin(key, idle=True):
+            if waited >= PATIENCE:
                 raise Busy(key, "changed")
+            await asyncio.sleep(pause.total_seconds())
+            waited += pause
+            pause = min(2 * pause, ASK_AT_LEAST)
+
+    async def _begin(self, key: PipelineKey, *, idle: bool) -> bool:
+        """Whether the pipeline is held from now on. idle: not when something was begun that is not closed."""
+        if key in self._mine:
+            return False
+        self._mine.add(key)
+        begun = False
+        try:
+            now = self._clock.now()
+            begun = await self._db.run(holding.begin_change, key, self._presence.replica, now, idle=idle)
+        except BaseException:
+            self._left[key] = self._clock.now()  # nobody knows whether it is held
+            raise
+        finally:
+            if not begun:
+                self._mine.discard(key)
+        return begun
+
+    @asynccontextmanager
+    async def _changing(self, key: PipelineKey) -> AsyncIterator[None]:
+        try:
             try:
                 yield
             except BaseException as error:  # also when the caller went away: what is begun must not wait for long
@@ -115,7 +158,7 @@ class Reconciler:
 
     async def _go_on(self, key: PipelineKey, doing: str) -> None:
         try:
-            async with self.working_on(key):
+            async with self.working_at_once_on(key):
                 self._left.pop(key, None)
                 if (key, doing) not in {(one, what) for one, what, _ in await self._db.read(_doing)}:
                     return  # somebody else closed it between the look and the taking

@@ -58,7 +58,7 @@ class StagedVersions:
     async def _carry_out(self, intent: Intent) -> bool:
         version, stopped = unpacked(intent.payload)
         try:
-            async with self._reconciler.working_on(version.key):
+            async with self._reconciler.working_at_once_on(version.key):
                 if await self._repos.made_version(version) != intent.transaction_id:
                     log.info("pipeline %s was deleted or changed again; its staged version is let go", version.key)
                     return True

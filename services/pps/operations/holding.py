@@ -7,6 +7,7 @@ from sqlalchemy.orm import Session
 
 from services.pps.domain.names import PipelineKey
 from services.pps.storage.holders import Holders
+from services.pps.storage.pipelines import PipelineStore
 
 GROUP, CHANGE = "group/", "change/"
 
@@ -34,8 +35,10 @@ def groups(tx: Session, wanted: Iterable[str], replica: str, now: datetime) -> s
     return {duty.removeprefix(GROUP) for duty in holders.take(duties, replica, now)} if duties else set()
 
 
-def begin_change(tx: Session, key: PipelineKey, replica: str, now: datetime) -> bool:
-    """Whether this replica may change the pipeline now."""
+def begin_change(tx: Session, key: PipelineKey, replica: str, now: datetime, *, idle: bool) -> bool:
+    """Whether this replica may change the pipeline now. idle: not while an intent on it is open."""
+    if idle and (row := PipelineStore(tx).row(key)) is not None and row.doing:
+        return False
     return bool(Holders(tx).take([f"{CHANGE}{key}"], replica, now))
 
 

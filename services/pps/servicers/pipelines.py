@@ -46,9 +46,9 @@ class ChangingRpcs(PipelineRpcs):
     ) -> pps.DeletePipelinesResponse:
         projects = {project.name or "default" for project in request.projects}
         found = await self.db.read(reading.everything)
-        chosen = readers_first(one for one in found if request.all or one.key.project in projects)
-        await self._delete([one.key for one in chosen], keep_repo=request.keep_repo, force=request.force)
-        return pps.DeletePipelinesResponse(pipelines=[pipeline_of(one.key) for one in chosen])
+        chosen = [one.key for one in readers_first(one for one in found if request.all or one.key.project in projects)]
+        gone = await self._delete(chosen, keep_repo=request.keep_repo, force=request.force, only_those_there=True)
+        return pps.DeletePipelinesResponse(pipelines=map(pipeline_of, gone))
 
     async def DeleteAll(self, request: Empty, context: Context) -> Empty:
         """All pipelines with what they wrote, and all secrets; what else there is in repos stays."""
@@ -60,11 +60,19 @@ class ChangingRpcs(PipelineRpcs):
                 continue
         return Empty()
 
-    async def _delete(self, keys: Sequence[PipelineKey], *, keep_repo: bool, force: bool) -> None:
-        """All or none. keys: readers before what they read."""
+    async def _delete(
+        self, keys: Sequence[PipelineKey], *, keep_repo: bool, force: bool, only_those_there: bool = False
+    ) -> Sequence[PipelineKey]:
+        """All or none. keys: readers before what they read. Returns those deleted.
+
+        only_those_there: one that somebody else deletes meanwhile is left out, and not missed.
+        """
         async with AsyncExitStack() as own:
-            for key in keys:
+            for key in sorted(keys):  # in one order, or two calls wait for each other
                 await own.enter_async_context(self.reconciler.working_on(key))
+            if only_those_there:
+                there = {one.key for one in await self.db.read(reading.everything)}
+                keys = [key for key in keys if key in there]
             found = await self.db.run(
                 intents.begin_deleting, keys, now=self.clock.now(), keep_repo=keep_repo, force=force
             )
@@ -78,6 +86,7 @@ class ChangingRpcs(PipelineRpcs):
             await self.db.run(intents.close, *keys, now=self.clock.now())
             await self.jobs.forget(keys)
         self.reconciler.nudge()
+        return keys
 
     async def _carry_out(self, key: PipelineKey, doing: str) -> None:
         async with self.reconciler.working_on(key):

@@ -72,8 +72,8 @@ class DefaultsRpcs(DraftingRpcs):
         if how.dry_run:
             return
         async with AsyncExitStack() as own:
-            for draft in drafts:
-                await own.enter_async_context(self.reconciler.working_on(draft.key))
+            for key in sorted(draft.key for draft in drafts):  # in one order, or two calls wait for each other
+                await own.enter_async_context(self.reconciler.working_on(key))
             renewed = [(draft, one.version.number) for draft, (one, _) in zip(drafts, changes, strict=True)]
             versions = await self.db.run(intents.begin_updates, renewed, now=self.clock.now())
             made, commit = {version.key: version.number for version in versions}, ""

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -135,6 +136,27 @@ def test_the_same_name_again_is_refused_and_update_makes_a_version(side: Side) -
     assert again.details.salt != before.details.salt
     listed = side.pps.ListPipeline(pps.ListPipelineRequest(pipeline=named(name), history=-1))
     assert [info.version for info in listed] == [3, 2, 1]
+
+
+def test_calls_that_change_one_pipeline_wait_in_line(side: Side) -> None:
+    source, name = made(side)
+
+    def change(at: int) -> None:
+        request = pipeline(name, f"exit {at}", leaf(source, "/*"))
+        request.update = True
+        side.pps.CreatePipeline(request)
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(change, range(8)))
+        assert inspect(side, name).version == 9
+        stop, start = pps.StopPipelineRequest(pipeline=named(name)), pps.StartPipelineRequest(pipeline=named(name))
+        again = pps.RerunPipelineRequest(pipeline=named(name))
+        calls = [(side.pps.StopPipeline, stop), (side.pps.StartPipeline, start), (side.pps.RerunPipeline, again)]
+        list(pool.map(lambda one: one[0](one[1]), calls * 2))
+        assert inspect(side, name).version == 11
+        deletions = [pps.DeletePipelineRequest(pipeline=named(name))] * 3
+        list(pool.map(side.pps.DeletePipeline, deletions))
+    assert repos(side, name) == set()
 
 
 def test_a_stopped_pipeline_gets_no_commits_until_it_is_started(side: Side) -> None:
