@@ -8,20 +8,22 @@ Elsewhere: how many workers there should be (domain/scaling.py); what a group is
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from services.kit.storage.database import Database
 from services.kit.time.clock import Clock
 from services.pps.domain import scaling
+from services.pps.domain.names import PipelineKey
 from services.pps.domain.pipelines import Pipeline, State, set_up_mistake
-from services.pps.domain.secrets import folders
+from services.pps.domain.secrets import folders, mounts
 from services.pps.domain.spec import specs
 from services.pps.domain.spec.kinds import autoscales
 from services.pps.duties.containers import container_of
 from services.pps.duties.presence import Presence
 from services.pps.duties.scaler import Scaler
 from services.pps.operations import holding, intents
+from services.pps.operations.holding import Shares
 from services.pps.operations.secrets import Secrets
 from services.pps.runtimes.port import Group, GroupStatus, Runtime
 
@@ -46,6 +48,24 @@ class Tools:
     scaler: Scaler
 
 
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """All that decides on a group. While it is the same there is nothing to do."""
+
+    pipeline: Pipeline
+    status: GroupStatus | None
+    count: int
+    secrets: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Basis:
+    """What shares are made from. wanted: names of groups; life: which of this replica's."""
+
+    wanted: frozenset[str]
+    life: int
+
+
 class Groups:
     """One a process."""
 
@@ -53,69 +73,108 @@ class Groups:
         self._t, self._runtime = tools, tools.runtime
         self._failed = Counter[tuple[str, int]]()
         """Attempts at setting up the workers of a version that went wrong."""
+        self._settled: dict[str, _Seen] = {}  # as they were when nothing was left to do
+        self._basis: _Basis | None = None  # None: who runs what has to be asked
+        self._shares = Shares()
+        self._secrets = 0  # how often there was news of secrets
+        self._written: set[PipelineKey] = set()
 
     def status(self, pipeline: Pipeline) -> GroupStatus:
         """How the pipeline's workers are, whichever replica runs them."""
         found = self._runtime.status(str(pipeline.key))
         return found or GroupStatus(requested=pipeline.workers_requested, available=pipeline.workers_available)
 
+    def secrets_changed(self) -> None:
+        """A secret was made or deleted."""
+        self._secrets += 1
+
+    def look_at_all(self) -> None:
+        """News may have been lost: take nothing for settled."""
+        self._settled.clear()
+        self._basis = None
+
     async def heed_loss(self) -> None:
         """Stop everything when others may run it by now."""
         if self._t.presence.lost and self._runtime.names():
             log.warning("others may run the workers of this replica by now: it stops them")
+            self.look_at_all()
             await self._only(frozenset())
 
-    async def reconcile(self, pipelines: Sequence[Pipeline]) -> None:
+    async def reconcile(self, pipelines: Mapping[PipelineKey, Pipeline]) -> set[PipelineKey]:
         """Start, resize and stop groups until they are as wanted, and note the pipelines' states.
 
-        pipelines: all that may have workers.
+        pipelines: all that may have workers; one that changes is another object. Returns those that this has written
+        something about, which are to be read again.
         """
         await self.heed_loss()
-        wanted = {str(one.key): one for one in pipelines}
-        now, replica = self._t.clock.now(), self._t.presence.replica
-        held = await self._t.db.read(holding.held, replica)
-        if held != set(wanted):  # most of the time there is nothing to take, and nothing to write
-            held = await self._t.db.run(holding.groups, sorted(wanted), replica, now)
-        await self._only(held)
-        scaled = [one.key for name, one in wanted.items() if name in held and autoscales(one.version.spec)]
+        if self._t.presence.lost:
+            return set()
+        wanted = {str(one.key): one for one in pipelines.values()}
+        mine = await self._mine(frozenset(wanted))
+        await self._only(mine)
+        scaled = [wanted[name].key for name in mine if autoscales(wanted[name].version.spec)]
         await self._t.scaler.watch(scaled)
         await self._runtime.prepare(min(len(scaled), SPARES), self._t.env)
+        self._settled = {name: seen for name, seen in self._settled.items() if name in mine}
         async with asyncio.TaskGroup() as settling:  # one that is slow to stop does not hold up the others
-            for name, pipeline in wanted.items():
-                if name in held:
-                    settling.create_task(self._settled(name, pipeline))
+            for name in mine:
+                seen = self._see(name, wanted[name])
+                if seen != self._settled.get(name):
+                    settling.create_task(self._settle(name, seen))
+        written, self._written = self._written, set()
+        return written
 
-    async def _only(self, names: "frozenset[str] | set[str]") -> None:
+    async def _mine(self, wanted: frozenset[str]) -> frozenset[str]:
+        """The groups that this replica runs. Nothing is asked while nothing can have changed that."""
+        now, basis = self._t.clock.now(), _Basis(wanted, self._t.presence.lives)
+        others = self._shares.others
+        if self._basis == basis and (not others or await self._t.db.read(holding.living, others, now) == others):
+            return self._shares.mine
+        self._basis = None
+        self._shares = await self._t.db.run(holding.groups, sorted(wanted), self._t.presence.replica, now)
+        self._basis = basis
+        return self._shares.mine
+
+    async def _only(self, names: frozenset[str]) -> None:
         await asyncio.gather(*(self._runtime.stop(name) for name in self._runtime.names() if name not in names))
 
-    async def _settled(self, name: str, pipeline: Pipeline) -> None:
+    def _see(self, name: str, pipeline: Pipeline) -> _Seen:
+        secrets = self._secrets if mounts(pipeline.version.spec) else 0
+        return _Seen(pipeline, self._runtime.status(name), self._count(name, pipeline), secrets)
+
+    async def _settle(self, name: str, seen: _Seen) -> None:
         try:
-            await self._settle(name, pipeline)
+            if await self._as_wanted(name, seen.pipeline, seen.count):
+                self._settled[name] = seen
+            else:
+                self._settled.pop(name, None)
         except Exception:
+            self._settled.pop(name, None)
             log.exception("the workers of %s could not be looked after; it is tried again", name)
 
-    async def _settle(self, name: str, pipeline: Pipeline) -> None:
+    async def _as_wanted(self, name: str, pipeline: Pipeline, count: int) -> bool:
+        """Make the group so. False: it has to be tried again."""
         spec = pipeline.version.spec
         if not spec["transform"].get("cmd"):
             await self._set(pipeline, State.FAILURE, NO_COMMAND)
-            return
+            return True
         used = await self._t.secrets.in_use(spec)
         if used.trouble:
             await self._runtime.stop(name)
             await self._set(pipeline, State.CRASHING, used.trouble)
-            return
-        count = self._count(name, pipeline)
+            return True
         if not count:
             await self._runtime.stop(name)
             await self._set(pipeline, State.STANDBY, "")
-            return
+            return True
         if self._runtime.status(name) is None and pipeline.state in (State.RUNNING, State.CRASHING):
             await self._set(pipeline, State.RESTARTING, MISSING)
         if not await self._set_up(name, pipeline, count, used.revision):
-            return
+            return False
         status = self._runtime.status(name)
         if status is not None:
             await self._set(pipeline, *_meaning(status), status)
+        return True
 
     def _count(self, name: str, pipeline: Pipeline) -> int:
         most = specs.parallelism(pipeline.version.spec)
@@ -157,6 +216,7 @@ class Groups:
         workers = (pipeline.workers_requested, pipeline.workers_available)
         if (pipeline.state, pipeline.reason, *workers) == (state, reason, asked, now.available):
             return
+        self._written.add(pipeline.key)
         if await self._t.db.run(
             intents.set_state, pipeline.key, pipeline.version.number, state, reason, asked, now.available,
             now=self._t.clock.now(),

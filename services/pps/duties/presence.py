@@ -6,6 +6,7 @@ A replica that could not say so in time must take it that others go on with its 
 import asyncio
 import logging
 import time
+from datetime import timedelta
 
 from services.kit.storage.database import Database
 from services.kit.time.clock import Clock
@@ -19,19 +20,23 @@ AGAIN = ALIVE / 3
 class Presence:
     """One a process."""
 
-    def __init__(self, *, db: Database, clock: Clock, replica: str) -> None:
-        self._db, self._clock, self.replica = db, clock, replica
+    def __init__(self, *, db: Database, clock: Clock, replica: str, alive: timedelta = ALIVE) -> None:
+        self._db, self._clock, self.replica, self._alive = db, clock, replica, alive
         self._shown = float("-inf")
+        self.lives = 0
+        """How often this replica has come to life: what it held in an earlier life may be others' by now."""
 
     @property
     def lost(self) -> bool:
         """Whether others may have taken over what this replica held."""
-        return time.monotonic() - self._shown > ALIVE.total_seconds()
+        return time.monotonic() - self._shown > self._alive.total_seconds()
 
     async def show(self) -> None:
         """Say it now."""
         begun = time.monotonic()
         await self._db.run(holding.show, self.replica, self._clock.now())
+        if time.monotonic() - self._shown > self._alive.total_seconds():  # others may have been faster
+            self.lives += 1
         self._shown = begun
 
     async def run(self) -> None:

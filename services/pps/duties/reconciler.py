@@ -1,6 +1,7 @@
 """Finishes or undoes what a crash left half done, and keeps every pipeline's workers as they should be.
 
-Runs at start, when something changed, and every few seconds. Every step may be repeated.
+Runs at start, when something changed, and every few seconds. Every step may be repeated. Which pipelines there are is
+kept here between looks: news says which to read again, and all are read anew now and then, should news be lost.
 Several replicas do this side by side. A pipeline is changed by one of them at a time: who begins holds it until the
 change is closed, and of a replica that is gone the others take over what it had begun.
 Elsewhere: who holds what (operations/holding.py).
@@ -8,20 +9,22 @@ Elsewhere: who holds what (operations/holding.py).
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 
 import grpc
 from sqlalchemy.orm import Session
 
-from services.kit.bus import Bus
+from datamill.wire.events_v1_pb2 import News
+from services.kit.bus import QUEUE_BOUND, Bus
 from services.kit.errors import Problem
 from services.kit.storage.database import Database
 from services.kit.time.clock import Clock
 from services.pps.domain.errors import Busy
 from services.pps.domain.names import PipelineKey
-from services.pps.domain.pipelines import Version
+from services.pps.domain.pipelines import Pipeline, Version
 from services.pps.duties.groups import Groups
 from services.pps.duties.line import PATIENCE, Line
 from services.pps.duties.presence import Presence
@@ -33,22 +36,37 @@ log = logging.getLogger(__name__)
 LOOK_AGAIN = timedelta(seconds=1)
 NOTHING_THERE = timedelta(seconds=5)  # between looks when there is no pipeline
 ASK_AGAIN, ASK_AT_LEAST = timedelta(milliseconds=50), timedelta(milliseconds=250)  # whether others are done
+LOOK_AT_ALL = timedelta(seconds=30)
+PAGE = 200
 LEFT = timedelta(seconds=3)  # how long a call of ours that nobody waits for any more may go on in PFS
-NEWS = "pps.pipeline.*"
+OF_SECRETS = "pps.secret."
+NEWS = ("pps.pipeline.*", f"{OF_SECRETS}*")
 
 
 class Reconciler:
     """One a process."""
 
     def __init__(
-        self, *, db: Database, repos: Repos, groups: Groups, presence: Presence, bus: Bus, clock: Clock
+        self,
+        *,
+        db: Database,
+        repos: Repos,
+        groups: Groups,
+        presence: Presence,
+        bus: Bus,
+        clock: Clock,
+        look_at_all: timedelta = LOOK_AT_ALL,
     ) -> None:
+        """look_at_all: how often everything is read anew."""
         self._db, self._repos, self._groups, self._clock = db, repos, groups, clock
         self._presence, self._bus = presence, bus
         self._mine: set[PipelineKey] = set()
         self._line = Line()
         self._left: dict[PipelineKey, datetime] = {}  # what this process gave up half done, and when
         self._wake = asyncio.Event()
+        self._known: dict[PipelineKey, Pipeline] = {}  # those that may have workers, as they were read last
+        self._changed: set[PipelineKey] = set()  # those to be read again
+        self._all_every, self._look_at_all = look_at_all, float("-inf")  # how often; when next, by the monotonic clock
 
     @asynccontextmanager
     async def working_on(self, key: PipelineKey) -> AsyncIterator[None]:
@@ -110,6 +128,7 @@ class Reconciler:
             await self._let_go(key)
         finally:
             self._mine.discard(key)
+            self._changed.add(key)
 
     async def _let_go(self, key: PipelineKey) -> None:
         await asyncio.shield(self._db.run(holding.end_change, key, self._presence.replica))
@@ -119,12 +138,23 @@ class Reconciler:
         self._wake.set()
 
     async def follow(self) -> None:
-        """Look when another replica has changed something, until cancelled."""
-        async with self._bus.listen(NEWS) as news:
+        """Look at what this process or another replica has changed, until cancelled."""
+        async with self._bus.listen(*NEWS) as news:
             while True:
-                if await news.wait(timedelta(minutes=1)) is not None:
-                    news.drain()
-                    self.nudge()
+                first = await news.wait(timedelta(minutes=1))
+                if first is not None:
+                    self.heard([first, *news.drain()])
+
+    def heard(self, some: Sequence[News]) -> None:
+        """There is news, of pipelines and of secrets."""
+        for one in some:
+            if one.subject.startswith(OF_SECRETS):
+                self._groups.secrets_changed()
+            else:
+                self._changed.add(PipelineKey(one.facts["project"], one.facts["name"]))
+        if len(some) >= QUEUE_BOUND:  # some may be missing
+            self._look_at_all = float("-inf")
+        self.nudge()
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -132,10 +162,8 @@ class Reconciler:
             self._wake.clear()
             pause = LOOK_AGAIN
             try:
-                await self._intents()
-                pipelines = await self._db.read(reading.at_work)
-                await self._groups.reconcile(pipelines)
-                pause = LOOK_AGAIN if pipelines or self._left else NOTHING_THERE
+                await self.look()
+                pause = LOOK_AGAIN if self._known or self._left else NOTHING_THERE
             except Exception:
                 log.exception("reconciling pipelines failed; it is tried again")
                 await self._groups.heed_loss()
@@ -144,6 +172,41 @@ class Reconciler:
                     await self._wake.wait()
             except TimeoutError:
                 continue
+
+    async def look(self) -> None:
+        """Do what there is to do now. Costs what has changed since the look before."""
+        await self._intents()
+        if time.monotonic() >= self._look_at_all:
+            await self._read_all()
+        else:
+            await self._read_changed()
+        self._changed |= await self._groups.reconcile(self._known)
+
+    async def _read_all(self) -> None:
+        """Should news have been lost."""
+        self._changed.clear()
+        known, after = dict[PipelineKey, Pipeline](), None
+        while page := await self._db.read(reading.at_work, after, PAGE):
+            known |= {one.key: one for one in page}
+            after = page[-1].key
+        self._known, self._look_at_all = known, time.monotonic() + self._all_every.total_seconds()
+        self._groups.look_at_all()
+
+    async def _read_changed(self) -> None:
+        keys = sorted(self._changed)[:PAGE]
+        if not keys:
+            return
+        self._changed.difference_update(keys)
+        try:
+            found = await self._db.read(reading.these_at_work, keys)
+        except BaseException:
+            self._changed.update(keys)
+            raise
+        for key in keys:
+            self._known.pop(key, None)
+        self._known |= {one.key: one for one in found}
+        if self._changed:
+            self.nudge()
 
     async def _intents(self) -> None:
         """Go on with those that no living replica works on."""

@@ -1,6 +1,7 @@
 """Transactions on who does what: one replica runs a pipeline's workers, one at a time changes it."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy.orm import Session
@@ -22,24 +23,35 @@ def leave(tx: Session, replica: str) -> None:
     Holders(tx).leave(replica)
 
 
-def held(tx: Session, replica: str) -> set[str]:
-    """The worker groups that this replica runs."""
-    return {duty.removeprefix(GROUP) for duty in Holders(tx).held(GROUP, replica)}
+def living(tx: Session, replicas: Collection[str], now: datetime) -> frozenset[str]:
+    """Those of these replicas that live."""
+    return frozenset(Holders(tx).living(replicas, now))
 
 
-def groups(tx: Session, wanted: Iterable[str], replica: str, now: datetime) -> set[str]:
+@dataclass(frozen=True, slots=True)
+class Shares:
+    """Who runs which worker groups. mine: names of groups; others: the replicas that run the rest."""
+
+    mine: frozenset[str] = frozenset()
+    others: frozenset[str] = frozenset()
+
+
+def groups(tx: Session, wanted: Iterable[str], replica: str, now: datetime) -> Shares:
     """The worker groups, among those that there should be, that this replica is to run. Others are given up."""
     holders, duties = Holders(tx), [GROUP + name for name in wanted]
     for duty in holders.held(GROUP, replica) - set(duties):
         holders.drop(duty, replica)
-    return {duty.removeprefix(GROUP) for duty in holders.take(duties, replica, now)} if duties else set()
+    found = holders.taken(duties, replica, now)
+    mine = frozenset(duty.removeprefix(GROUP) for duty, holder in found.items() if holder == replica)
+    return Shares(mine, frozenset(found.values()) - {replica})
 
 
 def begin_change(tx: Session, key: PipelineKey, replica: str, now: datetime, *, idle: bool) -> bool:
     """Whether this replica may change the pipeline now. idle: not while an intent on it is open."""
     if idle and (row := PipelineStore(tx).row(key)) is not None and row.doing:
         return False
-    return bool(Holders(tx).take([f"{CHANGE}{key}"], replica, now))
+    duty = f"{CHANGE}{key}"
+    return Holders(tx).taken([duty], replica, now)[duty] == replica
 
 
 def end_change(tx: Session, key: PipelineKey, replica: str) -> None:

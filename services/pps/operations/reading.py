@@ -79,9 +79,14 @@ def in_force_at(tx: Session, specs: Mapping[PipelineKey, str]) -> list[Pipeline]
     return found
 
 
-def at_work(tx: Session) -> list[Pipeline]:
-    """The pipelines that may have workers: neither stopped nor failed."""
-    return PipelineStore(tx).at_work()
+def at_work(tx: Session, after: PipelineKey | None, most: int) -> list[Pipeline]:
+    """Pipelines that may have workers, by name: neither stopped nor failed. after: the last one of the page before."""
+    return PipelineStore(tx).at_work(after, most)
+
+
+def these_at_work(tx: Session, keys: Collection[PipelineKey]) -> list[Pipeline]:
+    """Those of these that may have workers."""
+    return PipelineStore(tx).these_at_work(keys)
 
 
 def everything(tx: Session) -> list[Pipeline]:

@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from services.kit.storage.database import Database
+from services.kit.storage.outbox import Outbox
 from services.kit.time.clock import Clock
 from services.pps.domain import secrets as domain
 from services.pps.domain.errors import BadSecret, PipelineNotFound, SecretExists, SecretNotFound, SecretUnusable
@@ -49,6 +50,7 @@ class Secrets:
         if store.row(secret.name) is not None:
             raise SecretExists(secret.name)
         store.add(secret, now=self.clock.now())
+        self._tell(tx, "created", secret.name)
 
     async def inspect(self, name: str) -> SecretFacts:
         """Raises SecretNotFound."""
@@ -70,6 +72,10 @@ class Secrets:
         if row is None:
             raise SecretNotFound("delete", name)
         store.remove(row)
+        self._tell(tx, "deleted", name)
+
+    def _tell(self, tx: Session, what: str, name: str) -> None:
+        Outbox(tx).add(f"pps.secret.{what}", name, at=self.clock.now(), facts={"name": name})
 
     async def check(self, spec: Mapping[str, Any]) -> None:
         """Whether a new pipeline's transform has all secrets that it wants. Raises BadSpec."""

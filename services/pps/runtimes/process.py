@@ -23,6 +23,7 @@ from services.pps.runtimes.spares import Spares
 
 log = logging.getLogger(__name__)
 FIRST_PAUSE, LONGEST_PAUSE = 0.2, 10.0  # seconds
+SHORTEN_EVERY = 2.0  # seconds
 PAUSE_OF_KILLED = 1.0  # whoever kills a worker is not kept from it by waiting longer
 KILLED = (-9, 128 + 9)  # the sandbox by a signal, the worker inside it by a signal
 SETTLED = 10.0  # a worker that has lived so long starts afresh in the count of deaths
@@ -80,8 +81,6 @@ class ProcessRuntime:
         count = min(group.count, MOST_WORKERS)
         while len(running.slots) > count:
             await _ended([running.slots.pop()])
-        for slot in running.slots:
-            starting.shorten(self._log_of(slot.name))
         while len(running.slots) < count:
             slot = _Slot(f"{workers_name(group.name, group.version)}-{len(running.slots)}")
             slot.task = asyncio.create_task(self._keep(slot, group), name=slot.name)
@@ -154,12 +153,21 @@ class ProcessRuntime:
                 slot.alive = True
                 self._changed()
                 await starting.loaded(home, process)
-            return await process.wait()
+            return await self._watched(process, self._log_of(slot.name))
         finally:
             if process is not None and process.returncode is None:
                 await starting.stop(process)
             if home != self._home_of(slot.name):
                 await asyncio.to_thread(shutil.rmtree, home, ignore_errors=True)
+
+    async def _watched(self, process: asyncio.subprocess.Process, log_path: Path) -> int:
+        """The worker's exit status, once it has ended. Until then its log is kept short."""
+        while True:
+            try:
+                async with asyncio.timeout(SHORTEN_EVERY):
+                    return await process.wait()
+            except TimeoutError:
+                starting.shorten(log_path)
 
     async def _started(self, slot: _Slot, group: Group) -> tuple[asyncio.subprocess.Process, Path]:
         """A worker, a spare one if there is one that will do, and its folder."""

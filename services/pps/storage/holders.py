@@ -4,7 +4,7 @@ A replica shows that it lives by one lease of its own, which it renews; the duti
 are its own for as long as it lives. So a hundred worker groups cost one renewal, and all go to others together.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 from services.kit.storage.leases import LeaseRow, drop_lease, take_lease
 
 ALIVE = timedelta(seconds=9)
+AT_ONCE = 1_000
 
 
 @dataclass(frozen=True)
@@ -30,24 +31,28 @@ class Holders:
         """The replica ends and holds nothing any more."""
         self.tx.execute(delete(LeaseRow).where(LeaseRow.holder == replica))
 
-    def take(self, duties: Sequence[str], replica: str, now: datetime) -> set[str]:
-        """Take what nobody holds who lives. Returns those of the duties that the replica holds now."""
-        rows = {row.duty: row for row in self.tx.scalars(select(LeaseRow).where(LeaseRow.duty.in_(duties)))}
+    def taken(self, duties: Sequence[str], replica: str, now: datetime) -> dict[str, str]:
+        """Take what nobody holds who lives. Returns who holds each of the duties now."""
+        rows, held = dict[str, LeaseRow](), dict[str, str]()
+        for at in range(0, len(duties), AT_ONCE):
+            some = select(LeaseRow).where(LeaseRow.duty.in_(duties[at : at + AT_ONCE]))
+            rows |= {row.duty: row for row in self.tx.scalars(some)}
         others = {row.holder for row in rows.values()} - {replica}
-        living = self._living(others, now) if others else set[str]()
-        held = set[str]()
+        living = self.living(others, now) if others else set[str]()
         for duty in duties:
             row = rows.get(duty)
             if row is None:
                 self.tx.add(LeaseRow(duty=duty, holder=replica, until=now))
             elif row.holder in living:
+                held[duty] = row.holder
                 continue
             elif row.holder != replica:
                 row.holder = replica
-            held.add(duty)
+            held[duty] = replica
         return held
 
-    def _living(self, replicas: set[str], now: datetime) -> set[str]:
+    def living(self, replicas: Collection[str], now: datetime) -> set[str]:
+        """Those of these that live."""
         names = [_presence(replica) for replica in replicas]
         return set(self.tx.scalars(select(LeaseRow.holder).where(LeaseRow.duty.in_(names), LeaseRow.until > now)))
 

@@ -1,11 +1,11 @@
 """Rows of pipelines and versions, inside the caller's transaction."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, delete, select
+from sqlalchemy import Select, delete, select, tuple_
 from sqlalchemy.orm import Session
 
 from services.pps.domain.names import PipelineKey
@@ -63,19 +63,25 @@ class PipelineStore:
         version = self.version(key, row.version if number is None else number)
         return _pipeline(row, version) if version else None
 
-    def all(self, *conditions: ColumnElement[bool]) -> list[Pipeline]:
+    def all(self) -> list[Pipeline]:
         """Those with a version in force, newest first."""
-        rows = self.tx.execute(
-            select(PipelineRow, VersionRow)
-            .join(VersionRow, _same_pipeline() & (VersionRow.version == PipelineRow.version))
-            .where(*conditions)
-            .order_by(PipelineRow.created_at.desc(), PipelineRow.name.desc())
-        )
-        return [_pipeline(row, version_of(version)) for row, version in rows]
+        return self._read(_IN_FORCE.order_by(PipelineRow.created_at.desc(), PipelineRow.name.desc()))
 
-    def at_work(self) -> list[Pipeline]:
-        """Those that may have workers."""
-        return self.all(PipelineRow.stopped.is_(False), PipelineRow.state.in_(MAY_HAVE_WORKERS))
+    def at_work(self, after: PipelineKey | None, most: int) -> list[Pipeline]:
+        """A page of those that may have workers, by name."""
+        name = tuple_(PipelineRow.project, PipelineRow.name)
+        further = [] if after is None else [name > tuple_(*after)]
+        return self._read(
+            _IN_FORCE.where(*_AT_WORK, *further).order_by(PipelineRow.project, PipelineRow.name).limit(most)
+        )
+
+    def these_at_work(self, keys: Collection[PipelineKey]) -> list[Pipeline]:
+        """Those of these that may have workers."""
+        name = tuple_(PipelineRow.project, PipelineRow.name)
+        return self._read(_IN_FORCE.where(*_AT_WORK, name.in_([tuple(key) for key in keys])))
+
+    def _read(self, wanted: Select[PipelineRow, VersionRow]) -> list[Pipeline]:
+        return [_pipeline(row, version_of(version)) for row, version in self.tx.execute(wanted)]
 
     def older(self, key: PipelineKey, *, below: int) -> Sequence[Version]:
         """Versions before `below`, newest first."""
@@ -87,9 +93,12 @@ class PipelineStore:
         return [version_of(row) for row in found]
 
     def doing(self) -> list[tuple[PipelineKey, str, datetime]]:
-        """Intents and when they were begun; those of newer pipelines first, for these read the older ones."""
+        """Intents and when they were begun; those of newer pipelines first, for these read the older ones.
+
+        Most of the time there are none, and an index says so.
+        """
         rows = self.tx.scalars(
-            select(PipelineRow).where(PipelineRow.doing != "").order_by(PipelineRow.created_at.desc())
+            select(PipelineRow).where(PipelineRow.doing > "").order_by(PipelineRow.created_at.desc())
         )
         return [(PipelineKey(row.project, row.name), row.doing, row.doing_since or row.created_at) for row in rows]
 
@@ -106,8 +115,13 @@ class PipelineStore:
         self.tx.execute(delete(PipelineRow).where(PipelineRow.project == key.project, PipelineRow.name == key.name))
 
 
-def _same_pipeline() -> ColumnElement[bool]:
-    return (VersionRow.project == PipelineRow.project) & (VersionRow.name == PipelineRow.name)
+_IN_FORCE = select(PipelineRow, VersionRow).join(
+    VersionRow,
+    (VersionRow.project == PipelineRow.project)
+    & (VersionRow.name == PipelineRow.name)
+    & (VersionRow.version == PipelineRow.version),
+)
+_AT_WORK = (PipelineRow.stopped.is_(False), PipelineRow.state.in_(MAY_HAVE_WORKERS))
 
 
 def version_of(row: VersionRow) -> Version:

@@ -76,14 +76,14 @@ def test_crons_are_looked_at_while_their_pipeline_ticks(db: Database) -> None:
         assert len(due(tx)) == 2
         intents.begin(tx, KEY, intents.STOPPING, now=NOW)
         intents.close(tx, KEY, now=NOW)
-        assert (due(tx), reading.at_work(tx)) == ([], [])
+        assert (due(tx), reading.at_work(tx, None, 9)) == ([], [])
         intents.begin(tx, KEY, intents.STARTING, now=NOW)
         intents.close(tx, KEY, now=NOW)
         say(tx, KEY, number, State.CRASHING)
         assert {one.at for one in due(tx)} == {NOW}, "what was missed meanwhile is due at once"
-        assert [one.key for one in reading.at_work(tx)] == [KEY]
+        assert [one.key for one in reading.at_work(tx, None, 9)] == [KEY]
         say(tx, KEY, number, State.FAILURE)
-        assert (due(tx), reading.at_work(tx)) == ([], [])
+        assert (due(tx), reading.at_work(tx, None, 9)) == ([], [])
         intents.begin(tx, KEY, intents.DELETING, now=NOW)
         intents.close(tx, KEY, now=NOW)
 
