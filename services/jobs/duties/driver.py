@@ -179,12 +179,15 @@ class Driver:
 
 
 def _due(tx: Session, jobs: list[Job]) -> list[Job]:
-    """Those of a pipeline's unclosed jobs, oldest first, that are in flight together."""
-    oldest = jobs[0]
+    """Those of a pipeline's unclosed jobs, oldest first, that are in flight together; and all that are to be closed."""
+    ended, live = [job for job in jobs if job.final], [job for job in jobs if not job.final]
+    if not live:
+        return ended
+    oldest = live[0]
     document = JobStore(tx).spec(oldest)
     spec = None if document is None else read_document(document)
     most = 1 if spec is None or spec.service else max(1, spec.parallelism)
-    return [job for job in jobs[:most] if job.version == oldest.version]
+    return ended + [job for job in live[:most] if job.version == oldest.version]
 
 
 def _with_work(tx: Session) -> list[tuple[str, str]]:

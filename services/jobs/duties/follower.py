@@ -7,18 +7,21 @@ deleted versions and makes what was missing. News says where to look; the owners
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Set
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+import grpc
+
 from datamill.wire.events_v1_pb2 import News
-from services.jobs.domain.errors import PipelineNotFound
+from services.jobs.domain.errors import CommitGone, PipelineNotFound
 from services.jobs.domain.jobs import COMMIT_REMOVED, FINAL, PIPELINE_DELETED, JobKey, JobState
 from services.jobs.domain.specs import PipelineSpec
 from services.jobs.duties.driver import TROUBLE, Driver
 from services.jobs.operations import reading
 from services.jobs.operations.running import killing, moving
+from services.jobs.operations.running.bases import commits_of
 from services.jobs.operations.running.creating import Creator
 from services.jobs.operations.running.tools import Tools
 from services.jobs.peers.pps import Pps
@@ -30,6 +33,7 @@ RECONCILE = timedelta(seconds=20)
 FIRST = timedelta(seconds=2)
 SUBJECTS = ("pfs.commit.started", "pfs.commit.deleted", "pps.pipeline.*", "jobs.job.changed")
 PATIENCE = timedelta(minutes=1)
+AWAY = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
 ENDED_FROM_OUTSIDE = frozenset({JobState.KILLED.name, "DELETED"})
 TURNS = frozenset(state.name for state in (JobState.CREATED, *FINAL))
 
@@ -75,11 +79,20 @@ class Follower:
         until = await self.tools.db.read(reading.last_number)
         known = {(spec.project, spec.name, spec.made): spec for spec in await self.pps.all()}
         for spec in known.values():
-            await self._in_turn(spec.full_name, self._settle(spec, until))
+            await self._looked_at(spec.full_name, self._settle(spec, until))
         for one in await self._pipelines():
             if one not in known:
                 project, pipeline, _ = one
-                await self._in_turn(f"{project}/{pipeline}", self._pipeline(project, pipeline))
+                await self._looked_at(f"{project}/{pipeline}", self._pipeline(project, pipeline))
+
+    async def _looked_at(self, name: str, work: Awaitable[None]) -> None:
+        """Trouble with one pipeline is none of the others', unless somebody is away."""
+        try:
+            await self._in_turn(name, work)
+        except Exception as error:
+            if isinstance(error, grpc.aio.AioRpcError) and error.code() in AWAY:
+                raise
+            log.exception("cannot reconcile %s", name)
 
     async def _heard(self, news: News) -> None:
         facts = news.facts
@@ -161,6 +174,7 @@ class Follower:
             if job.number <= until and (reason := spec.ends(job.version)):
                 await killing.kill(self.tools, job, reason)
         made = await self.creator.ensure_pipeline(spec) if spec.runs_jobs else []
+        await self._kill_without_commits(spec, until, {job.number for job in made})
         if spec.failed:
             self._failed[spec.full_name] = spec
             for job in made:
@@ -170,6 +184,15 @@ class Follower:
             self._failed.pop(spec.full_name, None)
         if made:
             self.driver.wake(spec.project, spec.name)
+
+    async def _kill_without_commits(self, spec: PipelineSpec, until: int, fine: Set[int]) -> None:
+        """Kill jobs whose output commits went and nobody heard it. fine: those that have them."""
+        for job in await self.tools.db.read(killing.open_jobs, spec.project, spec.name):
+            if job.number <= until and job.number not in fine:
+                try:
+                    await self.tools.pfs.commit(commits_of(job)[0])
+                except CommitGone:
+                    await killing.kill(self.tools, job, COMMIT_REMOVED)
 
     async def _forget_others(self, project: str, name: str, made: datetime | None, until: int) -> None:
         """Kill and forget the jobs of pipelines of this name that are gone; as of `killing.others`."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from sqlalchemy.orm import Session
 
 from services.jobs.domain.datums import Leaf
-from services.jobs.domain.errors import CommitGone
+from services.jobs.domain.errors import CommitGone, Superseded
 from services.jobs.domain.jobs import Job, JobKey, JobState
 from services.jobs.domain.planning.inputs import Input, leaves
 from services.jobs.domain.planning.origins import Origin
@@ -99,7 +99,7 @@ async def _from(db: Database, pfs: Pfs, key: JobKey, parent: CommitRef | None) -
         found = await db.read(_known, replace(key, id=parent.id))
         if isinstance(found, Base) and not await _meta_failed(pfs, parent):
             return found  # it is closed, and PFS has found nothing wrong with the output
-        facts = await pfs.commit(parent)
+        facts = await _ancestor(pfs, parent)
         if facts.error:
             parent = facts.parent
             continue
@@ -124,6 +124,14 @@ def _known(tx: Session, key: JobKey) -> Base | Job | None:
         origin=Origins(tx).find(found.number),
         recovered_in=tuple(recovered),
     )
+
+
+async def _ancestor(pfs: Pfs, ref: CommitRef) -> CommitFacts:
+    """Raises Superseded: one that was there a moment ago was squashed, and what came after it has another parent."""
+    try:
+        return await pfs.commit(ref)
+    except CommitGone as gone:
+        raise Superseded(f"commit {ref.id} is no ancestor any more") from gone
 
 
 async def _meta_failed(pfs: Pfs, output: CommitRef) -> bool:

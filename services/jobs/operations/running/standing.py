@@ -8,6 +8,7 @@ import asyncio
 from dataclasses import dataclass
 from typing import Protocol
 
+from services.jobs.domain.errors import CommitGone
 from services.jobs.domain.jobs import Job, JobState
 from services.jobs.domain.planning.inputs import leaves
 from services.jobs.operations.running import moving
@@ -50,22 +51,26 @@ class Standing:
                 found = await self.tools.db.read(moving.get_job, self.job.number)
                 if found is None or found.state is not JobState.RUNNING:
                     return False
-                newer = await self._newer()
-                if newer is not None and await self._ready(newer):
-                    return True
+                for newer in await self._newer():
+                    if await self._ready(newer):
+                        return True
                 if not await waited(changed, LOOK_AGAIN) and self.feeding is not None:
                     await self.feeding.look()
 
-    async def _newer(self) -> Job | None:
+    async def _newer(self) -> list[Job]:
         key = self.job.key
         jobs = await self.tools.db.read(moving.unclosed_jobs, key.project, key.pipeline)
-        return next((job for job in jobs if job.number > self.job.number and not job.final), None)
+        return [job for job in jobs if job.number > self.job.number and not job.final]
 
     async def _ready(self, job: Job) -> bool:
+        """Whether the inputs of a newer job are finished. One whose commits are gone never gets its turn."""
         key = job.key
         document = await self.tools.db.read(lambda tx: JobStore(tx).spec(job))
         assert document is not None, "a version is kept as long as its jobs"
         tree = read_document(document).tree
         refs = {CommitRef(leaf.project, leaf.repo, "user", key.id) for leaf in leaves(tree)} if tree else set()
-        found = await asyncio.gather(*(self.tools.pfs.commit(ref) for ref in refs))
+        try:
+            found = await asyncio.gather(*(self.tools.pfs.commit(ref) for ref in refs))
+        except CommitGone:
+            return False
         return all(facts.finished for facts in found)
