@@ -1,8 +1,10 @@
 """Pipelines with autoscaling: no workers without work, as many as there is work for, and soon."""
 
+import re
 from pathlib import Path
 from typing import Any
 
+from datamill.wire import pfs_v2_pb2 as pfs
 from datamill.wire import pps_v2_pb2 as pps
 from tests.support.patience import eventually
 from tests.support.servers import unique
@@ -24,6 +26,12 @@ def in_state(instance: Patient, name: str, state: "pps.PipelineState.ValueType")
     return instance.inspect_pipeline(name).state == state
 
 
+def alerts(instance: Patient, name: str, **asked: Any) -> list[str]:
+    """What CheckStatus says of a pipeline."""
+    found = instance.pps.CheckStatus(pps.CheckStatusRequest(**asked))
+    return [alert for one in found if one.pipeline.name == name for alert in one.alerts]
+
+
 def workers(instance: Patient, name: str) -> tuple[int, int]:
     details = instance.inspect_pipeline(name).details
     return details.workers_requested, details.workers_available
@@ -33,7 +41,7 @@ def test_workers_come_with_work_and_go_without(instance: Patient, tmp_path: Path
     source, name, hold = unique("in"), unique("scaled"), tmp_path / "hold"
     instance.create_repo(source)
     script = f"while [ -e {hold} ]; do sleep 0.1; done; true"
-    instance.create_pipeline(scaled(name, source, script, 3, maximumExpectedUptime="3600s", datumSetSpec={"number": 1}))
+    instance.create_pipeline(scaled(name, source, script, 3, maximumExpectedUptime="1s", datumSetSpec={"number": 1}))
     eventually(lambda: in_state(instance, name, pps.PIPELINE_STANDBY))
     assert workers(instance, name) == (0, 0)
     started = instance.inspect_pipeline(name).details
@@ -50,9 +58,16 @@ def test_workers_come_with_work_and_go_without(instance: Patient, tmp_path: Path
     info = instance.inspect_pipeline(name)
     assert info.state == pps.PIPELINE_RUNNING
     assert info.details.HasField("workers_started_at")
+    (alert,) = eventually(lambda: alerts(instance, name, all=True))
+    assert re.fullmatch(rf"default/{name}: Started running at \S+Z, exceeded maximum uptime by [0-9.hm]+s", alert)
+    here = pfs.Project(name="default")
+    assert len(alerts(instance, name, project=here)) == 1
+    assert [one.project for one in instance.pps.CheckStatus(pps.CheckStatusRequest(project=here))] == [here]
+    assert all(not one.HasField("project") for one in instance.pps.CheckStatus(pps.CheckStatusRequest(all=True)))
     hold.unlink()
     assert instance.ended(name, two).data_processed == 6
     eventually(lambda: in_state(instance, name, pps.PIPELINE_STANDBY))
+    assert alerts(instance, name, all=True) == []
 
     instance.stop_pipeline(name)
     assert in_state(instance, name, pps.PIPELINE_PAUSED)
