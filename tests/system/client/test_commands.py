@@ -174,6 +174,8 @@ def test_a_pipeline_from_its_making_to_its_end(line: CommandLine, repo: str, tmp
     eventually(lambda: "seen a" in line.ok("logs", f"{name}@{id}").out, "the line that the code printed")
     ends = line.ok("logs", "--job", f"{name}@{id}", "--datum", datum, "--tail", "1", "--since", "1h").out
     assert ends == "seen a\n"  # the last of the lines that are shown, though a worker's own came later
+    assert line.ok("logs", f"{name}@master", "--datum", "/a").out == "seen a\n"
+    assert "reads /b" in line.run("logs", f"{name}@{id}", "--datum", "/b").err
     assert raw(line, "logs", "-p", name)[0]["pipeline_name"] == name
     line.ok("stop", "pipeline", name)
     assert raw(line, "inspect", "pipeline", name)[0]["stopped"] is True

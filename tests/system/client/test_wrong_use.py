@@ -53,6 +53,7 @@ def nobody(tmp_path: Path) -> CommandLine:
         ("list datum", "must specify either a job or a pipeline spec"),
         ("logs", "say whose"),
         ("logs a -p b", "only one of pipeline or job should be specified"),
+        ("logs a --datum /b", "'/b' is no ID of a datum"),
         ("logs a --since soon", "'soon' is not a length of time"),
         ("list repo --address here", "'here' is not an address: write grpc://host:port"),
         ("list pipeline --raw -s", "cannot set both --raw and --spec"),

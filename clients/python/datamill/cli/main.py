@@ -75,9 +75,24 @@ MISSING = tuple(
         (r'\bpipeline "(?P<project>\S+)/[^/\s]+" not found', "pipeline"),
         (r"\bproject [^:]*not found", "project"),
         (r"\bjob [^:]*not found", "job"),
+        (r"could not get job information for ", "job"),
+        (r'\bsecrets "[^"]*" not found', "secret"),
     )
 )
 """What is missing, and which list shows what there is."""
+NEXT = tuple(
+    (re.compile(words), hint)
+    for words, hint in (
+        (r'^pipeline "[^"]+" already exists$', "`datamill update pipeline` changes it"),
+        (r'^secrets "[^"]+" already exists$|^failed to create secret: .* already exists$', "delete it before"),
+        (r"because a repo with the same name already exists$", "choose another name, or delete the repo if it can go"),
+        (r"^pipeline doesn't have a cron input$", "`datamill rerun pipeline` makes a job of any pipeline"),
+        (r"^datum matching filter .* could not be found", "only what runs now can be tried again"),
+        (r"^cannot start a commit on an output branch", "only the pipeline's jobs write there"),
+        (r"has only \d+ versions?, ", "`datamill list pipeline --history all` shows them"),
+    )
+)
+"""What to do about a refusal."""
 
 
 def main() -> None:
@@ -191,7 +206,7 @@ def _next(error: DatamillError, text: str) -> str:
                 return f";{near} `datamill list {noun}{_where(missing)}` shows what there is"
     if isinstance(error, Unsupported):
         return " (this server does not offer it)"
-    return ""
+    return next((f"; {hint}" for words, hint in NEXT if words.search(text)), "")
 
 
 if __name__ == "__main__":

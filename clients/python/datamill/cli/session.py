@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from functools import update_wrapper
+from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -25,6 +26,7 @@ from datamill.wire import pps_v2_pb2 as pps
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 T = TypeVar("T")
+SHOWN = 5  # datums in a sentence
 
 
 def home() -> Path:
@@ -84,6 +86,23 @@ class Session:
             text = f"{where}@{self.client.inspect_commit(names.commit(text, self.project)).commit.id}"
         return names.job(text, self.project)
 
+    def datum(self, job: pps.Job, said: str) -> str:
+        """The id of the datum of a job that is meant: by its ID, how that begins, or a path that it reads.
+
+        Raises Unsuccessful unless it is one.
+        """
+        if names.is_datum_id(said):
+            return said
+        shown = names.shown_job(job)
+        fits = (info for info in self.client.list_datums(job) if _is_meant(info, said))
+        found = list(islice(fits, SHOWN + 1))
+        if len(found) == 1:
+            return found[0].datum.id
+        if not found:
+            raise Unsuccessful(f"no datum of {shown} is or reads {said}; `datamill list datum {shown}` shows them")
+        some = ", ".join(info.datum.id[:12] for info in found[:SHOWN]) + (", …" if len(found) > SHOWN else "")
+        raise Unsuccessful(f"several datums of {shown} are or read {said}: {some}; say which")
+
     @contextmanager
     def joining(self, spoken: str) -> Iterator[None]:
         """Let a command join the active transaction, when there is one and it can."""
@@ -94,6 +113,12 @@ class Session:
     def close(self) -> None:
         if self._client is not None:
             self._client.close()
+
+
+def _is_meant(info: pps.DatumInfo, said: str) -> bool:
+    if said.startswith("/"):
+        return any(file.file.path == said for file in info.data)
+    return info.datum.id.startswith(said)
 
 
 def command(group: click.Group, name: str) -> Callable[[Function], click.Command]:

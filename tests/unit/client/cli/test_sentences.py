@@ -53,6 +53,14 @@ NOT_FOUND, UNKNOWN = grpc.StatusCode.NOT_FOUND, grpc.StatusCode.UNKNOWN
             'could not get pipeline information for n: pipeline "default/n" not found',
             'pipeline "default/n" not found; `datamill list pipeline` shows what there is',
         ),
+        (
+            f'could not get job information for "{ID}"',
+            f'could not get job information for "{ID}"; `datamill list job` shows what there is',
+        ),
+        (
+            'failed to get secret: secrets "s" not found',
+            'failed to get secret: secrets "s" not found; `datamill list secret` shows what there is',
+        ),
         (f"commit/{ID} does not contain item: (/x y)", f"file /x y not found in commit {ID}"),
         (f"no commits found for commitset {ID}", f"no commit has the id {ID}"),
         ("file /x not found in repo default/a at commit ", "file /x not found in repo default/a"),
@@ -116,3 +124,19 @@ def test_the_words_of_the_gateway_are_not_shown() -> None:
 )
 def test_other_sentences_lose_what_says_nothing(said: str, ours: str) -> None:
     assert told(Failed(said, UNKNOWN)) == ours
+
+
+@pytest.mark.parametrize(
+    ("said", "ours"),
+    [
+        ('pipeline "default/p" already exists', "`datamill update pipeline` changes it"),
+        ('failed to create secret: secrets "s" already exists', "delete it before"),
+        ("datum matching filter [/a] could not be found for job ID x", "only what runs now can be tried again"),
+        (
+            'pipeline "default/p" has only 1 versions, not enough to find ancestor 5',
+            "`datamill list pipeline --history all` shows them",
+        ),
+    ],
+)
+def test_what_can_be_done_about_a_refusal_is_said(said: str, ours: str) -> None:
+    assert told(Failed(said, UNKNOWN)) == f"{said}; {ours}"

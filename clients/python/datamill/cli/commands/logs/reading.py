@@ -26,7 +26,9 @@ LENGTH = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s)?")
 @click.argument("what", required=False, metavar="[PIPELINE|PIPELINE@JOB_ID]")
 @click.option("-p", "--pipeline", help="Of all jobs of this pipeline.")
 @click.option("-j", "--job", metavar="PIPELINE@ID", help="Of this job.")
-@click.option("--datum", default="", metavar="ID", help="Of this datum only.")
+@click.option(
+    "--datum", default="", metavar="ID", help="Of this datum only; of a job, how its ID begins or a path, too."
+)
 @click.option("--inputs", default="", metavar="A,B", help="Of datums that have these files (paths or hashes).")
 @click.option("--worker", is_flag=True, help="The workers' own lines, instead of those of the user's code.")
 @click.option("--master", is_flag=True, help="Lines of whoever runs the jobs.")
@@ -50,6 +52,7 @@ def logs(
 ) -> None:
     """Print log lines, oldest first."""
     pipeline, job = _whose(what, pipeline, job)
+    datum = _datum(session, job, datum)
     hidden = shown = 0
 
     def ask(follow: bool, since: timedelta | None) -> Iterator[pps.LogMessage]:
@@ -92,6 +95,15 @@ def _whose(what: str | None, pipeline: str | None, job: str | None) -> tuple[str
     if job is None and pipeline is None:
         raise click.UsageError("say whose: `datamill logs PIPELINE` or `datamill logs PIPELINE@JOB_ID`")
     return pipeline, job
+
+
+def _datum(session: Session, job: str | None, said: str) -> str:
+    """A datum's id. Raises UsageError, Unsuccessful."""
+    if not said or names.is_datum_id(said):
+        return said
+    if job is None:
+        raise click.UsageError(f"{said!r} is no ID of a datum; PIPELINE@JOB_ID --datum takes a path, too")
+    return session.datum(session.job(job), said)
 
 
 def last(read: Callable[[bool], Iterator[pps.LogMessage]], number: int, *, follow: bool) -> Iterator[pps.LogMessage]:

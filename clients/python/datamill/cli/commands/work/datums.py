@@ -1,7 +1,6 @@
 """Commands about datums, and the one by which user code asks for its next."""
 
 import os
-from itertools import islice
 
 import click
 import grpc
@@ -20,7 +19,6 @@ from datamill.wire import worker_pb2 as worker
 from datamill.wire import worker_pb2_grpc
 
 PORT = "PPS_WORKER_GRPC_PORT"
-SHOWN = 5  # datums in a sentence
 
 
 @command(verbs.list_, "datum")
@@ -57,7 +55,7 @@ def inspect_datum(session: Session, job: str, datum: str, raw: Raw) -> None:
     """
     client = session.client
     asked = session.job(job)
-    found = client.inspect_datum(asked, _datum(session, asked, datum))
+    found = client.inspect_datum(asked, session.datum(asked, datum))
     one(found, lambda info: _fields(info) + reasons.of_datum(client, info), raw=raw)
 
 
@@ -71,7 +69,7 @@ def explain_datum(session: Session, job: str, datum: str, raw: Raw) -> None:
     It is named by its ID, how that begins, or a path that it reads.
     """
     asked = session.job(job)
-    found = session.client.explain_datum(asked, _datum(session, asked, datum))
+    found = session.client.explain_datum(asked, session.datum(asked, datum))
     if raw:
         raw.emit(found)
         return
@@ -104,27 +102,6 @@ def next_datum(error: str) -> None:
             worker_pb2_grpc.WorkerStub(channel).NextDatum(worker.NextDatumRequest(error=error), wait_for_ready=True)
         except grpc.RpcError as refused:
             raise translated(refused, address) from refused
-
-
-def _datum(session: Session, job: pps.Job, said: str) -> str:
-    """The id of the datum that is meant. Raises Unsuccessful unless it is one."""
-    if names.is_datum_id(said):
-        return said
-    shown = names.shown_job(job)
-    fits = (info for info in session.client.list_datums(job) if _is_meant(info, said))
-    found = list(islice(fits, SHOWN + 1))
-    if len(found) == 1:
-        return found[0].datum.id
-    if not found:
-        raise Unsuccessful(f"no datum of {shown} is or reads {said}; `datamill list datum {shown}` shows them")
-    some = ", ".join(info.datum.id[:12] for info in found[:SHOWN]) + (", …" if len(found) > SHOWN else "")
-    raise Unsuccessful(f"several datums of {shown} are or read {said}: {some}; say which")
-
-
-def _is_meant(info: pps.DatumInfo, said: str) -> bool:
-    if said.startswith("/"):
-        return any(file.file.path == said for file in info.data)
-    return info.datum.id.startswith(said)
 
 
 def _input(session: Session, source: str) -> pps.Input:
