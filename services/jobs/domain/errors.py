@@ -40,6 +40,22 @@ class DatumNotFound(NotFound):
         super().__init__(f"datum {datum} not found in job {key}")
 
 
+class SetNotFound(NotFound):
+    """The job has no such datum set."""
+
+    def __init__(self, index: int, key: JobKey) -> None:
+        super().__init__(f"job {key} has no datum set {index}")
+
+
+class FilesGone(Refused):
+    """What a worker hands in is not there: made up, or kept for too long."""
+
+    def __init__(self, index: int, key: JobKey) -> None:
+        super().__init__(
+            f"a file set of datum set {index} of job {key} is not there any more; the datum set is handed out again"
+        )
+
+
 class NoDatumMatches(Problem):
     """RestartDatum found nothing that runs now."""
 

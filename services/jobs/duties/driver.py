@@ -19,6 +19,7 @@ from services.jobs.domain.errors import CommitGone, Superseded
 from services.jobs.domain.jobs import COMMIT_REMOVED, TIMED_OUT, Job, JobState
 from services.jobs.domain.specs import PipelineSpec
 from services.jobs.duties.keeper import Keeper
+from services.jobs.duties.troubles import in_words
 from services.jobs.operations.running import moving
 from services.jobs.operations.running.steps import JobSteps
 from services.jobs.operations.running.tools import Tools
@@ -26,6 +27,7 @@ from services.jobs.operations.wakes import waited
 from services.jobs.peers.pfs import FileSetGone
 from services.jobs.spec_reader import read_document
 from services.jobs.storage.jobs import JobStore
+from services.jobs.storage.scratch import make_again
 from services.kit.errors import Exhausted, Unavailable, leaves
 
 log = logging.getLogger(__name__)
@@ -42,6 +44,8 @@ class Driver:
         self._t = tools
         self._keeper = keeper
         self._lines: dict[tuple[str, str], asyncio.Event] = {}
+        self._said: dict[int, str] = {}
+        """What is in the way of jobs, as their logs have it."""
         self._group: asyncio.TaskGroup | None = None
 
     async def run(self) -> None:
@@ -116,6 +120,7 @@ class Driver:
                 job = found
         finally:
             del driven[job.number]
+            self._said.pop(job.number, None)
             woken.set()
 
     async def _now(self, job: Job) -> Job | None:
@@ -157,10 +162,23 @@ class Driver:
             now = self._t.clock.now()
             await self._t.db.run(moving.end, job.number, JobState.KILLED, now=now, reason=COMMIT_REMOVED)
             return True
+        objects = self._t.indexes.objects
         for cause in causes:
             expected = isinstance(cause, TROUBLE)
-            log.warning("job %s: %r; trying again", job.key, cause, exc_info=None if expected else cause)
+            text = in_words(cause, objects.root) if expected else repr(cause)
+            log.warning("job %s waits: %s; trying again", job.key, text, exc_info=None if expected else cause)
+            if expected and not isinstance(cause, Superseded):
+                self._say(job, text)
+        if any(isinstance(cause, FileNotFoundError) for cause in causes):
+            await asyncio.to_thread(make_again, self._t.planner.scratch, objects)
         return False
+
+    def _say(self, job: Job, trouble: str) -> None:
+        """Once in a row, in the job's own log."""
+        if self._said.get(job.number) != trouble:
+            self._said[job.number] = trouble
+            text, key = f"job waits and goes on by itself: {trouble}", job.key
+            self._t.logs.say(key.project, key.pipeline, key.id, text, at=self._t.clock.now())
 
     async def _ended_in_time(self, job: Job, spec: PipelineSpec) -> None:
         """Kill the job when its time is up."""

@@ -30,7 +30,7 @@ EGRESS_SECONDS = 7 * 24 * 3600.0  # as long as it takes: whoever stops the job e
 WAIT_SECONDS = 15.0  # then it is asked again: a wait must not hang on one lost wake-up
 FINISHED_ALREADY = "has already finished"
 FINAL_CODES = (grpc.StatusCode.UNKNOWN, grpc.StatusCode.INVALID_ARGUMENT)  # when a service says them, not the network
-FILE_SET_GONE = "path does not exist"
+FILE_SET_GONE = ("path does not exist", "parsing fileset.Token")  # the second: it is none, and never was
 
 
 class FileSetGone(Exception):
@@ -229,7 +229,7 @@ class Pfs:
             with unless_closed(ref):
                 await pfs_grpc.APIStub(self.channel).AddFileSet(request, wait_for_ready=True)
         except grpc.aio.AioRpcError as error:
-            if FILE_SET_GONE in (error.details() or ""):
+            if any(text in (error.details() or "") for text in FILE_SET_GONE):
                 raise FileSetGone(file_set) from error
             raise
 

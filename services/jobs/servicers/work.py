@@ -13,7 +13,7 @@ from datamill.wire import pps_v2_pb2 as pps
 from datamill.wire import work_v1_pb2 as work
 from datamill.wire.work_v1_pb2_grpc import WorkServiceServicer
 from services.jobs.domain.datums import DatumState
-from services.jobs.domain.errors import BadRequest, JobNotFound
+from services.jobs.domain.errors import BadRequest, FilesGone, JobNotFound, SetNotFound
 from services.jobs.domain.jobs import Job, JobKey, Stats
 from services.jobs.domain.records import Ended, names, read_planned, record_line
 from services.jobs.domain.sets import DatumSet, SetState
@@ -178,16 +178,23 @@ class WorkService(WorkServiceServicer):
         if found is None:
             raise JobNotFound(key)
         job, one, plan = found
-        counted = False
+        if one is None and not job.final:
+            raise SetNotFound(request.index, key)
+        counted, kept = False, True
         if one is not None and not job.final:
             if one.state is SetState.OPEN:
-                counted = await self._complete(job, one, plan, request)
+                counted, kept = await self._complete(job, one, plan, request)
             elif one.state is SetState.TAKEN:  # an earlier call was cut off between counting and attaching
-                await settle(self._t, job, one)
+                kept = await settle(self._t, job, one)
         await self._t.queue.done(request.lease)
+        if not kept:
+            raise FilesGone(request.index, key)
         return work.CompleteSetResponse(counted=counted or (one is not None and one.lease == request.lease))
 
-    async def _complete(self, job: Job, one: DatumSet, plan: str, request: work.CompleteSetRequest) -> bool:
+    async def _complete(
+        self, job: Job, one: DatumSet, plan: str, request: work.CompleteSetRequest
+    ) -> tuple[bool, bool]:
+        """Whether this answer counts, and whether what it names is there."""
         planned = await self._lines(plan, one)
         ended = _ended(job, planned, request.results)
         stored = await asyncio.to_thread(self._store, planned, ended)
@@ -201,24 +208,22 @@ class WorkService(WorkServiceServicer):
             worker=request.worker,
             now=self._t.clock.now(),
         )
-        if took:
-            await self._settle(job, one.index, results.tally(ended), request)
-        return took
+        return took, not took or await self._settle(job, one.index, results.tally(ended), request)
 
     def _store(self, planned: list[bytes], ended: list[Ended]) -> str:
         indexes = self._t.indexes
         return write_records(indexes.objects, indexes.fresh(), map(_entry, planned, ended))
 
-    async def _settle(self, job: Job, index: int, tally: results.Tally, request: work.CompleteSetRequest) -> None:
+    async def _settle(self, job: Job, index: int, tally: results.Tally, request: work.CompleteSetRequest) -> bool:
+        """False: its files are gone, and it runs again."""
         attached = await results.attach(
             self._t.pfs, job, output_files=request.output_file_set_id, meta_files=request.meta_file_set_id
         )
         if attached:
             await count(self._t, job, index, tally)
-            return
+            return True
         one = await self._t.db.read(lambda tx: SetStore(tx).get(job.number, index))
-        if one is not None:
-            await settle(self._t, job, one)
+        return one is None or one.state is not SetState.TAKEN or await settle(self._t, job, one)
 
     async def ReturnSet(self, request: work.ReturnSetRequest, context: Context) -> work.ReturnSetResponse:
         require_service(context, self._token)
@@ -265,11 +270,12 @@ def _asked_for(tx: Session, key: JobKey, index: int) -> tuple[Job, DatumSet | No
 
 def _ended(job: Job, planned: Sequence[bytes], answers: Iterable[work.DatumResult]) -> list[Ended]:
     """What became of each datum of the set. Raises BadRequest."""
-    known = {answer.datum_id: answer for answer in answers}
+    given = list(answers)
+    known = {answer.datum_id: answer for answer in given}
     ids = [names(line)[0] for line in planned]
     missing = [id for id in ids if id not in known]
-    if missing or len(known) != len(planned):
-        raise BadRequest(f"results are for {len(known)} datums, the set has {len(planned)}; missing: {missing[:3]}")
+    if missing or len(given) != len(planned):
+        raise BadRequest(f"results are for {len(given)} datums, the set has {len(planned)}; missing: {missing[:3]}")
     return [_one_ended(job.key.id, known[id]) for id in ids]
 
 

@@ -7,7 +7,7 @@ import fcntl
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -35,6 +35,13 @@ def plans_folder(objects: Objects) -> Iterator[Path]:
             yield Path(mine)
         finally:
             os.close(held)
+
+
+def make_again(folder: Path, objects: Objects) -> None:
+    """Make a process's folder once more that somebody has removed; not where all of the store is away."""
+    if objects.root is None or (objects.root / ".incoming").is_dir():
+        with suppress(OSError):
+            folder.mkdir(parents=True, exist_ok=True)
 
 
 def _remove_unless_used(left: Path) -> None:

@@ -11,6 +11,9 @@ from services.jobs.domain.jobs import JobState
 from services.jobs.domain.sets import DatumSet, SetState
 from services.jobs.storage.tables import HELD, JobRow, LeftRow, SetRow
 
+LAST_INDEX = 2**31 - 1
+"""Beyond this databases have no integers for it; callers may ask all the same."""
+
 
 @dataclass(frozen=True)
 class SetStore:
@@ -54,7 +57,7 @@ class SetStore:
         return left is not None
 
     def get(self, job: int, index: int) -> DatumSet | None:
-        row = self.tx.get(SetRow, (job, index))
+        row = self.tx.get(SetRow, (job, index)) if index <= LAST_INDEX else None
         return None if row is None else _to_domain(row)
 
     def row(self, job: int, index: int) -> SetRow:

@@ -3,6 +3,7 @@
 Elsewhere: the store of PFS (outages/test_store.py); the database (lives/test_outage.py).
 """
 
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -16,6 +17,7 @@ from tests.system.jobs.hands import Bench, job
 from tests.system.jobs.lives.test_crashes import check, files, patiently
 
 pytestmark = pytest.mark.long
+WAITS = "job waits and goes on by itself: "
 GONE = "the folder of the store cannot be used (No such file or directory); try again when it can"
 
 
@@ -42,6 +44,11 @@ def test_away_while_a_job_is_planned_handed_out_answered_and_finished(bench: Ben
         id = bench.commit(files(2))
         eventually(lambda: asked(instance, said))
         assert bench.inspect(id).state == pps.JOB_STARTING
+        eventually(lambda: any(line.startswith(WAITS) for line in lines_of(bench, id)))
+        for line in lines_of(bench, id):
+            if line.startswith(WAITS):
+                assert "No such file or directory" in line
+                assert f"the store is the folder {instance.root / 'jobs/store'}" in line
     hands = bench.hands()
     held = hands.lease()
     assert held is not None
@@ -61,6 +68,27 @@ def test_away_while_a_job_is_planned_handed_out_answered_and_finished(bench: Ben
     request = again.results(held)
     assert again.complete(request)
     check(bench, id, 2)
+    assert bench.outputs(id, "meta")
+    assert [bench.output_error(id, type) for type in ("user", "meta")] == ["", ""]
+    later = bench.commit({"/more": b"1"})
+    bench.hands().do_one()
+    info = bench.ended(later)
+    assert (info.state, info.data_processed, info.data_skipped) == (pps.JOB_SUCCESS, 1, 2), "the index is whole"
+
+
+def test_a_folder_for_plans_that_somebody_removed_is_made_again(bench: Bench, instance: Instance) -> None:
+    bench.create()
+    bench.ended(bench.head())
+    shutil.rmtree(instance.root / "jobs/store/.plans")
+    id = bench.commit(files(2))
+    bench.hands().do_one()
+    check(bench, id, 2)
+
+
+def lines_of(bench: Bench, id: str) -> list[str]:
+    """What the driver has said in a job's log."""
+    request = pps.GetLogsRequest(job=job(bench.name, id), master=True)
+    return [line.message for line in bench.jobs.GetLogs(request, timeout=120)]
 
 
 def test_a_job_can_be_stopped_while_the_store_is_away(bench: Bench, instance: Instance) -> None:

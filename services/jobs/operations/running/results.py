@@ -21,7 +21,7 @@ from services.jobs.operations.running.tools import Tools, line_of
 from services.jobs.peers.pfs import FileSetGone, Pfs
 from services.jobs.storage.jobs import JobStore
 from services.jobs.storage.ledger import Ledger
-from services.jobs.storage.objects import RECORDS, read_directory, records_key
+from services.jobs.storage.objects import RECORDS, Indexes, read_directory, records_key
 from services.jobs.storage.sets import SetStore
 from services.kit.sortedmap.rows import Row
 from services.kit.storage.outbox import Outbox
@@ -125,18 +125,27 @@ async def attach(pfs: Pfs, job: Job, *, output_files: str, meta_files: str) -> b
 async def settle(tools: Tools, job: Job, one: DatumSet) -> bool:
     """Bring a TAKEN set to DONE: attach its files, count it. False: its files are gone and it runs again."""
     if not await attach(tools.pfs, job, output_files=one.output_files, meta_files=one.meta_files):
+        await _take_back(tools, job, one)
         await tools.db.run(reopen, one.job, one.index, now=tools.clock.now())
         await tools.queue.put(line_of(job), one.job, [one.index])
         return False
 
-    def read() -> Tally:
-        key = records_key(bytes.fromhex(one.records))
-        objects = tools.indexes.objects
-        rows = read_directory(objects, one.records)
-        return tally([read_record(objects.get_range(key, *_span(row))) for row in rows])
-
-    await count(tools, job, one.index, await asyncio.to_thread(read))
+    await count(tools, job, one.index, tally(await asyncio.to_thread(_records, tools.indexes, one)))
     return True
+
+
+def _records(indexes: Indexes, one: DatumSet) -> list[Record]:
+    """What became of the datums of a set. Blocks."""
+    key, objects = records_key(bytes.fromhex(one.records)), indexes.objects
+    return [read_record(objects.get_range(key, *_span(row))) for row in read_directory(objects, one.records)]
+
+
+async def _take_back(tools: Tools, job: Job, one: DatumSet) -> None:
+    """Let the job's commits be without a set of whose two file sets one was attached: it may write other files now."""
+    records, (output, meta) = await asyncio.to_thread(_records, tools.indexes, one), commits_of(job)
+    await tools.pfs.delete(output, [(path, record.id) for record in records for path in record.outputs])
+    places = [(f"/{top}/{record.id}/", record.id) for record in records for top in ("meta", "pfs")]
+    await tools.pfs.delete(meta, places)
 
 
 async def count(tools: Tools, job: Job, index: int, added: Tally) -> None:

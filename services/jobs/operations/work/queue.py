@@ -27,6 +27,8 @@ from services.kit.bus import Bus, heeding_cancellation
 
 log = logging.getLogger(__name__)
 STREAM = "WORK"
+HANDLES = f"$JS.ACK.{STREAM}."
+"""What subjects of acknowledgements begin with; who hands in another lease speaks of nothing that was taken."""
 ASK_AGAIN = 5.0
 FORGET_CONSUMER = timedelta(hours=1)
 PUBLISH_AT_ONCE = 256
@@ -166,7 +168,7 @@ class Queue:
         return sum((info.state.subjects or {}).values())
 
     async def _answer(self, handle: str, what: bytes) -> None:
-        if handle:
+        if handle.startswith(HANDLES):
             try:
                 await self._bus.client.publish(handle, what)
             except (NatsError, OSError) as error:  # it will be handed out again, and found done
