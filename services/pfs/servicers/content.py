@@ -40,7 +40,7 @@ from services.pfs.operations.files.filesets import TTL, create_file_set
 from services.pfs.operations.files.landing import Landing
 from services.pfs.operations.files.read import Reading
 from services.pfs.operations.files.stores import Stores
-from services.pfs.operations.files.tree_views import TreeView, Views
+from services.pfs.operations.files.tree_views import Views
 from services.pfs.servicers.wire import from_wire
 from services.pfs.servicers.wire.entry_wire import batches_of
 from services.pfs.servicers.wire.file_wire import content_message
@@ -147,21 +147,17 @@ class ContentService(ContentServiceServicer):
     async def ResolveFiles(
         self, request: wire.ResolveFilesRequest, context: Context
     ) -> AsyncIterator[wire.ResolveFilesResponse]:
-        views: dict[CommitRef, TreeView] = {}
-        waiting: list[wire.ResolvedFile] = []
+        asked = [from_wire.commit_ref(each.commit if each.HasField("commit") else None) for each in request.wanted]
+        readings = {ref: Reading(await self._views.open(ref)) for ref in dict.fromkeys(asked)}
         addresses = _Addresses(self._stores, self._clock, wanted=request.with_urls)
-        for index, wanted in enumerate(request.wanted):
-            ref = from_wire.commit_ref(wanted.commit if wanted.HasField("commit") else None)
-            if ref not in views:
-                views[ref] = await self._views.open(ref)
-            resolving = _resolving(Reading(views[ref]), index, wanted.path, ref, self._stores.content.placed)
-            async for batch in batches(resolving, FILES_A_BATCH):
-                waiting += batch
-                if len(waiting) >= FILES_A_BATCH:
-                    yield wire.ResolveFilesResponse(files=waiting, packs=addresses.of(waiting))
-                    waiting = []
-        if waiting:
-            yield wire.ResolveFilesResponse(files=waiting, packs=addresses.of(waiting))
+        placed = self._stores.content.placed
+
+        def resolving() -> Iterator[wire.ResolvedFile]:
+            for index, (ref, wanted) in enumerate(zip(asked, request.wanted, strict=True)):
+                yield from _resolved(readings[ref], index, wanted.path, ref, placed)
+
+        async for batch in batches(resolving, FILES_A_BATCH):
+            yield wire.ResolveFilesResponse(files=batch, packs=addresses.of(batch))
 
     async def _anew(self, name: bytes) -> str:
         """How this service sends a pack, instead of its caller or an earlier call."""
@@ -220,20 +216,17 @@ def _same_runs(reading: Reading, request: wire.FindContentsRequest) -> list[int]
     return same_runs(reading, spans)
 
 
-def _resolving(
+def _resolved(
     reading: Reading, wanted: int, path: str, asked: CommitRef, placed: Callable[[Extent], Extent]
-) -> Callable[[], Iterator[wire.ResolvedFile]]:
-    def start() -> Iterator[wire.ResolvedFile]:
-        clean = canonical(path)
-        spans = [below(clean)] if clean == "/" else [at(clean), below(clean)]
-        rows = (row for low, high in spans for row in reading.rows(low, high))
-        found = 0
-        for row in rows:
-            found += 1
-            found_at = reading.view.content(row)
-            content = content_message(found_at._replace(extents=tuple(map(placed, found_at.extents))))
-            yield wire.ResolvedFile(wanted=wanted, path=row.key.partition(b"\0")[0].decode(), content=content)
-        if not found and clean != "/":
-            raise FileNotFound(path, asked)
-
-    return start
+) -> Iterator[wire.ResolvedFile]:
+    clean = canonical(path)
+    spans = [below(clean)] if clean == "/" else [at(clean), below(clean)]
+    rows = (row for low, high in spans for row in reading.rows(low, high))
+    found = 0
+    for row in rows:
+        found += 1
+        found_at = reading.view.content(row)
+        content = content_message(found_at._replace(extents=tuple(map(placed, found_at.extents))))
+        yield wire.ResolvedFile(wanted=wanted, path=row.key.partition(b"\0")[0].decode(), content=content)
+    if not found and clean != "/":
+        raise FileNotFound(path, asked)
