@@ -108,6 +108,11 @@ class Bus:
                     await subscription.unsubscribe()
             await client.close()
 
+    @property
+    def connections(self) -> int:
+        """Which connection to the server this is, counted."""
+        return int(self.client.stats["reconnects"])
+
     async def publish(self, news: Sequence[events.News]) -> None:
         """Publish durably, in order. Raises NatsError when the server does not take them in time."""
         waiting = list[asyncio.Future[PubAck]]()
@@ -149,7 +154,7 @@ class Bus:
         """Make the stream, or bring it to this configuration; once on each connection, for a server that was away may
         have come back with nothing. True: the server was asked."""
         assert config.name is not None
-        connection = self.client.stats["reconnects"]
+        connection = self.connections
         if self._streams.get(config.name) == connection:
             return False
         with heeding_cancellation():

@@ -10,11 +10,12 @@ import asyncio
 import logging
 import secrets
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from nats.errors import ConnectionClosedError
 from nats.errors import Error as NatsError
 from nats.errors import TimeoutError as NatsTimeout
 from nats.js.api import ConsumerConfig, DeliverPolicy, DiscardPolicy, StreamConfig
@@ -28,6 +29,7 @@ from services.kit.errors import Unavailable
 log = logging.getLogger(__name__)
 STREAM = "LOGS"
 PART_BYTES = 512 << 10
+TOGETHER = 256  # messages that one answer is waited for
 LOOK_AGAIN = 5.0
 
 
@@ -58,20 +60,35 @@ class Logs:
 
     async def write(self, batches: Iterable[LogBatch]) -> None:
         """Store lines; the same batch again is stored once. Raises Unavailable when they could not be."""
+        parts = [
+            (f"{batch.id}.{number}" if batch.id else "", part)
+            for batch in batches
+            for number, part in enumerate(in_parts(batch, PART_BYTES))
+        ]
         try:
             await self._ensure()
-            waiting = []
-            for batch in batches:
-                for number, part in enumerate(in_parts(batch, PART_BYTES)):
-                    headers = {"Nats-Msg-Id": f"{batch.id}.{number}"} if batch.id else None
-                    payload = part.payload()
-                    with heeding_cancellation():
-                        waiting.append(await self._bus.js.publish_async(batch.scope.subject, payload, headers=headers))
-            async with asyncio.timeout(10):
-                await asyncio.gather(*waiting)
+            for first in range(0, len(parts), TOGETHER):
+                await self._publish(parts[first : first + TOGETHER])
         except (NatsError, OSError, TimeoutError) as error:
             self._bus.look_again(STREAM)
             raise Unavailable(f"log lines cannot be stored now: {error}") from error
+
+    async def _publish(self, parts: Sequence[tuple[str, LogBatch]]) -> None:
+        """Store messages, each under its id. Raises NatsError.
+
+        Only the last is answered for: what one connection publishes is stored in order. Should it have broken
+        meanwhile, all count as not stored.
+        """
+        connection = self._bus.connections
+        for number, (id, part) in enumerate(parts, 1):
+            headers = {"Nats-Msg-Id": id} if id else None
+            with heeding_cancellation():
+                if number < len(parts):
+                    await self._bus.client.publish(part.scope.subject, part.payload(), headers=headers)
+                else:
+                    await self._bus.js.publish(part.scope.subject, part.payload(), timeout=10, headers=headers)
+        if self._bus.connections != connection:
+            raise ConnectionClosedError
 
     def say(self, project: str, pipeline: str, job: str, text: str, *, at: datetime) -> None:
         """A line of the process that runs the jobs; it is stored soon, unless the stream is away for long."""

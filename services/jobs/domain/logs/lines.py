@@ -2,14 +2,15 @@
 
 import base64
 import json
-import string
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 NONE = "_"
 LINE_COST = 32
-_PLAIN = frozenset(string.ascii_letters + string.digits + "-_")
+LETTER_BYTES = 6  # what JSON may make of a character, at most
+_PLAIN = re.compile(r"[A-Za-z0-9-][A-Za-z0-9_-]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,8 @@ def subject_of(project: str = "", pipeline: str = "", job: str = "", datum: str 
 
 def token(text: str) -> str:
     """A name as one token of a subject."""
+    if _PLAIN.fullmatch(text):
+        return text
     if text in ("", NONE):
         return _escaped(text) or NONE
     return "".join(
@@ -124,6 +127,9 @@ def batch_from(subject: str, fields: dict[str, Any]) -> LogBatch:
 
 def in_parts(batch: LogBatch, most_bytes: int) -> Iterator[LogBatch]:
     """The batch, in pieces that each take at most so many bytes, or hold one line."""
+    if sum([LETTER_BYTES * len(text) + LINE_COST for _, text in batch.lines]) <= most_bytes:
+        yield batch
+        return
     part: list[tuple[int, str]] = []
     size = 0
     for at, text in batch.lines:
@@ -139,8 +145,8 @@ def in_parts(batch: LogBatch, most_bytes: int) -> Iterator[LogBatch]:
 
 
 def _pieces(text: str, most_bytes: int) -> Iterator[str]:
-    """A line longer than a message is cut; a character takes at most six bytes, when JSON escapes it."""
-    step = max(1, most_bytes // 6)
+    """A line longer than a message is cut."""
+    step = max(1, most_bytes // LETTER_BYTES)
     if len(text) <= step:
         yield text
     else:

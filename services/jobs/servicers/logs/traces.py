@@ -105,13 +105,13 @@ def _batches(span: Span, common: Mapping[str, Any]) -> Iterator[LogBatch]:
     user = False
     part = 0
     for event in (event for event in span.events if event.name == LINE):
-        line = dict(_read(event.attributes))
+        line = {pair.key: pair.value.string_value for pair in event.attributes}
         is_user = line.get("stream") in USER_STREAMS
         if run and is_user is not user:
             yield _batch(span, facts, scope, paths, hashes, user, run, part)
             run, part = [], part + 1
         user = is_user
-        run.append((min(event.time_unix_nano, LATEST), str(line.get("message", ""))))
+        run.append((min(event.time_unix_nano, LATEST), line.get("message", "")))
     if run:
         yield _batch(span, facts, scope, paths, hashes, user, run, part)
 
