@@ -4,6 +4,7 @@ Started by a runtime of PPS inside the sandbox of the user's code. The one place
 Exit status: 0 told to stop, 1 a bug, 2 bad settings, 78 a spec that cannot run here (reported to Jobs first).
 """
 
+import gc
 import logging
 import os
 import signal
@@ -44,6 +45,7 @@ log = logging.getLogger(__name__)
 BAD_SPEC_STATUS = 78
 REPORT_SECONDS = 30.0
 DRAIN_SECONDS = 20.0
+GC_OBJECTS = 50_000  # made between looks for garbage: a set makes many, and hardly any that do not die by themselves
 
 
 def main() -> int:
@@ -64,6 +66,8 @@ def main() -> int:
         spec = read_spec(settings.spec, workdir=settings.workdir)
     except BadSpec as mistake:
         return _report(peers, settings, str(mistake))
+    gc.freeze()
+    gc.set_threshold(GC_OBJECTS)
     return Worker(settings, spec, peers).run(told)
 
 

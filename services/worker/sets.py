@@ -26,6 +26,7 @@ from services.worker.lease import LeaseKeeper
 from services.worker.outputs.entries import Entries
 from services.worker.outputs.meta import Documents
 from services.worker.outputs.packing import Packing
+from services.worker.process import environment
 from services.worker.serving.server import Server
 from services.worker.standing.services import stand
 from services.worker.telemetry.spans import Attribute, LogContext, Span, SpanId, now, parent_from
@@ -130,7 +131,9 @@ class SetRunner:
         try:
             named = self._named(datum_set) if self.bench.spec.names_inputs else ""
             documents = Documents(self.bench.spec, datum_set)
-            hand = SetInHand(datum_set, span, prefetch, packing, outputs, meta, documents, NameBudget(), named)
+            adds = environment.of_set(datum_set, file_set_id=named)
+            env, names = environment.rendered(adds), NameBudget()
+            hand = SetInHand(datum_set, span, prefetch, packing, outputs, meta, documents, names, adds, env)
             batching = self.bench.spec.batching
             if self.bench.spec.service:
                 stand(self.bench, hand)

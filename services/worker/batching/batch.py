@@ -15,7 +15,6 @@ from services.worker.calls import Trouble
 from services.worker.datums.attempts import USER_CODE, DatumRun
 from services.worker.datums.bench import Bench, SetInHand
 from services.worker.inputs.prefetch import Gone
-from services.worker.process import environment
 from services.worker.process.lines import OutputLog
 from services.worker.process.running import End, Ended, UserProcess
 from services.worker.process.starting import Command, NotStarted, OutOfProcesses
@@ -113,7 +112,7 @@ class Batch:
     def _start(self) -> UserProcess:
         bench = self._bench
         bench.scratch.unlink()
-        env = {**bench.base_env, **dict(environment.of_set(self._hand.datum_set))}
+        env = {**bench.base_env, **dict(self._hand.variables)}
         stdin = Path(bench.scratch.spool("stdin")) if bench.spec.stdin else None
         command = Command(bench.spec.cmd, stdin, bench.spec.working_dir, bench.spec.run_as)
         self._asked.open()

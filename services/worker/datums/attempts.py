@@ -44,7 +44,8 @@ class DatumRun:
         self._tries = 0
         self._laid: LaidOut | None = None
         self._pipes: Pipes | None = None
-        self._env: list[tuple[str, str]] = []  # what it adds to the worker's own
+        self._variables: list[tuple[str, str]] = []  # what it adds to the worker's own
+        self._env = self._hand.env  # that and what its set adds
         self._effort = Effort()
         self._outcome = Outcome("")
 
@@ -55,8 +56,8 @@ class DatumRun:
 
     @property
     def answer(self) -> bytes:
-        """Its environment as a NextDatumResponse."""
-        return self._bench.rendered_env.answer + environment.as_answer(self._env)
+        """Its environment as a NextDatumResponse: parts of a message of one repeated field make a whole one."""
+        return self._bench.rendered_env.answer + self._env.answer
 
     def begin(self) -> None:
         """Show the datum in /pfs. Raises Trouble, or Gone when the set is lost."""
@@ -67,12 +68,12 @@ class DatumRun:
             self._laid.remove()
             self._laid = self._hand.prefetch.again(self._index)
         self._tries += 1
-        self._env = environment.of_datum(
-            self._datum, self._hand.datum_set, root=bench.scratch.root, file_set_id=self._hand.file_set_id
-        )
-        self._effort.env_file = bench.rendered_env.file + environment.as_file(self._env)
+        self._variables = environment.of_datum(self._datum, root=bench.scratch.root)
+        self._env = environment.rendered(self._variables) + self._hand.env
+        self._effort.env_file = bench.rendered_env.file + self._env.file
         bench.scratch.fresh_out()
-        bench.scratch.link(self._laid.place, {item.name for item in self._datum.inputs}, self._effort.env_file)
+        names = frozenset([item.name for item in self._datum.inputs])
+        bench.scratch.link(self._laid.place, names, self._effort.env_file, made=self._laid.folders)
         self._open_pipes(self._laid)
         timeout = bench.spec.timeout
         self._clock = time.monotonic()
@@ -173,7 +174,7 @@ class DatumRun:
         try:
             ended = run(
                 command,
-                {**bench.base_env, **dict(self._env)},
+                {**bench.base_env, **dict(self._variables), **dict(self._hand.variables)},
                 self.output,
                 bench.exporter,
                 bench.interrupt,

@@ -1,6 +1,6 @@
 """What datums share: the worker's means, and the set they belong to."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -35,7 +35,7 @@ class Bench:
 
     @cached_property
     def rendered_env(self) -> environment.Rendered:
-        return environment.rendered(self.base_env)
+        return environment.rendered(self.base_env.items())
 
 
 @dataclass(slots=True)
@@ -67,4 +67,5 @@ class SetInHand:
     meta: Entries
     documents: Documents
     names: NameBudget
-    file_set_id: str = ""  # of all inputs, where user code asks for it
+    variables: Sequence[tuple[str, str]]  # what the set adds to a datum's environment
+    env: environment.Rendered  # the same

@@ -10,6 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from datamill.bulk.sending.stating import Blob, plain
 from datamill.wire import content_v1_pb2 as content
 from datamill.wire import pfs_v2_pb2 as pfs
 from datamill.wire import work_v1_pb2 as work
@@ -50,14 +51,14 @@ class Wanted:
 
 @dataclass(slots=True)
 class LaidOut:
-    """A datum whose inputs are in place. files: (input name, path, content) of each. Times in ns since 1970."""
+    """A datum whose inputs are in place. files: (input name, path, what it is) of each. Times in ns since 1970."""
 
     index: int
     place: str
     began: int
     ended: int = 0
     size_bytes: int = 0
-    files: list[tuple[str, str, content.Content]] = field(default_factory=list)
+    files: list[tuple[str, str, Blob | content.Content]] = field(default_factory=list)
     folders: list[str] = field(default_factory=list)
     lazy: list[Wanted] = field(default_factory=list)  # files that are to be pipes while an attempt runs
 
@@ -103,7 +104,7 @@ class Layout:
         pending = 0
         for number, file in self._resolver.files(index=laid.index):
             item = datum.inputs[number]
-            laid.files.append((item.name, file.path, file.content))
+            laid.files.append((item.name, file.path, plain(file.content)))
             target = self._target(laid.place, item.name, file.path, folders)
             if item.empty_files:
                 write_file(target, (), self._scratch.run_as)

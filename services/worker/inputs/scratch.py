@@ -1,13 +1,16 @@
 """The folders below /pfs: where a datum's files lie, what /pfs shows of them, and how they go away.
 
-/pfs/<input>, /pfs/out, /pfs/.env   links to the datum in hand; anything else there goes when the next is linked
-/pfs/.scratch                       on disk
-/pfs/.memory                        on the memory file system that /pfs itself is
+/pfs/<input>, /pfs/.env   links into /pfs/.memory/.now, a link to the datum in hand: the only one that the next changes
+/pfs/out                  a link to the folder for outputs
+/pfs/.scratch             on disk
+/pfs/.memory              on the memory file system that /pfs itself is
+
+Anything else in /pfs goes when the next datum is shown.
 """
 
 import os
 import stat
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from services.kit.packs import Bytes
@@ -15,6 +18,7 @@ from services.worker.spec import RunAs
 
 DISK, MEMORY = ".scratch", ".memory"
 _KEPT = (DISK, MEMORY)
+_LONG_AGO = 1_000_000_000  # nanoseconds since 1970; no change that somebody makes is of that time
 
 
 class Scratch:
@@ -34,6 +38,8 @@ class Scratch:
             empty_folder(f"{self.root}/{name}")  # an earlier incarnation's
         self.out = f"{self.root}/{MEMORY if out_in_memory else DISK}/out"
         self._out_inode = -1
+        self._now = f"{self.root}/{MEMORY}/.now"
+        self._shown: frozenset[str] = frozenset()  # names of inputs that have links
 
     def place(self, datum_id: str, size_bytes: int) -> str:
         """A new folder for a datum's inputs: in memory when they are small."""
@@ -65,24 +71,37 @@ class Scratch:
         os.chmod(self.out, 0o777)
         own(self.out, self.run_as)
 
-    def link(self, place: str, names: Iterable[str], env: bytes) -> None:
-        """Show a datum in /pfs, and nothing else."""
+    def link(self, place: str, names: frozenset[str], env: bytes, *, made: Collection[str] = ()) -> None:
+        """Show a datum in /pfs, and nothing else. made: folders that are known to be there."""
         write_file(f"{place}/.env", (env,), self.run_as)
-        self.unlink()
         for name in names:
             folder = f"{place}/{name}"
-            if not os.path.isdir(folder):
+            if folder not in made and not os.path.isdir(folder):
                 os.mkdir(folder, 0o700)
                 own(folder, self.run_as)
-            os.symlink(folder, f"{self.root}/{name}")
-        os.symlink(self.out, f"{self.root}/out")
-        os.symlink(f"{place}/.env", f"{self.root}/.env")
+        os.symlink(place, f"{self._now}.next")
+        os.rename(f"{self._now}.next", self._now)
+        if names != self._shown or not self._as_left():
+            self._link_anew(names)
 
     def unlink(self) -> None:
         """Show nothing."""
+        self._shown = frozenset()
         for name in os.listdir(self.root):
             if name not in _KEPT:
                 remove(f"{self.root}/{name}")
+
+    def _link_anew(self, names: frozenset[str]) -> None:
+        self.unlink()
+        for name in (*names, ".env"):
+            os.symlink(f"{self._now}/{name}", f"{self.root}/{name}")
+        os.symlink(self.out, f"{self.root}/out")
+        os.utime(self.root, ns=(_LONG_AGO, _LONG_AGO))
+        self._shown = names
+
+    def _as_left(self) -> bool:
+        """Whether nobody has added, removed or renamed anything in /pfs itself: that is seen in its time of change."""
+        return os.lstat(self.root).st_mtime_ns == _LONG_AGO
 
     def clear(self) -> None:
         """Remove whatever a set left."""

@@ -11,6 +11,7 @@ import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from datamill.bulk.sending.stating import Blob
 from datamill.wire import content_v1_pb2 as content
 from services.worker.inputs.layout import LaidOut
 from services.worker.inputs.scratch import Scratch
@@ -30,7 +31,7 @@ class Output:
 
     path: str
     real: str
-    known: content.Content | None = None
+    known: Blob | content.Content | None = None
 
 
 def collect(scratch: Scratch, laid: LaidOut, bare_inputs: frozenset[str]) -> Iterator[Output]:
@@ -38,7 +39,7 @@ def collect(scratch: Scratch, laid: LaidOut, bare_inputs: frozenset[str]) -> Ite
 
     Raises BadOutput.
     """
-    stand_ins: dict[str, content.Content] = {}
+    stand_ins: dict[str, Blob | content.Content] = {}
     if bare_inputs:
         base = os.path.realpath(laid.place)
         stand_ins = {f"{base}/{name}{path}": what for name, path, what in laid.files if name in bare_inputs}
@@ -59,7 +60,7 @@ def _shown(path: str) -> str:
 
 
 class _Walk:
-    def __init__(self, scratch: Scratch, stand_ins: dict[str, content.Content]) -> None:
+    def __init__(self, scratch: Scratch, stand_ins: dict[str, Blob | content.Content]) -> None:
         self._run_as = scratch.run_as
         self._out_as_seen = f"{scratch.root}/out"
         self._stand_ins = stand_ins

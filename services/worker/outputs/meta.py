@@ -16,6 +16,7 @@ from datamill.wire import work_v1_pb2 as work
 from services.worker.spec import WorkerSpec
 
 STATES = {pps.DatumState.SUCCESS: "PROCESSED", pps.DatumState.FAILED: "FAILED", pps.DatumState.RECOVERED: "RECOVERED"}
+MOST_DECLARATIONS = 1000  # kept: joins have one for each value
 _encoded = json.JSONEncoder(separators=(",", ":")).encode
 
 
@@ -26,17 +27,18 @@ class Documents:
         self._spec = spec
         self._datums = datum_set.datums
         self._commits: dict[bytes, tuple[str, str]] = {}
+        self._declarations: dict[tuple[str, str, str, bool, str], str] = {}
         pipeline = {"name": spec.pipeline, "project": {"name": spec.project}}
         self._job = _encoded({"pipeline": pipeline, "id": datum_set.job.id})
-        self._image = f',"imageId":{json.dumps(spec.image)}' if spec.image else ""
+        self._image = f',"imageId":{_encoded(spec.image)}' if spec.image else ""
 
     def document(self, index: int, result: work.DatumResult) -> bytes:
         """The one of the datum at `index` of the set."""
         datum = self._datums[index]
         inputs = ",".join([self._input(item) for item in datum.inputs])
-        reason = f',"reason":{json.dumps(result.reason)}' if result.reason else ""
+        reason = f',"reason":{_encoded(result.reason)}' if result.reason else ""
         return (
-            f'{{"job":{self._job},"inputs":[{inputs}],"hash":{json.dumps(datum.hash)},'
+            f'{{"job":{self._job},"inputs":[{inputs}],"hash":{_encoded(datum.hash)},'
             f'"state":"{STATES[result.state]}","stats":{_stats(result.stats)},"index":"{index}"{reason}{self._image}}}'
         ).encode()
 
@@ -45,13 +47,22 @@ class Documents:
         commit, branch = self._commit(file.commit)
         kind = "DIR" if path.endswith("/") else "FILE"
         return (
-            f'{{"fileInfo":{{"file":{{"commit":{commit},"path":{json.dumps(path)},'
-            f'"datum":{json.dumps(file.datum or "default")}}},"fileType":"{kind}","sizeBytes":"{item.size_bytes}",'
+            f'{{"fileInfo":{{"file":{{"commit":{commit},"path":{_encoded(path)},'
+            f'"datum":{_encoded(file.datum or "default")}}},"fileType":"{kind}","sizeBytes":"{item.size_bytes}",'
             f'"hash":"{base64.b64encode(item.digest).decode()}"}},{self._declared(item, branch)}}}'
         )
 
     def _declared(self, item: work.DatumInput, branch: str) -> str:
         """What the pipeline says of the input, without braces."""
+        key = (item.name, item.join_on, item.group_by, item.empty_files, branch)
+        made = self._declarations.get(key)
+        if made is None:
+            if len(self._declarations) >= MOST_DECLARATIONS:
+                self._declarations.clear()
+            made = self._declarations[key] = self._declaration(item, branch)
+        return made
+
+    def _declaration(self, item: work.DatumInput, branch: str) -> str:
         declared = self._spec.inputs.get(item.name)
         if declared is not None and declared.branch:
             branch = declared.branch

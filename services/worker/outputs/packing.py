@@ -47,11 +47,14 @@ class Packing:
         self._known: dict[bytes, content.Extent | Blob] = {}
         self._pack: _Pack | None = None
 
-    def know(self, what: content.Content) -> None:
+    def know(self, what: Blob | content.Content) -> None:
         """Content that is in the store already."""
-        if len(self._known) < KNOWN_LIMIT:
-            for extent in what.extents:
-                self._known[extent.digest] = extent
+        if len(self._known) >= KNOWN_LIMIT:
+            return
+        if isinstance(what, content.Content):
+            self._known.update({extent.digest: extent for extent in what.extents})
+        elif what.pack_id:
+            self._known[what.digest] = what
 
     def add(self, data: bytes) -> Blob:
         """Content of at most BIG_FILE_BYTES. Raises Trouble."""
@@ -113,8 +116,7 @@ class Packing:
             self._pack = _Pack(
                 self._peers, place, self._patience, shared=self._shared, signed=self._signed, spool=self._spool
             )
-        where = self._pack.add(data, digest)
-        blob = Blob(len(data), digest, self._pack.id, where.offset, where.stored_bytes, where.codec)
+        blob = self._pack.add(data, digest)
         if len(self._known) < KNOWN_LIMIT:
             self._known[digest] = blob
         return blob
@@ -132,6 +134,10 @@ def _blob(extent: content.Extent) -> Blob:
     return Blob(
         extent.size_bytes, extent.digest, extent.pack_id, extent.offset_bytes, extent.stored_bytes, extent.codec
     )
+
+
+def _listed(blob: Blob) -> packs.Blob:
+    return packs.Blob(blob.digest, blob.offset_bytes, blob.stored_bytes, blob.codec)
 
 
 def _extent(blob: Blob) -> content.Extent:
@@ -165,7 +171,7 @@ class _Pack:
         self._shared = shared and bool(place.incoming_path)
         self._path = place.incoming_path if self._shared else f"{spool}-{place.pack_id.hex()}"
         self._handle = self._try(lambda: os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644))
-        self._blobs: dict[bytes, packs.Blob] = {}
+        self._blobs: dict[bytes, Blob] = {}
         self._waiting = bytearray()
         self._flushed = 0
 
@@ -173,10 +179,11 @@ class _Pack:
     def full(self) -> bool:
         return self._flushed + len(self._waiting) >= packs.TARGET_BYTES
 
-    def add(self, data: bytes, digest: bytes) -> packs.Blob:
+    def add(self, data: bytes, digest: bytes) -> Blob:
         blob = self._blobs.get(digest)
         if blob is None:
-            blob = packs.Blob(digest, self._flushed + len(self._waiting), len(data), packs.RAW)
+            size = len(data)
+            blob = Blob(size, digest, self.id, self._flushed + len(self._waiting), size, packs.RAW)
             self._waiting += data
             if len(self._waiting) >= FLUSH_BYTES:
                 self._flush()
@@ -185,7 +192,7 @@ class _Pack:
 
     def seal(self) -> None:
         try:
-            self._waiting += packs.trailer(list(self._blobs.values()))
+            self._waiting += packs.trailer(map(_listed, self._blobs.values()))
             self._flush()
             self._try(lambda: os.fsync(self._handle))
             request = content.SealPackRequest(pack_id=self.id)

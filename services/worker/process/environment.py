@@ -44,32 +44,37 @@ def _instance(environ: Mapping[str, str]) -> dict[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class Rendered:
-    """Variables in the forms in which every datum needs them; made once, for it is most of a datum's environment."""
+    """Variables in the forms in which a datum needs them. What many datums have in common is made once."""
 
-    variables: Mapping[str, str]
-    answer: bytes  # the beginning of a NextDatumResponse
+    answer: bytes  # a part of a NextDatumResponse
     file: bytes
 
+    def __add__(self, more: "Rendered") -> "Rendered":
+        return Rendered(self.answer + more.answer, self.file + more.file)
 
-def rendered(variables: Mapping[str, str]) -> Rendered:
-    return Rendered(variables, as_answer(variables.items()), as_file(variables.items()))
+
+def rendered(variables: Iterable[tuple[str, str]]) -> Rendered:
+    variables = list(variables)
+    return Rendered(as_answer(variables), as_file(variables))
 
 
 def as_answer(variables: Iterable[tuple[str, str]]) -> bytes:
-    """A NextDatumResponse, or a part of one: parts of a message of one repeated field make a whole one together."""
+    """A NextDatumResponse, or a part of one."""
     return wire.NextDatumResponse(env=[f"{key}={value}" for key, value in variables]).SerializeToString()
 
 
-def of_set(datum_set: work.DatumSet) -> list[tuple[str, str]]:
-    """What is known before there is a datum; all that a batching process starts with."""
+def of_set(datum_set: work.DatumSet, *, file_set_id: str = "") -> list[tuple[str, str]]:
+    """What a set adds: known before there is a datum, and all that a batching process starts with."""
     output_commit = datum_set.output_commit.id or datum_set.job.id
-    return [("PACH_JOB_ID", datum_set.job.id), ("PACH_OUTPUT_COMMIT_ID", output_commit)]
+    added = [("PACH_JOB_ID", datum_set.job.id), ("PACH_OUTPUT_COMMIT_ID", output_commit)]
+    return [*added, ("FILESET_ID", file_set_id)] if file_set_id else added
 
 
-def of_datum(
-    datum: work.Datum, datum_set: work.DatumSet, *, root: str = "/pfs", file_set_id: str = ""
-) -> list[tuple[str, str]]:
-    """What a datum adds, in order; a name may come again, and then the last one counts. root: where /pfs is."""
+def of_datum(datum: work.Datum, *, root: str = "/pfs") -> list[tuple[str, str]]:
+    """What a datum adds, in order, before its set does; a name may come again, and then the last one counts.
+
+    root: where /pfs is.
+    """
     added: list[tuple[str, str]] = []
     for item in datum.inputs:
         added.append((item.name, f"{root}/{item.name}/{item.file.path.lstrip('/')}".rstrip("/")))
@@ -78,8 +83,7 @@ def of_datum(
             added.append((f"PACH_DATUM_{item.name}_JOIN_ON", item.join_on))
         if item.group_by:
             added.append((f"PACH_DATUM_{item.name}_GROUP_BY", item.group_by))
-    added += [("PACH_DATUM_ID", datum.id), *of_set(datum_set)]
-    return [*added, ("FILESET_ID", file_set_id)] if file_set_id else added
+    return [*added, ("PACH_DATUM_ID", datum.id)]
 
 
 class Unsaid(str):

@@ -43,9 +43,19 @@ class Decoder:
         self._entries: deque[tuple[str, str]] = deque()  # newest first
         self._size = 0
         self._limit = TABLE_BYTES
+        self._alike: tuple[bytes, list[tuple[str, str]]] = (b"", [])  # the last block, when it left the table as it was
 
     def decode(self, block: bytes) -> list[tuple[str, str]]:
         """The fields of one block, in order. Raises BadBlock."""
+        if block != self._alike[0]:
+            self._alike = (block, [])  # which a change of the table takes away
+            fields = self._decoded(block)
+            if self._alike[0] != block:
+                return fields
+            self._alike = (block, fields)
+        return self._alike[1]
+
+    def _decoded(self, block: bytes) -> list[tuple[str, str]]:
         fields: list[tuple[str, str]] = []
         at = 0
         try:
@@ -87,6 +97,7 @@ class Decoder:
         raise BadBlock(f"there is no header field {index}")
 
     def _keep(self, field: tuple[str, str]) -> None:
+        self._alike = (b"", [])
         self._entries.appendleft(field)
         self._size += _cost(field)
         self._evict()
@@ -94,6 +105,7 @@ class Decoder:
     def _resize(self, limit: int) -> None:
         if limit > TABLE_BYTES:
             raise BadBlock(f"a header table of {limit} bytes was not agreed on")
+        self._alike = (b"", [])
         self._limit = limit
         self._evict()
 

@@ -137,10 +137,18 @@ def test_pfs_shows_one_datum_and_nothing_else(scratch: Scratch) -> None:
     (root / "left").mkdir()
     (root / "left" / "over").touch()
     place = scratch.place("d", 0)
-    scratch.link(place, ["in"], b"A=1\n")
+    scratch.link(place, frozenset({"in"}), b"A=1\n")
     assert sorted(os.listdir(root)) == [".env", ".memory", ".scratch", "in", "out"]
     assert (root / ".env").read_bytes() == b"A=1\n"
     assert (root / "in").is_dir()
+    (root / "stray").touch()
+    (root / "in").unlink()
+    scratch.link(scratch.place("e", 0), frozenset({"in"}), b"A=2\n")
+    assert sorted(os.listdir(root)) == [".env", ".memory", ".scratch", "in", "out"]
+    assert (root / ".env").read_bytes() == b"A=2\n"
+    assert os.path.realpath(root / "in").endswith("-e/in")
+    scratch.link(scratch.place("f", 0), frozenset({"other"}), b"")
+    assert sorted(os.listdir(root)) == [".env", ".memory", ".scratch", "other", "out"]
     scratch.clear()
     assert sorted(os.listdir(root)) == [".memory", ".scratch"]
     assert not os.path.exists(place)

@@ -72,8 +72,9 @@ def test_a_datum_names_its_inputs_and_itself() -> None:
         item.file.path, item.file.commit.id = path, commit
     datum.inputs[0].join_on = "key"
     datum.inputs[1].group_by = "g"
-    found = environment.of_datum(datum, datum_set)
-    assert environment.of_datum(datum, datum_set, file_set_id="f") == [*found, ("FILESET_ID", "f")]
+    of_set = environment.of_set(datum_set)
+    assert environment.of_set(datum_set, file_set_id="f") == [*of_set, ("FILESET_ID", "f")]
+    found = [*environment.of_datum(datum), *of_set]
     assert [value for key, value in found if key == "in"] == ["/pfs/in/a/b.txt", "/pfs/in/z"]
     assert dict(found) == {
         "in": "/pfs/in/z",

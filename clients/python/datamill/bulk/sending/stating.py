@@ -48,10 +48,11 @@ class Batch:
 
     def add(self, path: str, what: Stated, datum: str = "") -> None:
         """State what a file becomes. path: absolute, as files are listed."""
-        self._files[path, datum] = plain(what) if isinstance(what, content.Content) else what
-        self._bytes += len(path) + len(datum)
         if isinstance(what, content.Content):
             self._bytes += _EXTENT_BYTES * len(what.extents)
+            what = plain(what)
+        self._files[path, datum] = what
+        self._bytes += len(path) + len(datum)
 
     def request(self) -> content.PutEntriesRequest:
         """What it is to be sent as."""
@@ -95,7 +96,7 @@ def packs_of(what: Stated) -> set[bytes]:
     return set() if what is None else {extent.pack_id for extent in what.extents}
 
 
-def plain(what: content.Content) -> Stated:
+def plain(what: content.Content) -> Blob | content.Content:
     """The same, as a Blob if it is one."""
     if len(what.extents) > 1:
         return what
