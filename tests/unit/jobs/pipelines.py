@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import count, takewhile
 from pathlib import Path
 
 from services.jobs.domain.datums import DatumState, Leaf
@@ -67,6 +68,7 @@ class Pipeline:
     folder: Path
     pfs: Held = field(default_factory=Held)
     base: Base = field(default_factory=lambda: Base(EMPTY))
+    _numbers: Iterator[int] = field(default_factory=count)
 
     def __post_init__(self) -> None:
         self.indexes = Indexes.over(LocalObjects(self.folder / "store"))
@@ -74,10 +76,18 @@ class Pipeline:
         self.scratch.mkdir(exist_ok=True)
 
     def plan(self, spec: PipelineSpec, held: Contents, base: Base | None = None, part: Part | None = None) -> Plan:
-        assert spec.tree is not None
-        id = f"c{len(self.pfs.commits)}"
+        return self.again(spec, self.commit(held), base, part)
+
+    def commit(self, held: Contents) -> str:
+        """Inputs of the next job; their id."""
+        id = f"c{next(self._numbers)}"
         self.pfs.commits[id] = held
-        return self.again(spec, id, base, part)
+        return id
+
+    def forget(self, most: int, before: str) -> None:
+        """Squash the oldest commits before one."""
+        for id in [*takewhile(before.__ne__, self.pfs.commits)][:most]:
+            del self.pfs.commits[id]
 
     def again(self, spec: PipelineSpec, id: str, base: Base | None = None, part: Part | None = None) -> Plan:
         """Of a commit that is there already."""

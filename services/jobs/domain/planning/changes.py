@@ -90,8 +90,8 @@ def whole(tree: Input, files: Files) -> list[Leaf]:
     """The leaves all of whose files `come` and `gone` are going to ask for."""
     found: list[Leaf] = []
     if isinstance(tree, Cross):
-        if any(files.changes(leaf) for leaf in leaves(tree)):
-            found += leaves(tree)
+        for child, listed in zip(tree.children, _listed(tree, files), strict=True):
+            found += leaves(child) if listed else whole(child, files)
     elif isinstance(tree, Union):
         for child in tree.children:
             found += whole(child, files)
@@ -138,10 +138,13 @@ def identity(datum: Datum) -> Identity:
 
 @dataclass(frozen=True, slots=True)
 class _Side:
-    """One factor of a product. came: what is new or changed of `now`, and whether it is new; left: what is gone."""
+    """One factor of a product. came: what is new or changed, and whether it is new; left: what is gone.
+
+    now: all of it; it need not be given where nothing of the other factors came or is gone.
+    """
 
     now: Sequence[Datum]
-    came: dict[Identity, bool]
+    came: dict[Identity, Come]
     left: Sequence[Datum]
 
     def same(self) -> list[Datum]:
@@ -149,31 +152,39 @@ class _Side:
 
     def stayed(self) -> list[Datum]:
         """What is there now and was before, whatever its content."""
-        return [datum for datum in self.now if not self.came.get(identity(datum), False)]
+        return [datum for datum in self.now if not self.is_fresh(datum)]
+
+    def is_fresh(self, datum: Datum) -> bool:
+        """Whether it was not there before."""
+        return bool(self.came) and self.came.get(identity(datum), (datum, False))[1]
 
 
 def _sides(tree: Cross, files: Files) -> list[_Side]:
     if not any(files.changes(leaf) for leaf in leaves(tree)):
         return []
-    return [_side(child, files) for child in tree.children]
+    return [_side(child, files, listed) for child, listed in zip(tree.children, _listed(tree, files), strict=True)]
 
 
-def _side(child: Input, files: Files) -> _Side:
-    came = {identity(datum): fresh for datum, fresh in come(child, files)}
-    return _Side(list(datums(child, files.now)), came, list(gone(child, files)))
+def _listed(tree: Cross, files: Files) -> list[bool]:
+    """Of which children all datums are needed: of those that are combined with what has changed in another."""
+    changed = [any(files.changes(leaf) for leaf in leaves(child)) for child in tree.children]
+    return [sum(changed) > has_changed for has_changed in changed]
+
+
+def _side(child: Input, files: Files, listed: bool) -> _Side:
+    came = {identity(datum): (datum, fresh) for datum, fresh in come(child, files)}
+    return _Side(list(datums(child, files.now)) if listed else [], came, list(gone(child, files)))
 
 
 def _product_come(sides: list[_Side]) -> Iterator[Come]:
     """Combinations with at least one part that came: those where it is the first such part, for each place."""
     for place, side in enumerate(sides):
-        here = [datum for datum in side.now if identity(datum) in side.came] if side.came else []
-        if not here:
+        if not side.came:
             continue
+        here = [datum for datum, _ in side.came.values()]
         parts = [*(before.same() for before in sides[:place]), here, *(after.now for after in sides[place + 1 :])]
         for combination in product(*parts):
-            fresh = any(
-                side.came.get(identity(part), False) for side, part in zip(sides, combination, strict=True) if side.came
-            )
+            fresh = any(side.is_fresh(part) for side, part in zip(sides, combination, strict=True))
             yield _concatenated(combination), fresh
 
 
@@ -225,8 +236,8 @@ def _join_sides(before: Parts, now: Parts) -> list[_Side] | None:
 
 def _part_side(before: list[InputFile], now: list[InputFile]) -> _Side:
     known = {(file.leaf, file.path): file.digest for file in before}
-    came: dict[Identity, bool] = {
-        ((file.leaf, file.path),): (file.leaf, file.path) not in known
+    came: dict[Identity, Come] = {
+        ((file.leaf, file.path),): ((file,), (file.leaf, file.path) not in known)
         for file in now
         if known.get((file.leaf, file.path)) != file.digest
     }

@@ -13,6 +13,7 @@ import heapq
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Protocol
@@ -20,7 +21,7 @@ from typing import Protocol
 from services.jobs.domain.datums import Datum, DatumState, InputFile, Leaf, datum_id
 from services.jobs.domain.errors import CommitGone
 from services.jobs.domain.planning.changes import Changed, come, gone, is_comparable, keyed, may_repeat, whole
-from services.jobs.domain.planning.inputs import Group, Input, Join, Union, datums, leaves
+from services.jobs.domain.planning.inputs import Cross, Group, Input, Join, Union, datums, leaves
 from services.jobs.domain.planning.origins import Origin, fingerprint
 from services.jobs.domain.planning.templates import evaluate
 from services.jobs.domain.records import read_record
@@ -165,7 +166,7 @@ class Planner:
             return await asyncio.to_thread(built, sorting), sink.packs
 
     async def datums(self, tree: Input, commits: Commits) -> AsyncIterator[Iterable[Datum]]:
-        """Datums of a tree, in batches; leaves and unions of them stream."""
+        """Datums of a tree, in batches; leaves, unions, and the first children of crosses stream."""
         if isinstance(tree, Leaf):
             async for files in self._files(tree, commits[tree]):
                 yield [(file,) for file in files]
@@ -173,6 +174,12 @@ class Planner:
             for child in tree.children:
                 async for batch in self.datums(child, commits):
                     yield batch
+        elif isinstance(tree, Cross):
+            first, *others = tree.children
+            rest = [[one async for batch in self.datums(child, commits) for one in batch] for child in others]
+            if all(rest):
+                async for batch in self.datums(first, commits):
+                    yield (sum(tail, head) for head in batch for tail in product(*rest))
         else:
             kept = {leaf: await self._all(leaf, commits[leaf]) for leaf in leaves(tree)}
             yield datums(tree, lambda leaf: kept[leaf])

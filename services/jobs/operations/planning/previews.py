@@ -7,12 +7,12 @@ import asyncio
 from array import array
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice, product
+from itertools import islice
 from tempfile import TemporaryFile
 from typing import IO, TypeVar
 
 from services.jobs.domain.datums import Datum, Leaf, datum_id
-from services.jobs.domain.planning.inputs import Cross, Input, leaves
+from services.jobs.domain.planning.inputs import Input, leaves
 from services.jobs.domain.records import planned_line, read_planned
 from services.jobs.operations.planning.planner import Planner
 from services.jobs.peers.pfs import CommitRef, Pfs
@@ -33,29 +33,17 @@ async def heads(pfs: Pfs, tree: Input) -> dict[Leaf, CommitRef]:
 
 
 async def datums_of(planner: Planner, tree: Input, commits: Mapping[Leaf, CommitRef]) -> AsyncIterator[Sequence[Datum]]:
-    """In batches, in the order they are found; the first child of a cross streams, too. Ids may repeat."""
-    if isinstance(tree, Cross):
-        first, *others = tree.children
-        kept = [[datum async for batch in datums_of(planner, child, commits) for datum in batch] for child in others]
-        if all(kept):
-            async for batch in datums_of(planner, first, commits):
-                for crossed in _pages(_joined(head, tail) for head in batch for tail in product(*kept)):
-                    yield crossed
-    else:
-        async for found in planner.datums(tree, commits):
-            pages = _pages(found)
-            while page := await asyncio.to_thread(next, pages, None):
-                yield page
+    """In pages, in the order they are found. Ids may repeat."""
+    async for found in planner.datums(tree, commits):
+        pages = _pages(found)
+        while page := await asyncio.to_thread(next, pages, None):
+            yield page
 
 
 def _pages(things: Iterable[Thing]) -> Iterator[list[Thing]]:
     rest = iter(things)
     while page := list(islice(rest, PAGE)):
         yield page
-
-
-def _joined(head: Datum, tail: Iterable[Datum]) -> Datum:
-    return tuple(file for part in (head, *tail) for file in part)
 
 
 @dataclass(frozen=True, slots=True)

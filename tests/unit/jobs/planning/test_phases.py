@@ -1,7 +1,7 @@
 """The two plans of a job whose base still runs, held against the one plan of a job whose base has ended."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory, TemporaryFile
 
@@ -9,6 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from services.jobs.domain.planning.inputs import Input
+from services.jobs.domain.planning.origins import Origin
+from services.jobs.domain.specs import PipelineSpec
 from services.jobs.operations.planning.drafts import Plan
 from services.jobs.operations.planning.phases import but, only_new, with_planned
 from services.jobs.operations.planning.sorting import Sorting
@@ -16,7 +18,7 @@ from services.jobs.operations.running.bases import Base
 from services.jobs.storage.objects import read_directory
 from services.kit.sortedmap.tree import get, scan
 from tests.unit.jobs.pipelines import RECOVERED, SUCCESS, Pipeline, said, spec_of
-from tests.unit.jobs.planning.trees import Contents, any_trees, contents
+from tests.unit.jobs.planning.trees import Contents, Step, any_trees, contents, steps
 
 
 def expected(pipeline: Pipeline, plans: Sequence[Plan]) -> Base:
@@ -69,3 +71,61 @@ def test_two_plans_say_what_one_says(
             running, earlier = [first, rest], [records]
             wanted = {row.key for row in scan(reader, first.root)}
             assert wanted == {row.key for row in scan(reader, expected(pipeline, running).root)}, "known before its end"
+
+
+@dataclass
+class Side:
+    """A job beside others: what it knows before its base has ended."""
+
+    spec: PipelineSpec
+    id: str
+    first: Plan
+    expected: Base
+    records: str = ""
+
+
+def begun(pipeline: Pipeline, spec: PipelineSpec, id: str, before: Sequence[Side]) -> Side:
+    """Make the first plan of a job while those before it run, the one that was planned last of them being its base."""
+    older = [pipeline.base.root, *(side.expected.root for side in before[:-1])]
+    first = pipeline.again(spec, id, before[-1].expected, only_new(pipeline.indexes.reader, older))
+    origin = replace(first.origin or Origin("", ()), wanted=first.root)
+    return Side(spec, id, first, Base(first.root, 1, origin=origin))
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(any_trees, any_trees, st.lists(steps, min_size=2, max_size=5), st.sets(st.integers(0, 20)))
+def test_jobs_that_all_run_side_by_side_do_what_they_do_one_after_another(
+    tree: Input, other: Input, history: Sequence[Step], recovered: set[int]
+) -> None:
+    number = iter(range(10_000))
+    states = iter(lambda: RECOVERED if next(number) in recovered else SUCCESS, None)
+    with TemporaryDirectory() as folder:
+        pipeline, sides = Pipeline(Path(folder)), list[Side]()
+        for step in history:
+            spec, id = spec_of(other if step.other else tree, step.salt), pipeline.commit(step.contents)
+            if sides:
+                sides.append(begun(pipeline, spec, id, sides))
+                sides[-1].records = pipeline.run(sides[-1].first, states)
+            else:
+                plan = pipeline.again(spec, id)
+                sides.append(Side(spec, id, plan, expected(pipeline, [plan])))
+        if history[0].ends_well:
+            pipeline.finish(sides[0].first, states)
+        for step, side in zip(history[1:], sides[1:], strict=True):
+            pipeline.forget(step.forgotten, side.id)
+            rest = rest_of(pipeline, side)
+            one, both = said(pipeline, pipeline.again(side.spec, side.id)), said(pipeline, rest)
+            both["runs"] = sorted([*said(pipeline, side.first)["runs"], *both["runs"]])  # type: ignore[misc]
+            assert both == one
+            new = {bytes.fromhex(line.id) for line in pipeline.lines(side.first)}
+            assert not new & {row.key for row in rest.removed}
+            if step.ends_well:
+                pipeline.finish(rest, states, side.records)
+
+
+def rest_of(pipeline: Pipeline, side: Side) -> Plan:
+    """The second plan, now that the base has ended."""
+    with TemporaryFile(dir=pipeline.scratch) as file:
+        done = Sorting(file)
+        done.add(read_directory(pipeline.indexes.objects, side.records))
+        return pipeline.again(side.spec, side.id, part=but(done))

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from services.jobs.domain.planning.inputs import Input, Union
+from services.jobs.domain.planning.inputs import Cross, Input, Union
 from services.jobs.domain.specs import PipelineSpec
 from tests.unit.jobs.pipelines import RECOVERED, SUCCESS, Pipeline, said, spec_of
-from tests.unit.jobs.planning.trees import ALL, LEAVES, Contents, any_trees, contents
+from tests.unit.jobs.planning.trees import ALL, FEWER, LEAVES, SOME, Step, any_trees, steps
 
 
 @pytest.fixture
@@ -21,20 +21,24 @@ def pipeline(tmp_path: Path) -> Pipeline:
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(any_trees, st.lists(contents, min_size=1, max_size=4), st.sets(st.integers(0, 20)), st.booleans())
+@given(any_trees, any_trees, st.lists(steps, min_size=1, max_size=5), st.sets(st.integers(0, 20)))
 def test_a_plan_told_from_changes_is_the_plan_of_everything(
-    tree: Input, history: Sequence[Contents], recovered: set[int], every_job: bool
+    tree: Input, other: Input, history: Sequence[Step], recovered: set[int]
 ) -> None:
+    """Whatever became of the jobs and commits before."""
     number = iter(range(10_000))
     states = iter(lambda: RECOVERED if next(number) in recovered else SUCCESS, None)
     with TemporaryDirectory() as folder:
         pipeline = Pipeline(Path(folder))
-        for held in history:
-            spec = spec_of(tree, every_job=every_job)
-            told = pipeline.plan(spec, held)
-            full = pipeline.again(spec, f"c{len(pipeline.pfs.commits) - 1}", replace(pipeline.base, origin=None))
+        for step in history:
+            spec = spec_of(other if step.other else tree, step.salt, every_job=step.every_job)
+            id = pipeline.commit(step.contents)
+            pipeline.forget(step.forgotten, id)
+            told = pipeline.again(spec, id)
+            full = pipeline.again(spec, id, replace(pipeline.base, origin=None))
             assert said(pipeline, told) == said(pipeline, full)
-            pipeline.finish(told, states)
+            if step.ends_well:
+                pipeline.finish(told, states)
 
 
 def first(pipeline: Pipeline, spec: PipelineSpec) -> None:
@@ -50,6 +54,13 @@ def test_what_has_not_changed_is_not_asked_for(pipeline: Pipeline) -> None:
     first(pipeline, spec)
     plan = pipeline.plan(spec, NEXT)
     assert (plan.total, plan.to_run, pipeline.pfs.globbed) == (8, 1, [])
+
+
+def test_of_a_cross_only_what_is_combined_with_a_change_is_listed(pipeline: Pipeline) -> None:
+    spec = spec_of(Cross((LEAVES[0], FEWER[1])))
+    first(pipeline, spec)
+    plan = pipeline.plan(spec, NEXT)
+    assert (plan.total, plan.to_run, pipeline.pfs.globbed) == (2, 1, [SOME])
 
 
 @pytest.mark.parametrize(
