@@ -20,6 +20,7 @@ from datamill.wire import transaction_v2_pb2_grpc as transaction_grpc
 from datamill.wire import trees_v1_pb2_grpc as trees_grpc
 from datamill.wire import upkeep_v1_pb2_grpc as upkeep_grpc
 from datamill.wire import versionpb_v2_pb2_grpc as version_grpc
+from datamill.wire.commits_v1_pb2_grpc import add_CommitServiceServicer_to_server
 from services.kit import config, process
 from services.kit.bus import Bus
 from services.kit.objects.address import parse
@@ -43,6 +44,7 @@ from services.pfs.operations.storage_check import is_another_store, oldest_packs
 from services.pfs.servicers.admin import AdminApi, VersionApi
 from services.pfs.servicers.api import PfsApi
 from services.pfs.servicers.auth import add_auth
+from services.pfs.servicers.commits import CommitService
 from services.pfs.servicers.content import ContentService
 from services.pfs.servicers.files.storage import FilesetApi
 from services.pfs.servicers.refs.metadata import MetadataApi
@@ -62,7 +64,7 @@ NAMES = (
     "pfs_v2.API", "transaction_v2.API", "metadata.API", "admin_v2.API", "versionpb_v2.API", "auth_v2.API",
     "storage.Fileset",
     "datamill.content.v1.ContentService", "datamill.trees.v1.TreeService",
-    "datamill.upkeep.v1.UpkeepService", "datamill.staging.v1.StagingService",
+    "datamill.upkeep.v1.UpkeepService", "datamill.staging.v1.StagingService", "datamill.commits.v1.CommitService",
 )  # fmt: skip
 SWITCH_SECONDS = 0.0005  # hashing threads hand the interpreter over often, so that short calls stay short
 WAITING = 48  # threads, where they wait for a store far away and not for a core
@@ -145,6 +147,7 @@ def _registrations(api: PfsApi, content: ContentService, views: Views) -> list[R
         add_auth(server)
         content_grpc.add_ContentServiceServicer_to_server(content, server)
         trees_grpc.add_TreeServiceServicer_to_server(TreeService(views), server)
+        add_CommitServiceServicer_to_server(CommitService(db, token=token), server)
 
     return [everything]
 

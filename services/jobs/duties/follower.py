@@ -19,7 +19,7 @@ from services.jobs.domain.errors import CommitGone, PipelineNotFound
 from services.jobs.domain.jobs import COMMIT_REMOVED, FINAL, PIPELINE_DELETED, JobKey, JobState
 from services.jobs.domain.specs import PipelineSpec
 from services.jobs.duties.driver import TROUBLE, Driver
-from services.jobs.operations import reading
+from services.jobs.operations import looking, reading
 from services.jobs.operations.running import killing, moving
 from services.jobs.operations.running.bases import commits_of
 from services.jobs.operations.running.creating import Creator
@@ -30,6 +30,7 @@ from services.kit.bus import Bus
 
 log = logging.getLogger(__name__)
 RECONCILE = timedelta(seconds=20)
+EVERYTHING = timedelta(minutes=10)
 FIRST = timedelta(seconds=2)
 SUBJECTS = ("pfs.commit.started", "pfs.commit.deleted", "pps.pipeline.*", "jobs.job.changed")
 PATIENCE = timedelta(minutes=1)
@@ -51,6 +52,8 @@ class Follower:
     """Pipelines that nothing can run, as far as is known."""
     _opened: dict[JobKey, None] = field(default_factory=dict)
     """Commits whose jobs are still to be made, in the order of their news."""
+    _look_at_all: float = float("-inf")
+    """When to look at every pipeline next, by the loop's clock."""
     _making: asyncio.Lock = field(default_factory=asyncio.Lock)
     _turns: defaultdict[str, asyncio.Lock] = field(default_factory=lambda: defaultdict(asyncio.Lock))
 
@@ -63,7 +66,7 @@ class Follower:
                     group.create_task(self._heard(news))
 
     async def reconcile(self) -> None:
-        """Look at every pipeline again and again until cancelled."""
+        """Look at pipelines again and again until cancelled: at those that may need it, and now and then at all."""
         pause = FIRST
         while True:
             try:
@@ -76,11 +79,20 @@ class Follower:
             await asyncio.sleep(pause.total_seconds())
 
     async def _look(self) -> None:
+        now = asyncio.get_running_loop().time()
+        if now < self._look_at_all:
+            for project, name in await looking.worth_a_look(self.tools.db, self.tools.pfs):
+                await self._looked_at(f"{project}/{name}", self._pipeline(project, name))
+            return
+        await self._look_at_everything()
+        self._look_at_all = now + EVERYTHING.total_seconds()
+
+    async def _look_at_everything(self) -> None:
         until = await self.tools.db.read(reading.last_number)
         known = {(spec.project, spec.name, spec.made): spec for spec in await self.pps.all()}
         for spec in known.values():
             await self._looked_at(spec.full_name, self._settle(spec, until))
-        for one in await self._pipelines():
+        for one in await self.tools.db.read(lambda tx: JobStore(tx).pipelines()):
             if one not in known:
                 project, pipeline, _ = one
                 await self._looked_at(f"{project}/{pipeline}", self._pipeline(project, pipeline))
@@ -151,9 +163,6 @@ class Follower:
         if job is not None:
             await killing.kill(self.tools, job, COMMIT_REMOVED)
 
-    async def _pipelines(self) -> list[tuple[str, str, datetime]]:
-        return await self.tools.db.read(lambda tx: JobStore(tx).pipelines())
-
     async def _pipeline(self, project: str, name: str) -> None:
         until = await self.tools.db.read(reading.last_number)
         try:
@@ -161,7 +170,8 @@ class Follower:
         except PipelineNotFound:
             await self._forget_others(project, name, None, until)
             return
-        if any(one[:2] == (project, name) and one[2] != spec.made for one in await self._pipelines()):
+        known = await self.tools.db.read(lambda tx: JobStore(tx).pipelines(project, name))
+        if any(made != spec.made for _, _, made in known):
             await self._forget_others(project, name, spec.made, until)
         await self._settle(spec, until)
 

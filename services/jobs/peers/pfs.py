@@ -13,6 +13,8 @@ from urllib.parse import quote, urlsplit
 
 import grpc
 
+from datamill.wire import commits_v1_pb2 as commits
+from datamill.wire import commits_v1_pb2_grpc as commits_grpc
 from datamill.wire import content_v1_pb2 as content
 from datamill.wire import content_v1_pb2_grpc as content_grpc
 from datamill.wire import pfs_v2_pb2 as pfs
@@ -125,6 +127,14 @@ class Pfs:
             if error.code() is grpc.StatusCode.NOT_FOUND or "no commits" in (error.details() or ""):
                 return []
             raise
+
+    async def repos_with_open_outputs(self) -> set[tuple[str, str]]:
+        """(project, repo) of every repo with commits that wait for a job to write them."""
+        stub, asked = commits_grpc.CommitServiceStub(self.channel), commits.ListReposWithOpenOutputsRequest()
+        found = set[tuple[str, str]]()
+        async for answer in stub.ListReposWithOpenOutputs(asked, timeout=30):
+            found.update((repo.project.name, repo.name) for repo in answer.repos)
+        return found
 
     async def open_commits(self, project: str, repo: str, branch: str) -> list[CommitFacts]:
         """The unfinished commits at the end of a branch, oldest first."""

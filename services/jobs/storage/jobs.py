@@ -86,9 +86,11 @@ class JobStore:
             of_it.append(JobRow.pipeline_made != made)
         return self.select(*of_it, newest_first=False, number=most)
 
-    def pipelines(self) -> list[tuple[str, str, datetime]]:
-        """Every pipeline that has had jobs which are still known, and when it was made."""
+    def pipelines(self, project: str = "", pipeline: str = "") -> list[tuple[str, str, datetime]]:
+        """Every pipeline, or all of a name, that has had jobs which are still known, and when it was made."""
         rows = select(SpecRow.project, SpecRow.pipeline, SpecRow.made).distinct()
+        if pipeline:
+            rows = rows.where(SpecRow.project == project, SpecRow.pipeline == pipeline)
         return [(row.project, row.pipeline, row.made) for row in self.tx.execute(rows)]
 
     def drop_specs(self, project: str, pipeline: str, made: datetime | None) -> None:

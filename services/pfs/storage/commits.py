@@ -13,7 +13,7 @@ from sqlalchemy import ColumnElement, Select, bindparam, delete, exists, func, i
 from sqlalchemy.orm import Session, aliased
 
 from services.pfs.domain.commits import Branch, BranchNumber, Commit, CommitNumber, Origin, RepoNumber
-from services.pfs.domain.keys import RepoKey
+from services.pfs.domain.keys import USER, RepoKey
 from services.pfs.storage.collection.graves import bury_commits
 from services.pfs.storage.commit_rows import COMMITS, commit_of, root_columns
 from services.pfs.storage.content.content_tables import LayerRow
@@ -33,6 +33,14 @@ _OF_REPO = COMMITS.where(
 )
 _OF_SET = COMMITS.where(_COMMIT.c.id == bindparam("id")).order_by(_COMMIT.c.number)
 _CLOSED = COMMITS.where(_COMMIT.c.finished.is_(None), _COMMIT.c.finishing.is_not(None)).order_by(_COMMIT.c.number)
+_OPEN_OUTPUTS = (
+    select(_REPO.c.project, _REPO.c.name)
+    .join(_COMMIT, _COMMIT.c.repo_number == _REPO.c.number)
+    .where(_COMMIT.c.finished.is_(None), _COMMIT.c.finishing.is_(None), _COMMIT.c.origin == int(Origin.AUTO))
+    .where(_REPO.c.type == USER)
+    .distinct()
+    .order_by(_REPO.c.project, _REPO.c.name)
+)
 _PARENT = _COMMIT.alias("older")
 _WAITING = (
     exists()
@@ -102,6 +110,11 @@ class CommitStore:
     def of_set(self, id: str) -> list[Commit]:
         """Commits of a set, in the order of creation."""
         return [commit_of(row) for row in self.tx.execute(_OF_SET, {"id": id})]
+
+    def repos_with_open_outputs(self) -> list[RepoKey]:
+        """The user repos with commits that were opened for what is upstream of them, and are not closed."""
+        rows = self.tx.execute(_OPEN_OUTPUTS)
+        return [RepoKey(row.project, row.name) for row in rows]
 
     def closed(self) -> list[Commit]:
         """Commits that are FINISHING, oldest first."""

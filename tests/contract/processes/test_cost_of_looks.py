@@ -1,6 +1,7 @@
-"""What a look of PPS at its pipelines costs: statements for what has changed, however many pipelines there are."""
+"""What looks at pipelines cost: PPS and Jobs ask for what has changed or is open, however many pipelines there are."""
 
-from collections.abc import AsyncIterator, Iterator
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -10,6 +11,12 @@ from typing import Any
 import pytest
 from sqlalchemy import event
 
+from datamill.wire import pfs_v2_pb2 as pfs
+from datamill.wire import pps_v2_pb2 as pps
+from datamill.wire.pfs_v2_pb2_grpc import APIStub as PfsStub
+from datamill.wire.pps_v2_pb2_grpc import APIStub as PpsStub
+from services.jobs.operations.looking import worth_a_look
+from services.jobs.peers.pfs import Pfs
 from services.kit.bus import Bus
 from services.kit.rpc import channels
 from services.kit.storage.database import Database, KitBase
@@ -30,7 +37,8 @@ from services.pps.servicers.to_wire import run_spec
 from services.pps.storage.holders import Holders
 from services.pps.storage.sealing import Keyring
 from services.pps.storage.tables import Base
-from tests.support.servers import Spine
+from tests.support.servers import Spine, unique
+from tests.system.chaos.dag import leaf, named, pipeline
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 LONG = timedelta(days=1)
@@ -161,3 +169,35 @@ async def test_of_two_replicas_each_asks_for_the_other_and_takes_over_what_it_le
         await one.presence.leave()
         await other.settled()
         assert len(await groups_of(other.db, "other")) == 5
+
+
+async def not_any_more(seen: Callable[[], Awaitable[bool]]) -> None:
+    for _ in range(1200):
+        if not await seen():
+            return
+        await asyncio.sleep(0.1)
+    raise AssertionError("there is still something to do")
+
+
+async def test_jobs_looks_at_pipelines_with_something_to_do(spine: Spine) -> None:
+    async with channels.connect(spine.pfs, token=spine.token) as to_pfs, channels.connect(spine.pps) as to_pps:
+        files, pipelines, source, name = PfsStub(to_pfs), PpsStub(to_pps), unique("in"), unique("p")
+        branch = pfs.Branch(repo=pfs.Repo(name=source, type="user", project=pfs.Project(name="default")), name="master")
+        await files.CreateRepo(pfs.CreateRepoRequest(repo=branch.repo))
+        await pipelines.CreatePipeline(pipeline(name, "true", leaf(source, "/*")))
+        with Database(f"sqlite:///{spine.root}/jobs/jobs.db") as db:
+            statements = list[str]()
+            with counted(db, statements):
+
+                async def seen() -> bool:
+                    statements.clear()
+                    found = await worth_a_look(db, Pfs(to_pfs))
+                    assert len(statements) == 1
+                    return ("default", name) in found
+
+                await not_any_more(seen)  # its first job has ended
+                opened = await files.StartCommit(pfs.StartCommitRequest(branch=branch))
+                assert await seen(), "somebody will have to write its outputs"
+                await files.FinishCommit(pfs.FinishCommitRequest(commit=opened))
+                await not_any_more(seen)
+        await pipelines.DeletePipeline(pps.DeletePipelineRequest(pipeline=named(name)))
