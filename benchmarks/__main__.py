@@ -14,6 +14,7 @@ ROOMS = {
     "bulk": "transfers.bulk",
     "small_commit": "small_commit",
     "jobs": "pipelines.jobs",
+    "batching": "pipelines.batching",
     "plans": "pipelines.plans",
     "chain": "pipelines.chain",
     "standby": "pipelines.standby",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import psutil
 
-USER_CODE = "user code"
+USER_CODE, WORKER = "user code", "worker"
 
 
 @dataclass(frozen=True)
@@ -21,12 +21,16 @@ class Processor:
     def started(cls, folder: str) -> "Processor":
         return cls(folder, _taken(folder))
 
-    def per(self, count: int) -> str:
-        """What was taken since, in ms for each of `count`: all together, and who took most of it."""
-        spent = {role: seconds - self.before.get(role, 0.0) for role, seconds in _taken(self.folder).items()}
-        most = sorted(spent, key=lambda role: -spent[role])[:5]
-        said = ", ".join(f"{role} {1e3 * spent[role] / count:.2f}" for role in most)
-        return f"{1e3 * sum(spent.values()) / count:.2f} ms ({said})"
+    def per(self, count: int) -> dict[str, float]:
+        """What was taken since, by role, in ms for each of `count`."""
+        taken = _taken(self.folder)
+        return {role: 1e3 * (taken[role] - self.before.get(role, 0.0)) / count for role in taken}
+
+
+def said(spent: Mapping[str, float]) -> str:
+    """All of it together, and who took most."""
+    most = sorted(spent, key=lambda role: -spent[role])[:5]
+    return f"{sum(spent.values()):.2f} ms ({', '.join(f'{role} {spent[role]:.2f}' for role in most)})"
 
 
 def _taken(folder: str) -> Mapping[str, float]:
@@ -35,7 +39,7 @@ def _taken(folder: str) -> Mapping[str, float]:
         with suppress(psutil.NoSuchProcess):
             times = process.cpu_times()
             found[role] += times.user + times.system
-            if role == "worker":  # what it started and has waited for
+            if role == WORKER:  # what it started and has waited for
                 found[USER_CODE] += times.children_user + times.children_system
     return found
 
@@ -48,7 +52,7 @@ def _roles(folder: str) -> dict[psutil.Process, str]:
             if folder in " ".join(process.cmdline()):
                 for each in (process, *process.children(recursive=True)):
                     found.setdefault(each, _role(each))
-    for process in [process for process, role in found.items() if role == "worker"]:
+    for process in [process for process, role in found.items() if role == WORKER]:
         with suppress(psutil.NoSuchProcess):
             found |= dict.fromkeys(process.children(recursive=True), USER_CODE)
     return found

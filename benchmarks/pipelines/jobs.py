@@ -1,12 +1,11 @@
-"""From a finished commit to running user code; many small datums against GNU parallel and Dask; and batched ones.
+"""From a finished commit to running user code; many small datums against GNU parallel and Dask.
 
-Elsewhere: the tasks of Dask (dask_tasks.py), in the environment of the peers.
+Elsewhere: batched datums (batching.py); the tasks of Dask (dask_tasks.py), in the environment of the peers.
 """
 
 import os
 import shutil
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -15,24 +14,16 @@ from pathlib import Path
 from statistics import median
 
 from benchmarks.instance import Instance, changes, instance, named, repo
-from benchmarks.processor import Processor
+from benchmarks.processor import Processor, said
 from benchmarks.report import Figure, spread
 from datamill.wire import pfs_v2_pb2 as pfs
 from datamill.wire import pps_v2_pb2 as pps
 
 DATUMS = int(os.environ.get("BENCH_DATUMS", "2000"))
-BATCHED = int(os.environ.get("BENCH_BATCHED_DATUMS", "20000"))
 ROUNDS = 20
 GOAL_SECONDS = 0.150
-GOAL_BATCHED = 3000
 PEERS = Path(__file__).parents[2] / ".venv-peers/bin/python"
 COPY = 'exec cp "$small" /pfs/out/'  # a shell becomes `cp`, as the one of GNU parallel does
-BATCHED_CODE = """
-import shutil
-from datamill.batching import OUT, datums
-for datum in datums():
-    shutil.copy(datum.path("small"), OUT)
-"""
 
 
 def pipeline(name: str, source: str, glob: str, script: str, *, workers: int = 1) -> pps.CreatePipelineRequest:
@@ -84,7 +75,7 @@ def rates(up: Instance) -> list[Figure]:
                 figures.append(
                     Figure(
                         what=what,
-                        ours=f"{DATUMS / ours:.0f} datums/s; processor per datum {processor}",
+                        ours=f"{DATUMS / ours:.0f} datums/s; processor per datum {said(processor)}",
                         peer=f"{peer} {DATUMS / theirs:.0f} tasks/s ({theirs:.2f} s)",
                         ratio=f"{ratio:.2f}×",
                         goal=f"≥ {goal:g}×" if goal else "–",
@@ -94,26 +85,11 @@ def rates(up: Instance) -> list[Figure]:
     return figures
 
 
-def batched(up: Instance) -> list[Figure]:
-    """User code asks for each datum by NextDatum; Python, through the client's own loop."""
-    script = f"exec {sys.executable} -c '{BATCHED_CODE}'"
-    seconds, processor = job(up, "batched", script, small_files(BATCHED), workers=2, batching=True)
-    rate = BATCHED / seconds
-    return [
-        Figure(
-            what=f"{BATCHED:,} datums of one small file, batched, copied by Python user code, 2 workers, whole job",
-            ours=f"{rate:.0f} datums/s; processor per datum {processor}",
-            goal=f"≥ {GOAL_BATCHED:,}/s",
-            reached=rate >= GOAL_BATCHED,
-        )
-    ]
-
-
 def job(
     up: Instance, name: str, script: str, contents: dict[str, bytes], *, workers: int, batching: bool = False
-) -> tuple[float, str]:
+) -> tuple[float, dict[str, float]]:
     """The job's own started → finished times in seconds, so that it includes planning, results and validation; and what
-    each process took of a processor per datum, from the end of the commit on."""
+    each process took of a processor per datum, from the end of the commit on, in ms by role."""
     request = pipeline(name, "small", "/*", script, workers=workers)
     request.transform.datum_batching = batching
     if not any(info.repo.name == "small" for info in up.pfs.ListRepo(pfs.ListRepoRequest())):
@@ -179,4 +155,4 @@ def _done(source: Path, target: Path, seconds: float) -> float:
 
 def run() -> list[Figure]:
     with instance() as up:
-        return latency(up) + rates(up) + batched(up)
+        return latency(up) + rates(up)
