@@ -21,18 +21,18 @@ from services.kit import config
 from services.worker.activity import Activity
 from services.worker.api import WorkerApi
 from services.worker.batching.asked import AskedInTurn
-from services.worker.calls import Patience, Peers, Trouble, in_words, persist
 from services.worker.datums.bench import Bench
 from services.worker.inputs import pipes
 from services.worker.inputs.scratch import Scratch
 from services.worker.inputs.sources import Store
-from services.worker.lease import LeaseKeeper
 from services.worker.logs import log_to_stderr
+from services.worker.peers.calls import Patience, Peers, Trouble, in_words, persist
+from services.worker.peers.lease import LeaseKeeper
+from services.worker.peers.secrets import fetched
 from services.worker.process import environment
 from services.worker.process.ending import adopt_orphans, keep_to_oneself
 from services.worker.process.interrupt import Interrupt
 from services.worker.process.starting import ignore_for_oneself
-from services.worker.secrets import fetched
 from services.worker.serving.server import Server
 from services.worker.sets import SetRunner
 from services.worker.settings import Settings

@@ -16,16 +16,16 @@ from datamill.wire import pfs_v2_pb2 as pfs
 from datamill.wire import work_v1_pb2 as work
 from services.worker.batching.asked import AskedInTurn
 from services.worker.batching.batch import Batch
-from services.worker.calls import Patience, Peers, Trouble, in_words, persist
 from services.worker.datums.attempts import one_by_one
 from services.worker.datums.bench import Bench, NameBudget, SetInHand
 from services.worker.inputs.naming import name_inputs
 from services.worker.inputs.prefetch import Gone, Prefetch
 from services.worker.inputs.sources import Store
-from services.worker.lease import LeaseKeeper
 from services.worker.outputs.entries import Entries
 from services.worker.outputs.meta import Documents
 from services.worker.outputs.packing import Packing
+from services.worker.peers.calls import Patience, Peers, Trouble, in_words, persist
+from services.worker.peers.lease import LeaseKeeper
 from services.worker.process import environment
 from services.worker.serving.server import Server
 from services.worker.standing.services import stand

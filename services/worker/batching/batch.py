@@ -11,10 +11,10 @@ from pathlib import Path
 
 from datamill.wire import work_v1_pb2 as work
 from services.worker.batching.asked import Asked, AskedInTurn
-from services.worker.calls import Trouble
 from services.worker.datums.attempts import USER_CODE, DatumRun
 from services.worker.datums.bench import Bench, SetInHand
 from services.worker.inputs.prefetch import Gone
+from services.worker.peers.calls import Trouble
 from services.worker.process.lines import OutputLog
 from services.worker.process.running import End, Ended, UserProcess
 from services.worker.process.starting import Command, NotStarted, OutOfProcesses

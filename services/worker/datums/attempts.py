@@ -12,12 +12,12 @@ from pathlib import Path
 
 from datamill.wire import work_v1_pb2 as work
 from services.worker.activity import Doing
-from services.worker.calls import Trouble
 from services.worker.datums.bench import Bench, SetInHand
 from services.worker.datums.results import SHOWN_INPUTS, Effort, Outcome, Taking
 from services.worker.inputs.layout import LaidOut
 from services.worker.inputs.pipes import Pipes
 from services.worker.inputs.prefetch import Gone
+from services.worker.peers.calls import Trouble
 from services.worker.process import environment
 from services.worker.process.lines import OutputLog
 from services.worker.process.running import End, Ended, run

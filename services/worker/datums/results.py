@@ -12,10 +12,10 @@ from datamill.bulk.sending.stating import Blob
 from datamill.wire import content_v1_pb2 as content
 from datamill.wire import pps_v2_pb2 as pps
 from datamill.wire import work_v1_pb2 as work
-from services.worker.calls import Trouble
 from services.worker.datums.bench import Bench, SetInHand
 from services.worker.inputs.layout import LaidOut
 from services.worker.outputs.collecting import BadOutput, collect
+from services.worker.peers.calls import Trouble
 from services.worker.telemetry.spans import now
 
 SHOWN_INPUTS = 100  # of a datum's inputs, how many a log line can be found by

@@ -15,9 +15,9 @@ from datamill.wire import content_v1_pb2 as content
 from datamill.wire import pfs_v2_pb2 as pfs
 from datamill.wire import work_v1_pb2 as work
 from services.kit.packs import Bytes
-from services.worker.calls import Trouble
 from services.worker.inputs.resolving import Resolver
 from services.worker.inputs.scratch import Scratch, own, remove, write_file
+from services.worker.peers.calls import Trouble
 from services.worker.telemetry.spans import now
 
 TOGETHER_FILES = 256

@@ -5,10 +5,10 @@ bytes for each file; nobody else pays for it. No content moves, the files are na
 """
 
 from datamill.wire import work_v1_pb2 as work
-from services.worker.calls import Patience, Peers, persist
 from services.worker.inputs.addresses import Addresses
 from services.worker.inputs.resolving import Resolver
 from services.worker.outputs.entries import Entries
+from services.worker.peers.calls import Patience, Peers, persist
 
 
 def name_inputs(

@@ -19,9 +19,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from services.kit.packs import Bytes
-from services.worker.calls import Trouble
 from services.worker.inputs.layout import Source, Wanted
 from services.worker.inputs.scratch import own
+from services.worker.peers.calls import Trouble
 from services.worker.spec import RunAs
 
 IN_OPEN, IN_Q_OVERFLOW = 0x20, 0x4000

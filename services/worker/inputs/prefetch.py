@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from datamill.wire import work_v1_pb2 as work
-from services.worker.calls import Patience, Peers, Trouble, persist
 from services.worker.inputs.layout import LaidOut, Layout, Source
 from services.worker.inputs.resolving import Resolver
 from services.worker.inputs.scratch import Scratch
 from services.worker.inputs.sources import Store
+from services.worker.peers.calls import Patience, Peers, Trouble, persist
 
 log = logging.getLogger(__name__)
 AHEAD = 32

@@ -13,7 +13,7 @@ from pathlib import Path
 from datamill.wire import content_v1_pb2 as content
 from services.kit.errors import Corrupt
 from services.kit.packs import Bytes, decode
-from services.worker.calls import Trouble
+from services.worker.peers.calls import Trouble
 
 JOIN_GAP_BYTES = 256 << 10
 JOIN_BYTES = 4 << 20

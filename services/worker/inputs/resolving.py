@@ -10,8 +10,8 @@ import grpc
 
 from datamill.wire import content_v1_pb2 as content
 from datamill.wire import work_v1_pb2 as work
-from services.worker.calls import Peers, trouble
 from services.worker.inputs.addresses import Addresses
+from services.worker.peers.calls import Peers, trouble
 
 WANTED_A_CALL = 2000
 

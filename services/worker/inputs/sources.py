@@ -13,10 +13,10 @@ from datamill.wire import content_v1_pb2 as content
 from datamill.wire import pfs_v2_pb2 as pfs
 from services.kit.errors import Corrupt
 from services.kit.packs import Bytes, decode
-from services.worker.calls import Peers, Trouble, trouble
 from services.worker.inputs.addresses import Addresses
 from services.worker.inputs.layout import Source, Wanted
 from services.worker.inputs.reading import PackFolder
+from services.worker.peers.calls import Peers, Trouble, trouble
 
 log = logging.getLogger(__name__)
 STREAM_SECONDS = 600.0

@@ -7,7 +7,7 @@ import grpc
 
 from datamill.bulk.sending.stating import Batch, Stated
 from datamill.wire import content_v1_pb2 as content
-from services.worker.calls import Patience, Peers, persist, trouble
+from services.worker.peers.calls import Patience, Peers, persist, trouble
 
 MEMORY_BYTES = 8 << 20
 PUT_SECONDS = 1800.0

@@ -19,7 +19,7 @@ from datamill.bulk.sending.stating import Blob
 from datamill.bulk.signed import NotGiven, Signed
 from datamill.wire import content_v1_pb2 as content
 from services.kit import packs
-from services.worker.calls import Patience, Peers, persist, trouble
+from services.worker.peers.calls import Patience, Peers, persist, trouble
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")

@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from services.worker.calls import Peers, Trouble
+from services.worker.peers.calls import Peers, Trouble
 from services.worker.telemetry import wire
 from services.worker.telemetry.spans import Attribute, Lines, LogContext, Span, now
 

@@ -12,11 +12,11 @@ from datamill.wire import content_v1_pb2 as content
 from datamill.wire import pfs_v2_pb2 as pfs
 from datamill.wire import work_v1_pb2 as work
 from services.kit.packs import TARGET_BYTES
-from services.worker.calls import Patience, Peers
 from services.worker.inputs.layout import Wanted
 from services.worker.inputs.resolving import Resolver
 from services.worker.inputs.sources import ByUrl, Store, Streamed
 from services.worker.outputs.packing import Packing
+from services.worker.peers.calls import Patience, Peers
 from tests.support.seaweed import Seaweed
 from tests.support.servers import SERVING, channel, running, service_command, settings, unique
 from tests.system.pfs.driver import Repo, put

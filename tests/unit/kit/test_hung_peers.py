@@ -8,7 +8,7 @@ Elsewhere: how long it takes in practice (benchmarks/pipelines/handover.py).
 import pytest
 
 from services.kit.rpc import channels
-from services.worker import calls
+from services.worker.peers import calls
 
 HANDED_OVER_MS = 15_000
 

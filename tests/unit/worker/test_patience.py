@@ -2,7 +2,7 @@
 
 import threading
 
-from services.worker.calls import Patience
+from services.worker.peers.calls import Patience
 
 
 def test_the_last_of_the_time_is_no_storm_of_tries() -> None:

@@ -1,8 +1,8 @@
 """What of a secret user code gets, and what of it must never leave the worker."""
 
 from datamill.wire import pps_v2_pb2 as pps
+from services.worker.peers.secrets import striker, variables
 from services.worker.process.environment import as_file
-from services.worker.secrets import striker, variables
 
 
 def test_values_are_struck_out_whole_and_line_by_line() -> None:

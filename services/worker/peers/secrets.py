@@ -16,7 +16,7 @@ import grpc
 from datamill.wire import pps_v2_pb2 as pps
 from datamill.wire import secrets_v1_pb2 as wire
 from datamill.wire.secrets_v1_pb2_grpc import SecretServiceStub
-from services.worker.calls import OPTIONS, Patience, Trouble, persist, trouble
+from services.worker.peers.calls import OPTIONS, Patience, Trouble, persist, trouble
 from services.worker.process.environment import Unsaid
 from services.worker.spec import RunAs, WorkerSpec
 

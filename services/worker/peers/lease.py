@@ -13,7 +13,7 @@ from collections.abc import Callable
 from datamill.wire import pfs_v2_pb2 as pfs
 from datamill.wire import work_v1_pb2 as work
 from services.worker.activity import Activity, Doing
-from services.worker.calls import Peers, Trouble
+from services.worker.peers.calls import Peers, Trouble
 from services.worker.process.interrupt import Interrupt
 from services.worker.spec import WorkerSpec
 
