@@ -175,8 +175,10 @@ def _waits_for(wait: Wait, now: datetime) -> str:
         Waits.WORKERS: f"a worker: {wait.reason}",
         Waits.SETS_OPEN: f"{_count(wait.sets, 'set')} of {_count(wait.datums, 'datum')} to be taken by a worker",
         Waits.SET_LEASED: f"worker {wait.worker} with {_count(wait.datums, 'datum')}",
-        Waits.NEXT_JOB: f"the next job to take the place of its service, which worker {wait.worker} runs",
-        Waits.EGRESS: "its outputs to be sent to where egress says",
+        Waits.NEXT_JOB: f"the next job: {wait.reason}"
+        if wait.reason
+        else f"the next job to take the place of its service, which worker {wait.worker} runs",
+        Waits.EGRESS: f"its outputs to be sent to where egress says{wait.reason and f' ({wait.reason})'}",
         Waits.VALIDATION: f"PFS to merge and validate its output {commit}",
     }[wait.what]
     return text + (f", for {_for(now - wait.since)} now" if wait.since else "")

@@ -157,4 +157,5 @@ class Job:
         state = advance(self.state, to)
         started = self.started or (now if state is JobState.RUNNING or state in FINAL else None)
         finished = self.finished or (now if state in FINAL else None)
-        return replace(self, state=state, reason=reason or self.reason, started=started, finished=finished)
+        kept = "" if state is JobState.FINISHING else self.reason  # why its outputs could not be sent is over
+        return replace(self, state=state, reason=reason or kept, started=started, finished=finished)

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from services.pps.domain.spec.kinds import Kind, endpoint, kind_of, mistakes
+from services.pps.domain.spec.kinds import Kind, endpoint, kind_of, mistakes, with_defaults
 
 INPUT = {"pfs": {"repo": "images", "glob": "/"}}
 
@@ -21,6 +21,13 @@ INPUT = {"pfs": {"repo": "images", "glob": "/"}}
 def test_what_a_spec_makes(spec: dict[str, Any], kind: Kind) -> None:
     assert list(mistakes(spec)) == []
     assert kind_of(spec) is kind
+
+
+def test_a_network_service_has_a_type() -> None:
+    assert with_defaults({"service": {}}) == {"service": {"type": "NodePort"}}
+    assert with_defaults({"spout": {"service": {"type": ""}}}) == {"spout": {"service": {"type": "NodePort"}}}
+    kept: list[dict[str, Any]] = [{"spout": {}}, {"service": {"type": "ClusterIP", "ip": "x"}}, {"service": None}, {}]
+    assert list(map(with_defaults, kept)) == kept
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from services.jobs.domain.specs import PipelineSpec
 from services.jobs.operations import reading
 from services.jobs.operations.running import moving
 from services.jobs.operations.running.bases import commits_of
+from services.jobs.operations.running.standing import SINGLE_DATUM
 from services.jobs.operations.running.tools import Tools
 from services.jobs.operations.work import activity
 from services.jobs.peers.pfs import CommitFacts, CommitRef
@@ -35,7 +36,7 @@ class Looking:
             case JobState.RUNNING:
                 return await (self._sets(job) if job.awaits is None else self._first_sets(job))
             case JobState.EGRESSING:
-                return [Wait(Waits.EGRESS)]
+                return [Wait(Waits.EGRESS, reason=job.reason)]
             case JobState.FINISHING:
                 return [wait for ref in commits_of(job) if (wait := await self._validated(ref)) is not None]
             case _:
@@ -79,6 +80,8 @@ class Looking:
 
     async def _sets(self, job: Job) -> list[Wait]:
         now, spec = self.tools.clock.now(), await self._spec(job)
+        if spec is not None and spec.service and job.counters.total != 1:
+            return [Wait(Waits.NEXT_JOB, job.started, reason=f"{SINGLE_DATUM}, and it has {job.counters.total}")]
         what = Waits.NEXT_JOB if spec is not None and spec.service else Waits.SET_LEASED
         sets, datums = await self.tools.db.read(lambda tx: SetStore(tx).free_of(job.number, now))
         held = await self.tools.db.read(activity.of_job, job.number)

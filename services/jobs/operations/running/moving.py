@@ -86,6 +86,14 @@ def move(tx: Session, number: int, to: JobState, *, of: JobState, now: datetime,
     return moved
 
 
+def egress_failed(tx: Session, number: int, reason: str) -> None:
+    """Keep with a job why its outputs cannot be sent, for as long as that is tried again."""
+    jobs = JobStore(tx)
+    job = jobs.get(number)
+    if job is not None and job.state is JobState.EGRESSING and job.reason != reason:
+        jobs.save(replace(job, reason=reason))
+
+
 def lay_out(tx: Session, number: int, plan: Plan, first: int, *, now: datetime) -> None:
     """Give a job that is to be planned the next of its sets: a large plan has too many for one transaction.
 

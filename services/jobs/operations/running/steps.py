@@ -273,6 +273,7 @@ class JobSteps:
             except (grpc.aio.AioRpcError, PasswordMissing) as error:
                 why = error.details() if isinstance(error, grpc.aio.AioRpcError) else error
                 self._say(job, f"egress failed and is tried again in {pause:g} s: {why}")
+                await self._t.db.run(moving.egress_failed, self._number, f"egress failed and is tried again: {why}")
             await asyncio.sleep(pause)
             pause = min(pause * 2, EGRESS_AT_LEAST_EVERY)
         return await self._move(JobState.FINISHING, of=JobState.EGRESSING)

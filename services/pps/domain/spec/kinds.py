@@ -10,7 +10,8 @@ from enum import IntEnum
 from typing import Any
 
 PORTS, MOST_PORT = ("internalPort", "externalPort"), 65535
-SERVICE_TYPES = ("ClusterIP", "LoadBalancer", "NodePort")
+USUAL_TYPE = "NodePort"
+SERVICE_TYPES = ("ClusterIP", "LoadBalancer", USUAL_TYPE)
 
 
 class Kind(IntEnum):
@@ -28,6 +29,20 @@ def kind_of(spec: dict[str, Any]) -> Kind:
     return Kind.TRANSFORM if spec.get("service") is None else Kind.SERVICE
 
 
+def with_defaults(spec: dict[str, Any]) -> dict[str, Any]:
+    """The spec with the type of its network service, if it has one."""
+    filled = dict(spec)
+    if spec.get("service") is not None:
+        filled["service"] = _typed(spec["service"])
+    if (spec.get("spout") or {}).get("service") is not None:
+        filled["spout"] = {**spec["spout"], "service": _typed(spec["spout"]["service"])}
+    return filled
+
+
+def _typed(service: dict[str, Any]) -> dict[str, Any]:
+    return {**service, "type": service.get("type") or USUAL_TYPE}
+
+
 def mistakes(spec: dict[str, Any]) -> Iterator[str]:
     """What a kind of pipeline cannot have."""
     kind, service = kind_of(spec), endpoint(spec)
@@ -40,7 +55,7 @@ def mistakes(spec: dict[str, Any]) -> Iterator[str]:
     constant = int((spec.get("parallelismSpec") or {}).get("constant") or 0)
     if kind is Kind.SERVICE and "parallelismSpec" in spec and constant != 1:
         yield "services can only be run with a constant parallelism of 1"
-    if service is not None and (type := service.get("type") or "NodePort") not in SERVICE_TYPES:
+    if service is not None and (type := service.get("type") or USUAL_TYPE) not in SERVICE_TYPES:
         yield f"the following service type {type} is not allowed"
     for field in PORTS:
         if not 0 <= (port := int((service or {}).get(field) or 0)) <= MOST_PORT:

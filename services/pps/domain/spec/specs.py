@@ -27,6 +27,7 @@ def completed(spec: Spec, key: PipelineKey) -> Spec:
     transform = dict(kept.get("transform") or {})
     if transform and not transform.get("image"):
         transform["image"] = BUILT_IN["transform"]["image"]
+    kept = kinds.with_defaults(kept)
     return {**kept, "pipeline": {"name": key.name, "project": {"name": key.project}}, "transform": transform or None}
 
 

@@ -2,7 +2,9 @@
 
 from pathlib import Path
 
+from datamill.wire import explain_v1_pb2 as explain
 from datamill.wire import pps_v2_pb2 as pps
+from datamill.wire.explain_v1_pb2_grpc import ExplainServiceStub
 from tests.support.patience import eventually
 from tests.system.jobs.conftest import Instance
 from tests.system.jobs.hands import Bench, job
@@ -43,6 +45,11 @@ def test_egress_is_tried_until_it_works_or_the_job_is_stopped(bench: Bench, inst
     bench.hands().do_one()
     eventually(lambda: any(line.startswith("egress failed") for line in master_lines(bench, stopped)))
     assert state(bench, stopped) == pps.JOB_EGRESSING
+    why = eventually(lambda: bench.inspect(stopped).reason)
+    assert why.startswith("egress failed and is tried again: ")
+    explained = ExplainServiceStub(bench.jobs_channel).WhyJob(explain.WhyJobRequest(job=job(bench.name, stopped)))
+    assert [wait.reason for wait in explained.waits] == [why]
+    assert explained.sentence.endswith(f"its outputs to be sent to where egress says ({why})")
     bench.jobs.StopJob(pps.StopJobRequest(job=job(bench.name, stopped), reason="enough"))
     info = bench.ended(stopped)
     assert (info.state, info.reason) == (pps.JOB_KILLED, "enough")
@@ -53,7 +60,7 @@ def test_egress_is_tried_until_it_works_or_the_job_is_stopped(bench: Bench, inst
     place.unlink()
     instance.start("jobs")
     assert eventually(lambda: (place / "b").exists() and place)
-    assert bench.ended(later).state == pps.JOB_SUCCESS
+    assert (bench.ended(later).state, bench.inspect(later).reason) == (pps.JOB_SUCCESS, "")
 
 
 def test_a_failed_datum_leaves_the_target_alone(bench: Bench, instance: Instance) -> None:

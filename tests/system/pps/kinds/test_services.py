@@ -94,6 +94,9 @@ def test_a_service_without_a_single_datum_waits_for_the_next_job(instance: Patie
     newest = instance.jobs(name)[0].job.id
     eventually(lambda: instance.job(name, newest).state == pps.JOB_RUNNING)
     assert not served(ports[1], "page")
+    assert instance.inspect_pipeline(name).details.service.type == "NodePort"
+    waits = "and waits for the next job: services must have a single datum, and it has 2"
+    assert waits in instance.why_job(f"{name}@{newest}").sentence
     one = instance.have_commit(f"{source}@master", {}, removed=["/other"])
     eventually(lambda: served(ports[1], "page") == b"one")
     assert instance.ended(name, newest).state == pps.JOB_SUCCESS
