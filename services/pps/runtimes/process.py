@@ -18,7 +18,7 @@ from pathlib import Path
 from services.pps.domain.names import workers_name
 from services.pps.runtimes import sandbox, starting
 from services.pps.runtimes.port import Group, GroupStatus
-from services.pps.runtimes.reasons import why_ended
+from services.pps.runtimes.reasons import why_ended, why_not_started
 from services.pps.runtimes.spares import Spares
 
 log = logging.getLogger(__name__)
@@ -129,8 +129,11 @@ class ProcessRuntime:
             try:
                 code = await self._run(slot, group)
                 slot.crash = why_ended(code, self._last_words(slot.name))
-            except (sandbox.NoSandbox, OSError) as error:  # OSError: no disk, no more processes; either may pass
+            except sandbox.NoSandbox as error:
                 code, slot.crash = 1, str(error)
+                slot.deaths = max(slot.deaths, CRASHING_AFTER)
+            except OSError as error:  # no disk, no more processes; either may pass
+                code, slot.crash = 1, why_not_started(error, self._dir)
                 slot.deaths = max(slot.deaths, CRASHING_AFTER)
             finally:
                 slot.alive = False

@@ -1,10 +1,25 @@
 """Why a worker ended, in words for a person who looks at the pipeline."""
 
+import errno
 import json
 import signal
+from pathlib import Path
 
 LONGEST = 1000  # characters
 SHELL = 128  # what shells and sandboxes add to the number of the signal that ended what they ran
+
+
+ON_DISK = {
+    errno.ENOSPC: "there is no room left on the disk",
+    errno.EDQUOT: "there is no room left on the disk: the quota is used up",
+    errno.EROFS: "the disk is read-only",
+}
+
+
+def why_not_started(error: OSError, folder: Path) -> str:
+    """folder: where workers live."""
+    what = ON_DISK.get(error.errno or 0)
+    return str(error) if what is None else f"no worker can be started in {folder}: {what}; it is tried again"
 
 
 def why_ended(code: int, last_line: str) -> str:

@@ -119,6 +119,32 @@ def killing_at_a_pace(folder: Path, seconds: float) -> Iterator[Counter[str]]:
         print("killed:", *(f"{kind} {count}" for kind, count in killed.most_common()), sep="\n  ")
 
 
+@contextmanager
+def hanging_workers(folder: Path, seconds: float) -> Iterator[Counter[str]]:
+    """Let one worker after another hang for so long, but not the user code it runs. Yields how often."""
+    draw, enough, hung = random.Random(SEED), threading.Event(), Counter[str]()
+
+    def keep_hanging() -> None:
+        while not enough.wait(1.0):
+            workers = _running(folder).get("services.worker", [])
+            if workers:
+                chosen = draw.choice(workers)
+                with suppress(psutil.Error):
+                    chosen.suspend()
+                    enough.wait(seconds)
+                    chosen.resume()
+                    hung["hung"] += 1
+
+    hanging = threading.Thread(target=keep_hanging)
+    hanging.start()
+    try:
+        yield hung
+    finally:
+        enough.set()
+        hanging.join()
+        print(f"hung until resumed: {hung['hung']}")
+
+
 class _Pauses:
     """Between kills: so many seconds, or a third of what services have needed of late to come up."""
 

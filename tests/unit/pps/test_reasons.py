@@ -1,8 +1,11 @@
 """Why a worker ended."""
 
+import errno
+from pathlib import Path
+
 import pytest
 
-from services.pps.runtimes.reasons import LONGEST, why_ended
+from services.pps.runtimes.reasons import LONGEST, why_ended, why_not_started
 
 LINE = '{"at": "now", "level": "error", "message": "there is no store"}'
 
@@ -26,3 +29,11 @@ def test_reasons(code: int, last: str, wanted: str) -> None:
 
 def test_a_reason_is_no_novel() -> None:
     assert len(why_ended(137, "x" * 5000)) == LONGEST
+
+
+def test_a_full_disk_is_said_in_words_with_its_place() -> None:
+    full = OSError(errno.ENOSPC, "No space left on device")
+    assert why_not_started(full, Path("/run/workers")) == (
+        "no worker can be started in /run/workers: there is no room left on the disk; it is tried again"
+    )
+    assert why_not_started(OSError("something else"), Path("/run/workers")) == "something else"
