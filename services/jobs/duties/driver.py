@@ -112,7 +112,8 @@ class Driver:
                         return
                 except Exception:
                     log.exception("driving %s: trying again", job.key)
-                await waited(at_work, pause * random.uniform(0.7, 1.0))
+                free_in = await self._keeper.free_in(job.number)  # of a process that is gone: at that very moment
+                await waited(at_work, min(pause * random.uniform(0.7, 1.0), free_in))
                 pause = min(pause * 2, LONGEST_PAUSE)
                 found = await self._now(job)
                 if found is None or found.closed:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from math import inf
 from typing import Any
 
 from sqlalchemy import select, update
@@ -29,6 +30,7 @@ DUTY = "job/"
 LEASE = timedelta(seconds=9)  # with the longest pause between tries: how soon the work of a dead process goes on
 RENEW_EVERY = 2.0
 AT_ONCE = 500  # rows in one statement
+SURELY = 0.05  # seconds after which a lease that ran out is free, whatever a clock rounds
 FRESH_SECONDS = 3.0  # so long after it was renewed a lease needs no other look
 
 
@@ -93,6 +95,16 @@ class Keeper:
         self._held[number] = hold
         return hold
 
+    async def free_in(self, number: int) -> float:
+        """Seconds until somebody else's lease of a job runs out; infinite when nobody else has one, or none can say."""
+        try:
+            until = await self.db.read(_held_by_others, number, self.holder)
+        except Exception:
+            log.exception("cannot look at the lease of job %d now", number)
+            return inf
+        left = inf if until is None else (until - self.clock.now()).total_seconds()
+        return left + SURELY if left > 0 else inf
+
     async def let_go(self, hold: Hold) -> None:
         """The job is in hand no more."""
         self._held.pop(hold.job.number, None)
@@ -128,6 +140,11 @@ class Keeper:
 
 def _duty(number: int) -> str:
     return f"{DUTY}{number}"
+
+
+def _held_by_others(tx: Session, number: int, holder: str) -> datetime | None:
+    row = tx.get(LeaseRow, _duty(number))
+    return None if row is None or row.holder == holder else row.until
 
 
 def _take_over(tx: Session, replica: str, holder: str) -> None:

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from math import inf
 from pathlib import Path
 
 import pytest
@@ -83,7 +84,10 @@ async def test_one_transaction_keeps_all_and_says_what_is_to_be_dropped(db: Coun
         assert hold.fresh
         assert hold.job.state is JobState.STARTING
         assert hold.document == b"spec"
-        assert await Keeper(db, SystemClock(), "two").take(kept) is None, "somebody has it"
+        other = Keeper(db, SystemClock(), "two")
+        assert await other.take(kept) is None, "somebody has it"
+        assert 0 < await other.free_in(kept) <= keeper.LEASE.total_seconds() + keeper.SURELY
+        assert await one.free_in(kept) == inf, "it is its own"
         db.run_here(lambda tx: moving.end(tx, killed, JobState.KILLED, now=NOW, reason=""))
         db.run_here(stolen, taken)
         job = db.run_here(moving.get_job, gone)
