@@ -1,6 +1,7 @@
-"""The peer in the benchmark of jobs: Dask runs a shell command for each file. Prints the seconds it took.
+"""The peer in the benchmark of jobs: Dask runs a command for each file. Prints the seconds it took.
 
-Runs in the environment of the peers: python dask_tasks.py WORKERS SOURCE TARGET
+Runs in the environment of the peers: python dask_tasks.py WORKERS SOURCE TARGET COMMAND…
+File and target are added to the command.
 """
 
 import subprocess
@@ -11,9 +12,8 @@ from pathlib import Path
 from distributed import Client, LocalCluster
 
 
-def copy(path: str, target: str) -> int:
-    command = ["sh", "-c", 'exec cp "$0" "$1"', path, target]
-    return subprocess.run(command, check=True).returncode
+def copy(path: str, target: str, command: list[str]) -> int:
+    return subprocess.run([*command, path, target], check=True).returncode
 
 
 def main() -> None:
@@ -24,7 +24,7 @@ def main() -> None:
         client.gather(client.map(str.upper, ["warm"] * workers))
         paths = [str(path) for path in Path(source).iterdir()]
         begun = time.perf_counter()
-        client.gather(client.map(copy, paths, target=target, pure=False))
+        client.gather(client.map(copy, paths, target=target, command=sys.argv[4:], pure=False))
         print(time.perf_counter() - begun)
 
 

@@ -8,8 +8,9 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
@@ -23,13 +24,29 @@ DATUMS = int(os.environ.get("BENCH_DATUMS", "2000"))
 ROUNDS = 20
 GOAL_SECONDS = 0.150
 PEERS = Path(__file__).parents[2] / ".venv-peers/bin/python"
-COPY = 'exec cp "$small" /pfs/out/'  # a shell becomes `cp`, as the one of GNU parallel does
+WORKERS = 2  # of which GNU parallel is to be half as quick
 
 
-def pipeline(name: str, source: str, glob: str, script: str, *, workers: int = 1) -> pps.CreatePipelineRequest:
+@dataclass(frozen=True)
+class Copy:
+    """A way to copy a file. ours: what a pipeline runs; theirs: what Dask runs, before the file and the target."""
+
+    name: str
+    ours: tuple[str, ...]
+    theirs: tuple[str, ...]
+
+
+CP = Copy("cp", ("cp", "-r", "/pfs/small/.", "/pfs/out/"), ("cp",))
+SHELL = Copy("sh -c 'exec cp'", ("sh", "-c", 'exec cp "$small" /pfs/out/'), ("sh", "-c", 'exec cp "$0" "$1"'))
+
+
+def pipeline(
+    name: str, source: str, glob: str, command: str | Sequence[str], *, workers: int = 1
+) -> pps.CreatePipelineRequest:
+    """command: a script for a shell, or a program and its arguments."""
     return pps.CreatePipelineRequest(
         pipeline=named(name),
-        transform=pps.Transform(cmd=["sh", "-c", script]),
+        transform=pps.Transform(cmd=["sh", "-c", command] if isinstance(command, str) else command),
         input=pps.Input(pfs=pps.PFSInput(repo=source, glob=glob)),
         parallelism_spec=pps.ParallelismSpec(constant=workers),
     )
@@ -64,12 +81,12 @@ def rates(up: Instance) -> list[Figure]:
     contents = small_files(DATUMS)
     figures = []
     with laid_out(contents) as (source, target):
-        for workers in (1, 2, 4):
-            ours, processor = job(up, f"copy-{workers}", COPY, contents, workers=workers)
-            what = f"{DATUMS:,} datums of one small file, user code `sh -c 'exec cp'`, {workers} workers, whole job"
+        for copy, workers in ((CP, 1), (CP, WORKERS), (CP, 4), (SHELL, WORKERS)):
+            ours, processor = job(up, f"copy-{workers}", copy.ours, contents, workers=workers)
+            what = f"{DATUMS:,} datums of one small file, user code `{copy.name}`, {workers} workers, whole job"
             for peer, theirs, goal in (
-                ("GNU parallel", parallel_seconds(source, target, workers), 2.0 if workers == 2 else 0.0),
-                ("Dask", dask_seconds(source, target, workers), 0.0),
+                ("GNU parallel", parallel_seconds(source, target, workers), 2.0 if workers == WORKERS else 0.0),
+                ("Dask", dask_seconds(source, target, workers, copy.theirs), 0.0),
             ):
                 ratio = theirs / ours
                 figures.append(
@@ -86,11 +103,17 @@ def rates(up: Instance) -> list[Figure]:
 
 
 def job(
-    up: Instance, name: str, script: str, contents: dict[str, bytes], *, workers: int, batching: bool = False
+    up: Instance,
+    name: str,
+    command: str | Sequence[str],
+    contents: dict[str, bytes],
+    *,
+    workers: int,
+    batching: bool = False,
 ) -> tuple[float, dict[str, float]]:
     """The job's own started → finished times in seconds, so that it includes planning, results and validation; and what
     each process took of a processor per datum, from the end of the commit on, in ms by role."""
-    request = pipeline(name, "small", "/*", script, workers=workers)
+    request = pipeline(name, "small", "/*", command, workers=workers)
     request.transform.datum_batching = batching
     if not any(info.repo.name == "small" for info in up.pfs.ListRepo(pfs.ListRepoRequest())):
         up.repo("small")
@@ -125,7 +148,7 @@ def laid_out(contents: dict[str, bytes]) -> Iterator[tuple[Path, Path]]:
 
 
 def parallel_seconds(source: Path, target: Path, workers: int) -> float:
-    """GNU parallel over the same files; it runs `cp` through a shell too."""
+    """GNU parallel over the same files; it runs `cp` through a shell."""
     tool = shutil.which("parallel")
     if tool is None:
         raise SystemExit("GNU parallel is the peer of this benchmark: install it (Debian: apt-get install parallel)")
@@ -137,14 +160,15 @@ def parallel_seconds(source: Path, target: Path, workers: int) -> float:
     return _done(source, target, time.perf_counter() - begun)
 
 
-def dask_seconds(source: Path, target: Path, workers: int) -> float:
-    """A task for each file on a cluster of processes that is up already; each runs the same shell command."""
+def dask_seconds(source: Path, target: Path, workers: int, copy: Sequence[str]) -> float:
+    """A task for each file on a cluster of processes that is up already; each runs the same command."""
     if not PEERS.exists():
         raise SystemExit("the peer is missing: run `make peers`")
     target.mkdir()
-    command = [str(PEERS), str(Path(__file__).parent / "dask_tasks.py"), str(workers), str(source), str(target)]
-    said = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
-    return _done(source, target, float(said))
+    tasks = Path(__file__).parent / "dask_tasks.py"
+    command = [str(PEERS), str(tasks), str(workers), str(source), str(target), *copy]
+    printed = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
+    return _done(source, target, float(printed))
 
 
 def _done(source: Path, target: Path, seconds: float) -> float:
