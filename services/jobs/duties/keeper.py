@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from math import inf
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
 from services.jobs.domain.errors import Superseded
@@ -32,6 +32,7 @@ RENEW_EVERY = 2.0
 AT_ONCE = 500  # rows in one statement
 SURELY = 0.05  # seconds after which a lease that ran out is free, whatever a clock rounds
 FRESH_SECONDS = 3.0  # so long after it was renewed a lease needs no other look
+FORGET_AFTER = timedelta(hours=1)  # leases that nobody renews: of jobs that are over, from processes that were killed
 
 
 @dataclass(eq=False)
@@ -79,7 +80,7 @@ class Keeper:
 
     async def take_over(self) -> None:
         """Have what an earlier process of this name had."""
-        await self.db.run(_take_over, self.replica, self.holder)
+        await self.db.run(_take_over, self.replica, self.holder, self.clock.now())
 
     async def take(self, number: int) -> Hold | None:
         """Take a job in hand, for the task that asks; one that was CREATED is STARTING then.
@@ -147,8 +148,9 @@ def _held_by_others(tx: Session, number: int, holder: str) -> datetime | None:
     return None if row is None or row.holder == holder else row.until
 
 
-def _take_over(tx: Session, replica: str, holder: str) -> None:
-    """The leases of an earlier process of this name."""
+def _take_over(tx: Session, replica: str, holder: str, now: datetime) -> None:
+    """The leases of an earlier process of this name; what nobody has renewed for long goes."""
+    tx.execute(delete(LeaseRow).where(LeaseRow.duty.startswith(DUTY), LeaseRow.until < now - FORGET_AFTER))
     of_it = LeaseRow.holder.startswith(f"{replica} ", autoescape=True)
     tx.execute(update(LeaseRow).where(LeaseRow.duty.startswith(DUTY), of_it).values(holder=holder))
 

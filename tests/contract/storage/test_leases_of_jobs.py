@@ -8,7 +8,7 @@ from math import inf
 from pathlib import Path
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from services.jobs.domain.errors import Superseded
@@ -128,3 +128,13 @@ async def test_a_killed_job_is_taken_to_be_closed(db: Counting) -> None:
         assert not task.done(), "that it is killed is what it was taken for"
     db.run_here(lambda tx: moving.close(tx, number, now=NOW))
     assert await one.take(number) is None
+
+
+async def test_leases_that_a_killed_process_has_left_of_jobs_that_are_over_go(db: Counting) -> None:
+    def left(tx: Session) -> None:
+        tx.add(LeaseRow(duty="job/1", holder="one killed", until=NOW))
+        tx.add(LeaseRow(duty="collecting", holder="other", until=NOW))
+
+    db.run_here(left)
+    await Keeper(db, SystemClock(), "one").take_over()
+    assert db.run_here(lambda tx: list(tx.scalars(select(LeaseRow.duty)))) == ["collecting"]

@@ -29,13 +29,13 @@ LOOK_AGAIN = 2.0
 class Base:
     """root: the datums that the commits' content holds already; number: of the job whose they are, or None.
 
-    unknown: id of the commit that the content comes from when no job vouches for it, so it has to go; else "".
+    unknown: whether there is content that no job vouches for, so that it has to go.
     origin: what its plan was made from; recovered_in: records objects that hold all that it RECOVERED.
     """
 
     root: Root
     number: int | None = None
-    unknown: str = ""
+    unknown: bool = False
     origin: Origin | None = None
     recovered_in: tuple[str, ...] = ()
 
@@ -105,7 +105,7 @@ async def _from(db: Database, pfs: Pfs, key: JobKey, parent: CommitRef | None) -
             continue
         if isinstance(found, Job):
             return Running(found, await _from(db, pfs, key, facts.parent))
-        return Base(EMPTY, unknown=parent.id)
+        return Base(EMPTY, unknown=True)
     return Base(EMPTY)
 
 

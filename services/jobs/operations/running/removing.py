@@ -6,8 +6,7 @@ Elsewhere: which datums these are (planning/drafts.py).
 
 import asyncio
 import struct
-from collections.abc import AsyncIterator, Iterator
-from dataclasses import replace
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from itertools import islice
 
 from services.jobs.domain.records import read_record
@@ -40,21 +39,27 @@ class Removals:
             yield Row(key, 0, 0, digest, Place(pack, offset, stored))
 
 
+Keep = Callable[[], Awaitable[None]]
+"""Asked before each call that changes a commit: what was gathered for it may have taken long. Raises Superseded."""
+
+
 async def take_away(
-    pfs: Pfs, indexes: Indexes, commits: tuple[CommitRef, CommitRef], unknown: str, removed: Removals
+    pfs: Pfs, indexes: Indexes, commits: tuple[CommitRef, CommitRef], unknown: bool, removed: Removals, keep: Keep
 ) -> None:
     """Take away from a job's commits what datums wrote that are gone or run again.
 
-    unknown: id of the commit that all of their content comes from when nobody vouches for it, else "".
+    unknown: whether nobody vouches for what they have from the commits before them; the two need not be of one job.
     """
     if unknown:
         for ref in commits:
-            await remove_everything(pfs, ref, replace(ref, id=unknown))
+            await remove_everything(pfs, ref, keep)
     if removed:
-        await remove_outputs(pfs, indexes, *commits, removed)
+        await remove_outputs(pfs, indexes, *commits, removed, keep)
 
 
-async def remove_outputs(pfs: Pfs, indexes: Indexes, output: CommitRef, meta: CommitRef, removed: Removals) -> None:
+async def remove_outputs(
+    pfs: Pfs, indexes: Indexes, output: CommitRef, meta: CommitRef, removed: Removals, keep: Keep
+) -> None:
     """Take away exactly what these datums have written."""
 
     rows = iter(removed)
@@ -77,21 +82,31 @@ async def remove_outputs(pfs: Pfs, indexes: Indexes, output: CommitRef, meta: Co
             if first:
                 await pfs.delete(output, first)
         else:
-            await pfs.add_file_set(output, await pfs.removal(entries()))
+            files = await pfs.removal(entries())
+            await keep()
+            await pfs.add_file_set(output, files)
 
     ids = (row.key.hex() for row in removed)
     below = ((f"/{top}/{id}/", id) for id in ids for top in ("meta", "pfs"))
+    await keep()
     async with asyncio.TaskGroup() as group:
         group.create_task(from_output())
         group.create_task(pfs.delete(meta, below))
 
 
-async def remove_everything(pfs: Pfs, to: CommitRef, of: CommitRef) -> None:
-    """Take away from one commit every file of another one. of: one that need not be there."""
-    entries = pfs.entries(of)
+async def remove_everything(pfs: Pfs, ref: CommitRef, keep: Keep) -> None:
+    """Take away all that a commit has from those before it: the files of the nearest good one."""
+    above = (await pfs.commit(ref)).parent
+    while above is not None and (facts := await pfs.commit(above)).error:
+        above = facts.parent
+    if above is None:
+        return
+    entries = pfs.entries(above)
     first = await anext(entries, None)
     if first is not None:
-        await pfs.add_file_set(to, await pfs.removal(_with(first, entries)))
+        files = await pfs.removal(_with(first, entries))
+        await keep()
+        await pfs.add_file_set(ref, files)
 
 
 async def _with(first: tuple[str, str], others: AsyncIterator[tuple[str, str]]) -> AsyncIterator[tuple[str, str]]:

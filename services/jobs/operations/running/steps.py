@@ -169,8 +169,7 @@ class JobSteps:
             plan = await self._planned(job, inputs, base, part)
         if plan is None:
             return False
-        await self._hold.keep()
-        await take_away(self._t.pfs, self._t.indexes, commits_of(job), base.unknown, plan.removed)
+        await take_away(self._t.pfs, self._t.indexes, commits_of(job), base.unknown, plan.removed, self._hold.keep)
         await self._lay_out(plan)
         now = self._t.clock.now()
         job = await self._t.db.run(moving.go_on, self._number, plan, base=base.number, now=now)
@@ -194,7 +193,7 @@ class JobSteps:
             await asyncio.gather(self._t.pfs.clear(output), self._t.pfs.clear(meta))
             await self._drop_unplanned()
         self._fresh = False
-        await take_away(self._t.pfs, self._t.indexes, (output, meta), base.unknown, plan.removed)
+        await take_away(self._t.pfs, self._t.indexes, (output, meta), base.unknown, plan.removed, self._hold.keep)
 
     async def _work(self, job: Job) -> Job | None:
         """Wait until every set is DONE; carry on with those that were TAKEN when a process died."""

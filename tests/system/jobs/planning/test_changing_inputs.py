@@ -110,3 +110,20 @@ def test_a_job_of_more_sets_than_fit_in_a_transaction_is_laid_out_and_stopped(be
     after = bench.commit({f"/{number}": None for number in range(1, ceil(many**0.5))})
     assert len(hands.do_one(lambda _: {}).datums) == 1
     assert bench.ended(after).data_processed == 1
+
+
+def test_nothing_stays_of_datums_whose_meta_commit_was_dropped(bench: Bench) -> None:
+    """Nobody vouches for the outputs then: all of them are made again."""
+    bench.create()
+    hands = bench.hands()
+    for files in ({"/0": b"0", "/1": b"1"}, {"/2": b"2"}):
+        id = bench.commit(files)
+        hands.do_one()
+        assert bench.ended(id).state == pps.JOB_SUCCESS
+    bench.files.DropCommit(pfs.DropCommitRequest(commit=pfs.Commit(repo=repo(bench.name, "meta"), id=id)))
+    id = bench.commit({"/0": None})
+    hands.do_one()
+    info = bench.ended(id)
+    assert (info.state, info.data_total, info.data_processed) == (pps.JOB_SUCCESS, 2, 2)
+    assert bench.outputs(id) == ["/1", "/2"]
+    assert len(bench.outputs(id, "meta")) == 2
