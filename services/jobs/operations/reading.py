@@ -1,14 +1,14 @@
 """Reading jobs and datums: lists with their filters and pages, and the datum index of a job that may still run."""
 
 import heapq
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from sqlalchemy import ColumnElement, literal
 from sqlalchemy.orm import Session
 
-from services.jobs.domain.jobs import Job
+from services.jobs.domain.jobs import Job, JobKey
 from services.jobs.domain.records import Record, read_record
 from services.jobs.storage.jobs import JobStore, in_projects
 from services.jobs.storage.objects import Indexes, read_directory, read_entries, row_of
@@ -70,6 +70,16 @@ def jobs_of_set(tx: Session, id: str) -> list[Job]:
 def document_of(tx: Session, job: Job) -> bytes | None:
     """The spec that a job runs with."""
     return JobStore(tx).spec(job)
+
+
+def documents_of(tx: Session, key: JobKey, ids: Collection[str]) -> dict[str, bytes]:
+    """The specs of a pipeline's jobs, by their ids; none of those that are gone."""
+    jobs, found = JobStore(tx), dict[str, bytes]()
+    for id in ids:
+        job = jobs.find(replace(key, id=id))
+        if job is not None and (document := jobs.spec(job)) is not None:
+            found[id] = document
+    return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -93,6 +93,11 @@ def job_details(document: bytes, id: str) -> pps.JobInfo.Details:
     return details
 
 
+def image(document: bytes | None) -> str:
+    """The image that a spec names; "" of a spec that nobody knows any more."""
+    return "" if document is None else pps.PipelineInfo.FromString(document).details.transform.image
+
+
 def worker_status(one: Activity, key: JobKey) -> pps.WorkerStatus:
     status = pps.WorkerStatus(worker_id=one.worker, job_id=key.id)
     if one.started is not None:

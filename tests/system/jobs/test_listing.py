@@ -156,6 +156,18 @@ def test_a_subscriber_hears_of_each_job_once(bench: Bench) -> None:
     assert (code, text) == (grpc.StatusCode.NOT_FOUND, 'pipeline "default/nobody" not found')
 
 
+def test_a_datum_names_the_image_of_the_version_that_ran_it(bench: Bench) -> None:
+    bench.create(transform={"image": "first:1", "cmd": ["true"]})
+    done(bench, "/a")
+    bench.create(update=True, transform={"image": "second:1", "cmd": ["true"]})
+    of = job(bench.name, done(bench, "/b", version=2))
+    listed = list(bench.jobs.ListDatum(pps.ListDatumRequest(job=of), timeout=120))
+    assert {one.data[0].file.path: one.image_id for one in listed} == {"/a": "first:1", "/b": "second:1"}
+    for one in listed:
+        asked = pps.InspectDatumRequest(datum=pps.Datum(job=of, id=one.datum.id))
+        assert bench.jobs.InspectDatum(asked, timeout=120).image_id == one.image_id
+
+
 def test_what_nobody_sets_from_outside(bench: Bench) -> None:
     first = bench.create()
     bench.ended(first)

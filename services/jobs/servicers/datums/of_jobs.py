@@ -44,7 +44,8 @@ class DatumRpcs(InputDatumRpcs):
         found = None if id is None else await asyncio.to_thread(reading.find_record, self._p.tools.indexes, view, id)
         if found is None:
             raise DatumNotFound(request.datum.id, job.key)
-        return _info(job, found)
+        images = await self._p.tools.db.read(reading.documents_of, job.key, {found.job})
+        return _info(job, found, to_wire.image(images.get(found.job)))
 
     async def ListDatum(self, request: pps.ListDatumRequest, context: Context) -> AsyncIterator[pps.DatumInfo]:
         if request.HasField("job") and request.HasField("input"):
@@ -71,9 +72,13 @@ class DatumRpcs(InputDatumRpcs):
         view = await self._p.tools.db.read(reading.datum_view, job.number)
         indexes = self._p.tools.indexes
         rows = await asyncio.to_thread(reading.rows_of, indexes, view, marker, reverse=request.reverse)
+        images = dict[str, str]()
         while page := await asyncio.to_thread(reading.records_page, indexes, rows):
+            if new := {record.job for record in page} - images.keys():
+                found = await self._p.tools.db.read(reading.documents_of, job.key, new)
+                images |= {id: to_wire.image(found.get(id)) for id in new}
             for record in page:
-                yield _info(job, record)
+                yield _info(job, record, images[record.job])
 
     async def RestartDatum(self, request: pps.RestartDatumRequest, context: Context) -> Empty:
         job = await self._job(from_wire.job(request.job))
@@ -121,8 +126,8 @@ def _marker(text: str) -> bytes:
     return id or b""
 
 
-def _info(job: Job, record: Record) -> pps.DatumInfo:
-    """A datum as a job shows it: SKIPPED when another job ran it, whose name it then bears."""
+def _info(job: Job, record: Record, image: str) -> pps.DatumInfo:
+    """A datum as a job shows it: SKIPPED when another job ran it, whose name it then bears. image: of that job."""
     ran = replace(job.key, id=record.job)
     state = record.state if record.job == job.key.id else DatumState.SKIPPED
     meta = to_wire.repo(job.key.project, job.key.pipeline, "meta")
@@ -133,4 +138,5 @@ def _info(job: Job, record: Record) -> pps.DatumInfo:
         stats=to_wire.stats(record.stats),
         pfs_state=pfs.File(commit=where, path=f"/pfs/{record.id}"),
         data=to_wire.files(record.inputs),
+        image_id=image,
     )
