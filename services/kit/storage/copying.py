@@ -17,7 +17,8 @@ from sqlalchemy.exc import DBAPIError
 
 from services.kit.errors import Corrupt, Refused, Unavailable
 from services.kit.storage.database import Database, KitBase
-from services.kit.storage.migrations import migrate, tables_of
+from services.kit.storage.migrations import migrate
+from services.kit.storage.tables import tables_of
 
 A_BATCH = 1000
 

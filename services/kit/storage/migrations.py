@@ -6,16 +6,13 @@ revision changes tables, and what must stand in them is written by the service i
 Elsewhere: taking an older database through the revisions, and writing them (revisions.py).
 """
 
-import importlib
 import logging
-import pkgutil
 from collections.abc import Iterable
 from pathlib import Path
 
 from sqlalchemy import Column, MetaData, PrimaryKeyConstraint, String, Table, inspect, select, text
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.orm import DeclarativeBase
 
 from services.kit.errors import Unavailable
 from services.kit.storage.database import Database, KitBase
@@ -133,12 +130,3 @@ def _missing(connection: Connection, expected: Iterable[MetaData]) -> list[str]:
             there = {column["name"] for column in found[name]}
             missing += [f"the column {name}.{column.name}" for column in table.columns if column.name not in there]
     return missing
-
-
-def tables_of(storage: str) -> MetaData:
-    """The tables of a service: `Base` of its `tables` module, after every module that may add to it is imported."""
-    package = importlib.import_module(storage)
-    for module in pkgutil.walk_packages(package.__path__, f"{storage}."):
-        importlib.import_module(module.name)
-    base: type[DeclarativeBase] = importlib.import_module(f"{storage}.tables").Base
-    return base.metadata

@@ -18,7 +18,7 @@ from sqlalchemy import MetaData, create_engine
 from sqlalchemy.engine import Connection
 
 from services.kit.storage.database import KitBase
-from services.kit.storage.migrations import tables_of
+from services.kit.storage.tables import tables_of
 
 
 def upgrade(connection: Connection, folder: Path) -> None:

@@ -7,8 +7,9 @@ import pytest
 from sqlalchemy import Column, Engine, Integer, MetaData, Table, inspect
 
 from services.kit.storage.database import Database, KitBase
-from services.kit.storage.migrations import migrate, tables_of
+from services.kit.storage.migrations import migrate
 from services.kit.storage.revisions import write_revision
+from services.kit.storage.tables import tables_of
 from tests.support.postgres import Postgres
 from tests.support.servers import ROOT
 

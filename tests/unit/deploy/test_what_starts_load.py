@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from services.kit.storage.migrations import tables_of
+from services.kit.storage.tables import tables_of
 from tests.support.servers import ROOT
 
 HEAVY = {"alembic", "mako", "minio", "urllib3", "Crypto", "docker", "psycopg", "opentelemetry.sdk", "requests"}
