@@ -29,7 +29,7 @@ from services.worker.peers.lease import LeaseKeeper
 from services.worker.process import environment
 from services.worker.serving.server import Server
 from services.worker.standing.services import stand
-from services.worker.telemetry.spans import Attribute, LogContext, Span, SpanId, now, parent_from
+from services.worker.telemetry.spans import Attribute, LogContext, Span, SpanId, now, parent_from, sayable
 
 log = logging.getLogger(__name__)
 FOR_EVER = 1e9
@@ -206,7 +206,7 @@ class SetRunner:
         wait = Duration()
         wait.FromTimedelta(delay)
         request = work.ReturnSetRequest(
-            lease=datum_set.lease, job=datum_set.job, index=datum_set.index, reason=reason, delay=wait
+            lease=datum_set.lease, job=datum_set.job, index=datum_set.index, reason=sayable(reason), delay=wait
         )
         try:
             persist(

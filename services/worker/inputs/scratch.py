@@ -8,9 +8,11 @@
 Anything else in /pfs goes when the next datum is shown.
 """
 
+import errno
 import os
 import stat
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
+from itertools import count
 from pathlib import Path
 
 from services.kit.packs import Bytes
@@ -152,8 +154,46 @@ def _remove(path: str) -> None:
         os.rmdir(path)
 
 
-def empty_folder(path: str, *, keep: Iterable[str] = ()) -> None:
-    """Remove what is in a folder."""
+def empty_folder(path: str, *, keep: Collection[str] = ()) -> None:
+    """Remove what is in a folder, however deep it goes."""
+    try:
+        _empty(path, keep)
+    except RecursionError:
+        _flatten(path, keep)
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        _flatten(path, keep)
+
+
+def _flatten(path: str, keep: Collection[str]) -> None:
+    """The same level by level: folders below are moved up before what held them goes."""
+    top, numbers = os.open(path, os.O_RDONLY | os.O_CLOEXEC), count()
+    try:
+        while names := [name for name in os.listdir(top) if name not in keep]:
+            for name in names:
+                if stat.S_ISDIR(os.lstat(name, dir_fd=top).st_mode):
+                    _raise_from(name, top, numbers)
+                    os.rmdir(name, dir_fd=top)
+                else:
+                    os.unlink(name, dir_fd=top)
+    finally:
+        os.close(top)
+
+
+def _raise_from(folder: str, top: int, numbers: Iterator[int]) -> None:
+    os.chmod(folder, 0o700, dir_fd=top)
+    held = os.open(folder, os.O_RDONLY | os.O_CLOEXEC, dir_fd=top)
+    try:
+        for name in os.listdir(held):
+            while os.path.lexists(f"/proc/self/fd/{top}/{(free := f'.deep-{next(numbers)}')}"):
+                pass
+            os.rename(name, free, src_dir_fd=held, dst_dir_fd=top)
+    finally:
+        os.close(held)
+
+
+def _empty(path: str, keep: Collection[str]) -> None:
     try:
         names = os.listdir(path)
     except PermissionError:

@@ -20,6 +20,8 @@ from services.worker.spec import RunAs
 GLOB_CHARACTERS = frozenset("*?[]{}!()@+^")
 REFUSED = "cannot upload file produced by the user code because its name cannot be represented in PFS"
 
+TOO_DEEP = "cannot upload file produced by the user code: its folders are nested too deeply"
+
 
 class BadOutput(Exception):
     """Output that cannot be stored, by the user code's doing."""
@@ -43,7 +45,14 @@ def collect(scratch: Scratch, laid: LaidOut, bare_inputs: frozenset[str]) -> Ite
     if bare_inputs:
         base = os.path.realpath(laid.place)
         stand_ins = {f"{base}/{name}{path}": what for name, path, what in laid.files if name in bare_inputs}
-    yield from _Walk(scratch, stand_ins).folder(scratch.out, "", ())
+    try:
+        yield from _Walk(scratch, stand_ins).folder(scratch.out, "", ())
+    except RecursionError as error:
+        raise BadOutput(TOO_DEEP) from error
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        raise BadOutput(TOO_DEEP) from error
 
 
 def check_name(path: str) -> None:

@@ -15,7 +15,7 @@ from dataclasses import replace
 
 from services.worker.peers.calls import Peers, Trouble
 from services.worker.telemetry import wire
-from services.worker.telemetry.spans import Attribute, Lines, LogContext, Span, now
+from services.worker.telemetry.spans import Attribute, Lines, LogContext, Span, now, sayable
 
 log = logging.getLogger(__name__)
 LONGEST_WAIT = 0.2
@@ -57,13 +57,13 @@ class Exporter:
 
     def say(self, context: LogContext, text: str) -> None:
         """A line of the worker's own."""
-        self.lines(context, "", [text])
+        self.lines(context, "", [sayable(text)])
 
     def span(self, span: Span) -> None:
         if not span.id.wanted:
             return
         if span.error:
-            span = replace(span, error=self._strike(span.error))
+            span = replace(span, error=sayable(self._strike(span.error)))
         self._add(span, ITEM_COST, 1)
 
     def flush(self, seconds: float) -> bool:
@@ -97,7 +97,10 @@ class Exporter:
         while not self._stopping.is_set():
             batch = self._next_batch()
             if batch:
-                self._send(batch)
+                try:
+                    self._send(batch)
+                except Exception:
+                    log.exception("log lines and spans cannot be sent and are lost")
                 with self._changed:
                     self._in_flight = False
                     self._sent_at = time.monotonic()

@@ -58,6 +58,11 @@ class Lines:
     texts: tuple[str, ...]
 
 
+def sayable(text: str) -> str:
+    """A text as messages can hold it: names of files need not be UTF-8."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
 def parent_from(traceparent: str) -> SpanId:
     """The span a W3C traceparent names; a new trace when it names none."""
     parts = traceparent.split("-")

@@ -160,3 +160,20 @@ def test_names_of_outputs_have_a_budget() -> None:
     with pytest.raises(BadOutput, match="put fewer datums into a set"):
         budget.take(["/12345", "/1"])
     budget.take(["/12345"])
+
+
+@pytest.mark.parametrize("depth", [1200, 3000])
+def test_folders_in_folders_without_end_fail_the_datum_and_go(scratch: Scratch, out: Path, depth: int) -> None:
+    """More of them than a program calls itself, and than a path can say."""
+    inner = os.open(out, os.O_RDONLY)
+    for _ in range(depth):
+        os.mkdir("a", dir_fd=inner)
+        outer, inner = inner, os.open("a", os.O_RDONLY, dir_fd=inner)
+        os.close(outer)
+    os.close(os.open(".deep-1", os.O_CREAT | os.O_WRONLY, dir_fd=inner))
+    os.close(inner)
+    with pytest.raises(BadOutput, match="nested too deeply"):
+        found(scratch)
+    scratch.fresh_out()
+    assert os.listdir(out) == []
+    assert found(scratch) == {}
