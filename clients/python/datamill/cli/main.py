@@ -84,7 +84,7 @@ NEXT = tuple(
     (re.compile(words), hint)
     for words, hint in (
         (r'^pipeline "[^"]+" already exists$', "`datamill update pipeline` changes it"),
-        (r'^secrets "[^"]+" already exists$|^failed to create secret: .* already exists$', "delete it before"),
+        (r"^failed to create secret: .* already exists$", "to change its values, delete it and create it anew"),
         (r"because a repo with the same name already exists$", "choose another name, or delete the repo if it can go"),
         (r"^pipeline doesn't have a cron input$", "`datamill rerun pipeline` makes a job of any pipeline"),
         (r"^datum matching filter .* could not be found", "only what runs now can be tried again"),

@@ -16,7 +16,7 @@ import click
 
 from datamill import names
 from datamill.cli import joining
-from datamill.cli.meaning import nearest
+from datamill.cli.meaning import nearest, to_do
 from datamill.cli.output import Raw
 from datamill.client import Client
 from datamill.errors import NotFound
@@ -86,16 +86,17 @@ class Session:
             text = f"{where}@{self.client.inspect_commit(names.commit(text, self.project)).commit.id}"
         return names.job(text, self.project)
 
-    def datum(self, job: pps.Job, said: str) -> str:
+    def datum(self, job: pps.Job, said: str, *, unfinished: bool = False) -> str:
         """The id of the datum of a job that is meant: by its ID, how that begins, or a path that it reads.
 
-        Raises Unsuccessful unless it is one.
+        unfinished: also one that the job has still to do. Raises Unsuccessful unless it is one.
         """
         if names.is_datum_id(said):
             return said
         shown = names.shown_job(job)
-        fits = (info for info in self.client.list_datums(job) if _is_meant(info, said))
-        found = list(islice(fits, SHOWN + 1))
+        found = _meant(self.client.list_datums(job), said)
+        if not found and unfinished:
+            found = _meant(to_do(self.client, job), said)
         if len(found) == 1:
             return found[0].datum.id
         if not found:
@@ -113,6 +114,11 @@ class Session:
     def close(self) -> None:
         if self._client is not None:
             self._client.close()
+
+
+def _meant(datums: Iterable[pps.DatumInfo], said: str) -> list[pps.DatumInfo]:
+    """The first of those that may be meant, one more than is shown."""
+    return list(islice((info for info in datums if _is_meant(info, said)), SHOWN + 1))
 
 
 def _is_meant(info: pps.DatumInfo, said: str) -> bool:

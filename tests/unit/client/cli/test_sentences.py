@@ -130,7 +130,7 @@ def test_other_sentences_lose_what_says_nothing(said: str, ours: str) -> None:
     ("said", "ours"),
     [
         ('pipeline "default/p" already exists', "`datamill update pipeline` changes it"),
-        ('failed to create secret: secrets "s" already exists', "delete it before"),
+        ('failed to create secret: secrets "s" already exists', "to change its values, delete it and create it anew"),
         ("datum matching filter [/a] could not be found for job ID x", "only what runs now can be tried again"),
         (
             'pipeline "default/p" has only 1 versions, not enough to find ancestor 5',

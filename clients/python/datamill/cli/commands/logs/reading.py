@@ -103,7 +103,7 @@ def _datum(session: Session, job: str | None, said: str) -> str:
         return said
     if job is None:
         raise click.UsageError(f"{said!r} is no ID of a datum; PIPELINE@JOB_ID --datum takes a path, too")
-    return session.datum(session.job(job), said)
+    return session.datum(session.job(job), said, unfinished=True)
 
 
 def last(read: Callable[[bool], Iterator[pps.LogMessage]], number: int, *, follow: bool) -> Iterator[pps.LogMessage]:

@@ -8,6 +8,7 @@ import grpc
 from datamill import names
 from datamill.cli import reasons, verbs
 from datamill.cli.commands.work.states import datum_states
+from datamill.cli.meaning import in_project
 from datamill.cli.output import Raw, emit, length_of, listing, one, size, span
 from datamill.cli.session import RAW, Session, Unsuccessful, command
 from datamill.cli.specs import reading, sources
@@ -69,7 +70,7 @@ def explain_datum(session: Session, job: str, datum: str, raw: Raw) -> None:
     It is named by its ID, how that begins, or a path that it reads.
     """
     asked = session.job(job)
-    found = session.client.explain_datum(asked, session.datum(asked, datum))
+    found = session.client.explain_datum(asked, session.datum(asked, datum, unfinished=True))
     if raw:
         raw.emit(found)
         return
@@ -111,17 +112,7 @@ def _input(session: Session, source: str) -> pps.Input:
     if len(found) != 1:
         raise click.UsageError(f"there are {len(found)} pipeline specs in {shown}, and one is wanted")
     message = reading.message(found[0].spec)
-    _in_project(message.input, message.pipeline.project.name)
-    return message.input
-
-
-def _in_project(input: pps.Input, project: str) -> None:
-    """Give inputs that name no project that of the spec; on their own, they would be taken for the default one's."""
-    if input.HasField("pfs") and not input.pfs.project:
-        input.pfs.project = project
-    for parts in (input.cross, input.union, input.join, input.group):
-        for part in parts:
-            _in_project(part, project)
+    return in_project(message.input, message.pipeline.project.name)
 
 
 def _state(info: pps.DatumInfo) -> str:
