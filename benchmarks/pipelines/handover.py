@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
+import grpc
 import psutil
 from sqlalchemy import select
 
@@ -126,6 +127,27 @@ def driven(up: Parts, turn: int, *, hung: bool, together: bool) -> float:
         return until(lambda: up.benches[OTHER[drives]].inspect(id).state == pps.JOB_SUCCESS)
 
 
+def begun(up: Parts, turn: int, *, hung: bool) -> float:
+    """From a commit, just after the end of the replica where an idle worker waits for work, to SUCCESS."""
+    up.flag.touch()
+    runs = up.holder("pps", "group/")
+    until(lambda: up.worker_at(runs))
+    asks = up.worker_at(runs)
+    left = up.benches[OTHER[asks]]
+    with up.stopped(asks, hung=hung):
+        started = time.perf_counter()
+        id = left.commit({"/file": f"{hung} begun {turn}".encode()})
+        until(lambda: succeeded(left, id))
+        return time.perf_counter() - started
+
+
+def succeeded(bench: Bench, id: str) -> bool:
+    try:
+        return bool(bench.inspect(id).state == pps.JOB_SUCCESS)
+    except grpc.RpcError:  # it is not made yet
+        return False
+
+
 def run_again(up: Parts, *, hung: bool) -> float:
     """From the end of whoever runs a pipeline's workers to a worker of the other that asks for work."""
     until(lambda: up.worker_at(up.holder("pps", "group/")))
@@ -151,6 +173,8 @@ def run() -> list[Figure]:
             for together, where in ((False, "its worker asks at the other"), (True, "its worker asked there")):
                 took = [driven(up, turn, hung=hung, together=together) for turn in range(ROUNDS)]
                 figures.append(figure(f"of two Jobs the one {how} that drives a job, {where}: job goes on", took))
+            took = [begun(up, turn, hung=hung) for turn in range(ROUNDS)]
+            figures.append(figure(f"of two Jobs the one {how} where an idle worker waits: a commit's job ends", took))
             took = [run_again(up, hung=hung) for _ in range(ROUNDS)]
             figures.append(figure(f"of two PPS the one {how} that runs a pipeline's workers: workers again", took))
     return figures

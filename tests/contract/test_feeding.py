@@ -12,6 +12,7 @@ from services.jobs.domain.jobs import JobKey
 from services.jobs.domain.sets import SetState
 from services.jobs.operations.running import feeding
 from services.jobs.operations.running.feeding import Feeding
+from services.jobs.operations.work import queue as queue_module
 from services.jobs.operations.work.queue import Line, Queue
 from services.jobs.storage.jobs import JobStore
 from services.jobs.storage.sets import SetStore
@@ -34,11 +35,11 @@ def db(tmp_path: Path) -> Iterator[Database]:
 
 
 @asynccontextmanager
-async def _queue(folder: Path) -> AsyncIterator[Queue]:
+async def _queue(folder: Path, *, lease: timedelta = timedelta(seconds=30)) -> AsyncIterator[Queue]:
     port = free_port()
     with running(nats_command(folder / "nats", port), ready="Server is ready"):
         async with Bus.connect(f"nats://127.0.0.1:{port}", name="test") as bus:
-            yield Queue(bus, lease=timedelta(seconds=30))
+            yield Queue(bus, lease=lease)
 
 
 def _job(tx: Session) -> int:
@@ -95,3 +96,17 @@ async def test_what_the_queue_has_lost_and_what_a_process_had_queued_is_queued_a
         await after.take_up()
         assert await queue.waiting(LINE, job) == AT_ONCE
         assert await _take(db, queue, job) == 6
+
+
+async def test_what_a_hung_process_was_given_comes_again_long_before_a_lease_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(queue_module, "HEARD_WITHIN", timedelta(seconds=1))
+    async with _queue(tmp_path, lease=timedelta(hours=1)) as queue:
+        await queue.put(LINE, 7, [3])
+        lost = await queue.take(LINE, SOON)
+        again = await queue.take(LINE, SOON)
+        assert lost is not None
+        assert again is not None
+        assert (again.job, again.index) == (lost.job, lost.index) == (7, 3)
+        assert again.handle != lost.handle

@@ -2,7 +2,7 @@
 
 It only nudges: a message names a set, the database says whether it is still to be run and who holds it. So a message
 may come twice or be lost; whoever takes one checks, and the driver of a job queues again what has vanished.
-A taken message's acknowledgement handle is the lease token; unanswered for the time of a lease it is handed out again.
+A taken message's acknowledgement handle is the lease token; neither answered nor renewed it is handed out again.
 Elsewhere: leases (leasing.py).
 """
 
@@ -30,6 +30,10 @@ STREAM = "WORK"
 HANDLES = f"$JS.ACK.{STREAM}."
 """What subjects of acknowledgements begin with; who hands in another lease speaks of nothing that was taken."""
 ASK_AGAIN = 5.0
+HEARD_WITHIN = timedelta(seconds=8)
+"""A message that was given to a process which hangs, and to no worker, comes again after so long. Renewals of leases
+keep those of workers; one of a worker that is late all the same finds the lease in the database, and waits.
+"""
 FORGET_CONSUMER = timedelta(hours=1)
 PUBLISH_AT_ONCE = 256
 
@@ -187,7 +191,7 @@ class Queue:
             durable_name=line.consumer,
             filter_subject=f"{line.subject}.*",
             ack_policy=AckPolicy.EXPLICIT,
-            ack_wait=self.lease.total_seconds(),
+            ack_wait=min(self.lease, HEARD_WITHIN).total_seconds(),
             max_deliver=-1,
             max_ack_pending=100_000,
             max_waiting=10_000,
