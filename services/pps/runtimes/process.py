@@ -8,7 +8,6 @@ Elsewhere: the sandbox itself (sandbox.py); what a worker does (services/worker)
 import asyncio
 import logging
 import os
-import shutil
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -64,7 +63,7 @@ class ProcessRuntime:
         self._dir, self._python, self._settled = runtime_dir.absolute(), python, settled
         self._groups: dict[str, _Running] = {}
         self._changed: Callable[[], None] = lambda: None
-        shutil.rmtree(self._dir / "workers", ignore_errors=True)  # of a process that was killed, and they with it
+        starting.remove(self._dir / "workers")  # of a process that was killed, and they with it
         (self._dir / "logs").mkdir(parents=True, exist_ok=True)
         self._spares = Spares(self._dir / "workers", self._dir / "logs", python)
         self._loading = asyncio.Semaphore(LOAD_AT_ONCE)
@@ -121,7 +120,7 @@ class ProcessRuntime:
         try:
             await self._again_and_again(slot, group)
         finally:
-            await asyncio.to_thread(shutil.rmtree, self._home_of(slot.name), ignore_errors=True)
+            await asyncio.to_thread(starting.remove, self._home_of(slot.name))
 
     async def _again_and_again(self, slot: _Slot, group: Group) -> None:
         while True:
@@ -134,6 +133,10 @@ class ProcessRuntime:
                 slot.deaths = max(slot.deaths, CRASHING_AFTER)
             except OSError as error:  # no disk, no more processes; either may pass
                 code, slot.crash = 1, why_not_started(error, self._dir)
+                slot.deaths = max(slot.deaths, CRASHING_AFTER)
+            except Exception as error:  # nobody looks at this task: without it the worker would be away for ever
+                log.exception("worker %s cannot be kept", slot.name)
+                code, slot.crash = 1, f"it cannot be started: {error}"
                 slot.deaths = max(slot.deaths, CRASHING_AFTER)
             finally:
                 slot.alive = False
@@ -161,7 +164,7 @@ class ProcessRuntime:
             if process is not None and process.returncode is None:
                 await starting.stop(process)
             if home != self._home_of(slot.name):
-                await asyncio.to_thread(shutil.rmtree, home, ignore_errors=True)
+                await asyncio.to_thread(starting.remove, home)
 
     async def _watched(self, process: asyncio.subprocess.Process, log_path: Path) -> int:
         """The worker's exit status, once it has ended. Until then its log is kept short."""

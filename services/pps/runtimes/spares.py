@@ -8,7 +8,6 @@ import asyncio
 import itertools
 import json
 import logging
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,9 +65,9 @@ class Spares:
             spare = self._waiting.pop(0)
             if spare.process.returncode is None:
                 return spare
-            shutil.rmtree(spare.home, ignore_errors=True)
+            starting.remove(spare.home)
         return None
 
     async def _remove(self, spare: Spare) -> None:
         await starting.stop(spare.process)
-        await asyncio.to_thread(shutil.rmtree, spare.home, ignore_errors=True)
+        await asyncio.to_thread(starting.remove, spare.home)

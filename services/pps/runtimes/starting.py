@@ -3,6 +3,7 @@
 import asyncio
 import os
 import shutil
+import subprocess
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -63,8 +64,16 @@ async def stop(process: asyncio.subprocess.Process) -> None:
         await process.wait()
 
 
+def remove(folder: Path) -> None:
+    """Remove a folder, as far as it can be; user code may have nested others in it without end. Blocks."""
+    try:
+        shutil.rmtree(folder, ignore_errors=True)
+    except RecursionError:
+        subprocess.run(("rm", "-rf", "--", str(folder)), check=False, capture_output=True)
+
+
 def _fresh(folder: Path) -> None:
-    shutil.rmtree(folder, ignore_errors=True)
+    remove(folder)
     folder.mkdir(parents=True, exist_ok=True)
 
 

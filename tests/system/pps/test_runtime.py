@@ -222,3 +222,26 @@ def test_an_ordinary_user_has_sandboxes_too(nobodys: Path) -> None:
     assert made.stdout.split() == [str(NOBODY if become else os.getuid()), "/pfs"]
     assert [one.name for one in nobodys.iterdir()] == ["kept"]
     assert hosts_own() == before
+
+
+def test_a_worker_comes_back_whatever_its_user_code_left(tmp_path: Path, shell: str) -> None:
+    """Folders in folders, more than a program calls itself."""
+    deep = "import os; os.chdir('/pfs'); [(os.mkdir('a'), os.chdir('a')) for _ in range(1500)]"
+    again = f"[ -e {tmp_path}/left ] && touch {tmp_path}/again && exec sleep 1000"
+    script = f'{again}\ntouch {tmp_path}/left\n{sys.executable} -c "{deep}"\nexit 1\n'
+
+    async def test(runtime: ProcessRuntime) -> None:
+        await runtime.ensure(group(script))
+        await until((tmp_path / "again").exists)
+
+    with_runtime(tmp_path / "runtime", shell, test)
+    assert list((tmp_path / "runtime/workers").iterdir()) == []
+
+
+def test_what_nobody_thought_of_is_a_reason_too(tmp_path: Path, shell: str) -> None:
+    async def test(runtime: ProcessRuntime) -> None:
+        await runtime.ensure(group("exit 1\n"))
+        status = await told(runtime, lambda status: bool(status.crash))
+        assert "null byte" in status.crash
+
+    with_runtime(tmp_path / "runtime", f"{shell}\0", test)
