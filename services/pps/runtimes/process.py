@@ -63,7 +63,8 @@ class ProcessRuntime:
         self._dir, self._python, self._settled = runtime_dir.absolute(), python, settled
         self._groups: dict[str, _Running] = {}
         self._changed: Callable[[], None] = lambda: None
-        starting.remove(self._dir / "workers")  # of a process that was killed, and they with it
+        sandbox.kill_left(self._dir / "workers")  # of a process that was killed, and they with it, most of the time
+        starting.remove(self._dir / "workers")
         (self._dir / "logs").mkdir(parents=True, exist_ok=True)
         self._spares = Spares(self._dir / "workers", self._dir / "logs", python)
         self._loading = asyncio.Semaphore(LOAD_AT_ONCE)

@@ -7,10 +7,12 @@ entry of the host's root is bound. Source: bubblewrap's manual; its binary comes
 import functools
 import os
 import shutil
+import signal
 import subprocess
 import sysconfig
 import tempfile
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 PROBE_SECONDS = 20
@@ -53,6 +55,20 @@ def command(scratch: Path, inner: list[str], *, own_proc: bool, private: Sequenc
     words += ["--proc", "/proc"] if own_proc else ["--bind", "/proc", "/proc"]
     words += ["--perms", "0755", "--tmpfs", "/pfs", "--dir", "/pfs/.scratch", "--bind", str(scratch), "/pfs/.scratch"]
     return [*words, *_private(private), "--", *inner]
+
+
+def kill_left(folder: Path) -> None:
+    """Kill sandboxes with a scratch folder below `folder`.
+
+    They die with whoever started them, but for one whose parent was killed in the moment in which it was being made:
+    that waits for its parent for ever.
+    """
+    below = f"{folder}/".encode()
+    for number in filter(str.isdigit, os.listdir("/proc")):
+        with suppress(OSError):  # it has ended
+            words = Path("/proc", number, "cmdline").read_bytes().split(b"\0")
+            if os.path.basename(words[0]) == b"bwrap" and any(word.startswith(below) for word in words):
+                os.kill(int(number), signal.SIGKILL)
 
 
 def _private(folders: Sequence[str]) -> list[str]:

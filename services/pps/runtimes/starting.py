@@ -62,6 +62,8 @@ async def stop(process: asyncio.subprocess.Process) -> None:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, 9)
         await process.wait()
+    with suppress(ProcessLookupError, PermissionError):  # a sandbox that had just begun has a part that hears of no end
+        os.killpg(process.pid, 9)
 
 
 def remove(folder: Path) -> None:

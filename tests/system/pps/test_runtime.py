@@ -8,6 +8,7 @@ import dataclasses
 import itertools
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -187,6 +188,22 @@ def test_a_worker_that_never_stops_writing_does_not_fill_the_disk(
         assert (await told(runtime, lambda status: status.available == 1)).crash == ""
 
     with_runtime(tmp_path, shell, test)
+
+
+def test_sandboxes_that_an_earlier_process_has_left_are_ended(tmp_path: Path, shell: str) -> None:
+    homes = [root / "workers" / "one" for root in (tmp_path, tmp_path / "other")]
+    for home in homes:
+        home.mkdir(parents=True)
+    own = sandbox.proc_of_its_own()
+    commands = [sandbox.command(home, ["sleep", "1000"], own_proc=own) for home in homes]
+    with subprocess.Popen(commands[0]) as left, subprocess.Popen(commands[1]) as others:
+        try:
+            ProcessRuntime(tmp_path, shell)
+            assert left.wait(120) == -signal.SIGKILL
+            assert others.poll() is None, "they are another replica's"
+        finally:
+            left.kill()
+            others.kill()
 
 
 @pytest.fixture
