@@ -1,6 +1,7 @@
 """Records in the order of their times, forwards or backwards, a page at a time or as they come.
 
-Lines come from several workers at once and nearly in the order of time: a line waits for WINDOW for an earlier one.
+Lines come from several workers at once and nearly in the order of time: a line waits for WINDOW for an earlier one, but
+nobody who follows is made to wait: the next line may be long in coming.
 A page holds no more than it shows: the whole range is looked through for it.
 """
 
@@ -36,16 +37,16 @@ class Range:
 
 
 async def in_order(records: AsyncIterator[Record | None], wanted: Range) -> AsyncIterator[Record]:
-    """Forwards, as they come. None among the records: nothing more is there now, so what is held goes."""
-    held, order, seen, skipped = list[tuple[int, int, Record]](), 0, 0, 0
+    """Forwards, as they come. None among the records: all that was there has come; from then on nothing is held."""
+    held, order, seen, skipped, live = list[tuple[int, int, Record]](), 0, 0, 0, False
     async for record in records:
         ready = list[Record]()
         if record is None:
-            ready = [heapq.heappop(held)[2] for _ in range(len(held))]
+            live = True
         elif wanted.has(record.at):
             heapq.heappush(held, (record.at, order, record))
             order, seen = order + 1, max(seen, record.at)
-        while held and (held[0][0] < seen - WINDOW or len(held) > HELD):
+        while held and (live or held[0][0] < seen - WINDOW or len(held) > HELD):
             ready.append(heapq.heappop(held)[2])
         for one in ready:
             if one.at == wanted.start and skipped < wanted.offset:

@@ -115,7 +115,9 @@ def test_following(bench: Bench) -> None:
     call = APIStub(bench.jobs_channel).GetLogs(request, timeout=120)
     assert [next(call).log.pps_log_message.message for _ in range(3)] == ["one %s", "two", "three"]
     export(bench, id, D1, [("stdout", "new")])
+    assert next(call).log.pps_log_message.message == "new", "as soon as it is there"
     export(bench, id, D1, [("stdout", "newer")])
+    assert next(call).log.pps_log_message.message == "newer"
     call.cancel()
 
 
