@@ -243,7 +243,7 @@ def test_an_ordinary_user_has_sandboxes_too(nobodys: Path) -> None:
 
 def test_a_worker_comes_back_whatever_its_user_code_left(tmp_path: Path, shell: str) -> None:
     """Folders in folders, more than a program calls itself."""
-    deep = "import os; os.chdir('/pfs'); [(os.mkdir('a'), os.chdir('a')) for _ in range(1500)]"
+    deep = "import os; os.chdir('/pfs/.scratch'); [(os.mkdir('a'), os.chdir('a')) for _ in range(1500)]"
     again = f"[ -e {tmp_path}/left ] && touch {tmp_path}/again && exec sleep 1000"
     script = f'{again}\ntouch {tmp_path}/left\n{sys.executable} -c "{deep}"\nexit 1\n'
 
