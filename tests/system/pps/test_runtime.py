@@ -202,8 +202,8 @@ def test_sandboxes_that_an_earlier_process_has_left_are_ended(tmp_path: Path, sh
             assert left.wait(120) == -signal.SIGKILL
             assert others.poll() is None, "they are another replica's"
         finally:
-            left.kill()
-            others.kill()
+            for home in homes:
+                sandbox.kill_left(home.parent)
 
 
 @pytest.fixture
