@@ -38,6 +38,7 @@ class JobRow(Base):
         UniqueConstraint("project", "pipeline", "id"),
         Index("jobs_by_id", "id"),
         Index("jobs_by_created", "created"),
+        Index("jobs_of_pipeline", "project", "pipeline", "number"),
         Index("jobs_open", "closed", "project", "pipeline", "number"),
         Index("jobs_unsealed", "sealed", "number"),
         {"sqlite_autoincrement": True},  # sets in the queue go by the number: one that came back would mean another job
@@ -98,7 +99,7 @@ class SetRow(Base):
     __table_args__ = (
         Index("sets_by_worker", "worker", "state"),
         Index("sets_by_state", "job", "state", "index"),
-        Index("sets_held", "job", sqlite_where=HELD, postgresql_where=HELD),
+        Index("sets_held", "job", "state", "index", sqlite_where=HELD, postgresql_where=HELD),
     )
     job: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     """No foreign key: a deleted job leaves its sets for later (LeftRow)."""
