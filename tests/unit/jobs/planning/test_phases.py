@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory, TemporaryFile
 
@@ -40,7 +41,7 @@ def test_two_plans_say_what_one_says(
     tree: Input, history: Sequence[tuple[Contents, bool]], recovered: set[int], every_job: bool, told: bool
 ) -> None:
     """However the base ends, and whether its datums are told from changes or looked up one by one."""
-    number = iter(range(10_000))
+    number = count()
     states = iter(lambda: RECOVERED if next(number) in recovered else SUCCESS, None)
     spec = spec_of(tree, every_job=every_job)
     with TemporaryDirectory() as folder:
@@ -97,7 +98,7 @@ def begun(pipeline: Pipeline, spec: PipelineSpec, id: str, before: Sequence[Side
 def test_jobs_that_all_run_side_by_side_do_what_they_do_one_after_another(
     tree: Input, other: Input, history: Sequence[Step], recovered: set[int]
 ) -> None:
-    number = iter(range(10_000))
+    number = count()
     states = iter(lambda: RECOVERED if next(number) in recovered else SUCCESS, None)
     with TemporaryDirectory() as folder:
         pipeline, sides = Pipeline(Path(folder)), list[Side]()

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -26,7 +27,7 @@ def test_a_plan_told_from_changes_is_the_plan_of_everything(
     tree: Input, other: Input, history: Sequence[Step], recovered: set[int]
 ) -> None:
     """Whatever became of the jobs and commits before."""
-    number = iter(range(10_000))
+    number = count()
     states = iter(lambda: RECOVERED if next(number) in recovered else SUCCESS, None)
     with TemporaryDirectory() as folder:
         pipeline = Pipeline(Path(folder))
