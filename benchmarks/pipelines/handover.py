@@ -152,6 +152,7 @@ def run_again(up: Parts, *, hung: bool) -> float:
     """From the end of whoever runs a pipeline's workers to a worker of the other that asks for work."""
     until(lambda: up.worker_at(up.holder("pps", "group/")))
     runs = up.holder("pps", "group/")
+    until(lambda: not up.worker_at(OTHER[runs]))  # one that hung before stops them when it is back
     with up.stopped(runs, hung=hung):
         return until(lambda: up.worker_at(OTHER[runs]))
 
