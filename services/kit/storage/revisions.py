@@ -17,6 +17,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import MetaData, create_engine
 from sqlalchemy.engine import Connection
 
+from services.kit.storage import leases, outbox  # noqa: F401 - tables that every service has
 from services.kit.storage.database import KitBase
 from services.kit.storage.tables import tables_of
 
