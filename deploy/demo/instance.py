@@ -1,6 +1,7 @@
 """An instance that lives as long as the demo: a temporary directory, a free port, gone at the end whatever happens."""
 
 import ctypes
+import os
 import shutil
 import signal
 import subprocess
@@ -23,11 +24,12 @@ class NotStarted(Exception):
 def instance(data_dir: Path, *, keep_logs: Path) -> Iterator[str]:
     """Run an instance during the block; yields its address. When the block fails, its logs are copied to keep_logs.
 
-    Raises NotStarted.
+    Its user code finds this interpreter first, which has the packages that the example needs. Raises NotStarted.
     """
     process = subprocess.Popen(
         [sys.executable, "-m", "deploy.local", "up", "--data-dir", str(data_dir), "--port", "0"],
         cwd=ROOT,
+        env={**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -85,14 +85,16 @@ def inside(port: int) -> Mapping[str, str]:
 
 
 def environment(layout: Layout) -> dict[str, str]:
-    """What every part inherits: the user's environment, our programs first, and the mark of the instance."""
+    """What every part inherits, and so does user code: the user's environment and the mark of the instance.
+
+    Our own programs come last on PATH: user code finds `datamill`, and the interpreter that its user has.
+    """
     ours = {"PYTHONPATH", "PYTHONHOME", database.VARIABLE, *store.withheld(layout)}  # user code would inherit them, too
     inherited = {key: value for key, value in os.environ.items() if key not in ours}
-    return {
-        **inherited,
-        "PATH": f"{binaries.SCRIPTS}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
-        MARK: str(layout.data_dir),
-    }
+    path = os.environ.get("PATH", os.defpath).split(os.pathsep)
+    scripts = str(binaries.SCRIPTS)
+    path += [scripts] if scripts not in path else []
+    return {**inherited, "PATH": os.pathsep.join(path), MARK: str(layout.data_dir)}
 
 
 def _service(layout: Layout, name: str, port: int, settings: Mapping[str, str], besides: Mapping[str, str]) -> Part:

@@ -32,11 +32,11 @@ KINDS = frozenset(
 
 @contextmanager
 def up(folder: Path, port: int) -> Iterator[None]:
-    """A whole instance on `folder`."""
+    """A whole instance on `folder`, whose user code finds this interpreter first: the example's needs its packages."""
     control = [sys.executable, "-m", "datamill.cli.main"]
-    subprocess.run(
-        [*control, "up", "--data-dir", str(folder), "--port", str(port), "--detach"], check=True, timeout=120
-    )
+    environ = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    line = [*control, "up", "--data-dir", str(folder), "--port", str(port), "--detach"]
+    subprocess.run(line, env=environ, check=True, timeout=120)
     try:
         yield
     finally:
