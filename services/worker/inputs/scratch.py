@@ -12,6 +12,7 @@ import errno
 import os
 import stat
 from collections.abc import Collection, Iterable, Iterator
+from contextlib import suppress
 from itertools import count
 from pathlib import Path
 
@@ -98,7 +99,8 @@ class Scratch:
         for name in (*names, ".env"):
             os.symlink(f"{self._now}/{name}", f"{self.root}/{name}")
         os.symlink(self.out, f"{self.root}/out")
-        os.utime(self.root, ns=(_LONG_AGO, _LONG_AGO))
+        with suppress(PermissionError):  # /pfs is somebody else's: then all links are made anew each time
+            os.utime(self.root, ns=(_LONG_AGO, _LONG_AGO))
         self._shown = names
 
     def _as_left(self) -> bool:
