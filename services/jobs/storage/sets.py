@@ -138,8 +138,8 @@ class SetStore:
 
     def held(self, job: int) -> list[DatumSet]:
         """A job's sets that workers have and have not answered."""
-        rows = select(SetRow).where(SetRow.job == job, HELD).order_by(SetRow.index)
-        return [_to_domain(row) for row in self.tx.scalars(rows)]
+        rows = self.tx.scalars(select(SetRow).where(SetRow.job == job, HELD))
+        return sorted(map(_to_domain, rows), key=lambda one: one.index)  # few: else SQLite would rather read all sets
 
     def lease(self, job: int, index: int, *, worker: str, incarnation: str, lease: str, until: datetime) -> None:
         row = self.row(job, index)

@@ -89,7 +89,7 @@ class JobRow(Base):
     root_rows: Mapped[int] = mapped_column(BigInteger, default=0)
 
 
-HELD = text("state = 0 AND lease <> ''")  # word for word in queries, or SQLite does not use the index
+HELD = text("state = 0 AND lease > ''")  # word for word in queries, or SQLite does not use the index
 
 
 class SetRow(Base):
@@ -99,7 +99,7 @@ class SetRow(Base):
     __table_args__ = (
         Index("sets_by_worker", "worker", "state"),
         Index("sets_by_state", "job", "state", "index"),
-        Index("sets_held", "job", "state", "index", sqlite_where=HELD, postgresql_where=HELD),
+        Index("sets_held", "job", "state", "lease", sqlite_where=HELD, postgresql_where=HELD),
     )
     job: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     """No foreign key: a deleted job leaves its sets for later (LeftRow)."""

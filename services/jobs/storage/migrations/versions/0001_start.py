@@ -126,7 +126,7 @@ def upgrade() -> None:
     with op.batch_alter_table('sets', schema=None) as batch_op:
         batch_op.create_index('sets_by_state', ['job', 'state', 'index'], unique=False)
         batch_op.create_index('sets_by_worker', ['worker', 'state'], unique=False)
-        batch_op.create_index('sets_held', ['job', 'state', 'index'], unique=False, sqlite_where=sa.text("state = 0 AND lease <> ''"), postgresql_where=sa.text("state = 0 AND lease <> ''"))
+        batch_op.create_index('sets_held', ['job', 'state', 'lease'], unique=False, sqlite_where=sa.text("state = 0 AND lease > ''"), postgresql_where=sa.text("state = 0 AND lease > ''"))
 
     op.create_table('specs',
     sa.Column('project', sa.String(), nullable=False),
